@@ -1,0 +1,255 @@
+/**
+ * The directory of a pack: which frames it has and which blobs they hold
+ * (docs/repository-format.md section 8).
+ *
+ *   "VDR1" | F u32 | N u32 | body length u32 | session id 16 | writer id 16 | created ms u64 | 0 u64
+ *   F x frame record 16, in file order
+ *   N x blob record 40..100, in frame order:
+ *       id 32 | raw_len u32 | type u8 | flags u8 | depth u8 | 0 u8
+ *       | enc_len u32, base id 32 (flag bit 0) | super-features u64 x 3 (flag bit 1)
+ *
+ * No offsets are stored: frame 0 begins at 64, each next one where the last ends, a blob where its
+ * predecessor in the frame ends. All counts and sums are exact, so a directory that disagrees with
+ * itself is refused before anything is allocated for it.
+ */
+import { BLOB_SIZE_MAX, BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
+import type { BlobRecord } from '../frame/frame-builder.ts';
+import {
+  decodeFrameRecord,
+  encodeFrameRecord,
+  FRAME_KIND,
+  FRAME_RECORD_SIZE,
+  type FrameRecord,
+} from '../frame/frame-record.ts';
+import type { BlobId } from '../id.ts';
+import { TAG_SIZE } from '../keys/aead.ts';
+import { KEY_CLASS } from '../keys/key-hierarchy.ts';
+import { HEADER_SIZE } from '../record/header.ts';
+import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
+import { ByteReader, demand } from '../util/byte-reader.ts';
+import { equalBytes, fromAscii, fromHex, toHex, viewOf } from '../util/bytes.ts';
+
+export const FRAME_COUNT_MAX = 65_536;
+export const BLOB_COUNT_MAX: number = 2 ** 20;
+export const DIRECTORY_SIZE_MAX: number = 2 ** 27;
+export const DELTA_DEPTH_MAX = 32;
+
+const DIRECTORY_MAGIC = fromAscii('VDR1');
+const DIRECTORY_HEADER_SIZE = 64;
+const BLOB_RECORD_SIZE = 40;
+const DELTA_PART_SIZE = 36;
+const FEATURES_PART_SIZE = 24;
+const FLAG_DELTA = 1;
+const FLAG_FEATURES = 2;
+const ENCODED_SIZE_MIN = 9;
+
+/** A frame with its place in the pack. */
+export interface FrameEntry extends FrameRecord {
+  offset: number;
+}
+
+/** A blob with its place in its frame. */
+export interface BlobEntry extends BlobRecord {
+  /** Position of its frame in the directory. */
+  frame: number;
+  /** Bytes before it in the frame's plaintext, and in a delta frame's content. */
+  rawOffset: number;
+  encodedOffset: number;
+}
+
+export interface PackDirectory {
+  sessionId: string;
+  writerId: string;
+  createdMs: number;
+  /** Bytes of the directory without padding. */
+  bodySize: number;
+  /** In file order; the last one is the pad frame. */
+  frames: FrameEntry[];
+  /** In order; the position of a blob here is its *slot*. */
+  blobs: BlobEntry[];
+}
+
+export interface DirectoryInput {
+  sessionId: string;
+  writerId: string;
+  createdMs: number;
+  frames: readonly FrameRecord[];
+  blobs: readonly BlobRecord[];
+}
+
+/** Size of the directory body for these counts, before padding. */
+export function directoryBodySize(frameCount: number, blobs: readonly BlobRecord[]): number {
+  let size = DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * frameCount;
+  for (const blob of blobs) size += blobRecordSize(blob);
+  return size;
+}
+
+export function blobRecordSize(blob: BlobRecord): number {
+  return (
+    BLOB_RECORD_SIZE +
+    (blob.delta === undefined ? 0 : DELTA_PART_SIZE) +
+    (blob.features === undefined ? 0 : FEATURES_PART_SIZE)
+  );
+}
+
+/** The directory body, without padding. */
+export function encodeDirectory(input: DirectoryInput): Uint8Array {
+  const body = new Uint8Array(directoryBodySize(input.frames.length, input.blobs));
+  const view = viewOf(body);
+  body.set(DIRECTORY_MAGIC, 0);
+  view.setUint32(4, input.frames.length, true);
+  view.setUint32(8, input.blobs.length, true);
+  view.setUint32(12, body.length, true);
+  body.set(fromHex(input.sessionId), 16);
+  body.set(fromHex(input.writerId), 32);
+  view.setBigUint64(48, BigInt(input.createdMs), true);
+  let offset = DIRECTORY_HEADER_SIZE;
+  for (const frame of input.frames) {
+    body.set(encodeFrameRecord(frame), offset);
+    offset += FRAME_RECORD_SIZE;
+  }
+  for (const blob of input.blobs) {
+    writeBlobRecord(body, view, { blob, offset });
+    offset += blobRecordSize(blob);
+  }
+  return body;
+}
+
+function writeBlobRecord(
+  body: Uint8Array,
+  view: DataView,
+  place: { blob: BlobRecord; offset: number },
+): void {
+  const { blob, offset } = place;
+  const { delta, features } = blob;
+  body.set(blob.id, offset);
+  view.setUint32(offset + 32, blob.rawSize, true);
+  body[offset + 36] = blob.type;
+  body[offset + 37] =
+    (delta === undefined ? 0 : FLAG_DELTA) | (features === undefined ? 0 : FLAG_FEATURES);
+  body[offset + 38] = delta?.depth ?? 0;
+  let next = offset + BLOB_RECORD_SIZE;
+  if (delta !== undefined) {
+    view.setUint32(next, delta.encodedSize, true);
+    body.set(delta.base, next + 4);
+    next += DELTA_PART_SIZE;
+  }
+  for (const feature of features ?? []) {
+    view.setBigUint64(next, feature, true);
+    next += 8;
+  }
+}
+
+/**
+ * Parses a directory: the body alone (as in an index segment) or with its padding of zeros.
+ * @param frameEnd where the frames must end: pack length - 96 - D.
+ * @throws Malformed unless every rule of the format holds.
+ */
+export function parseDirectory(
+  bytes: Uint8Array,
+  pack: { kind: PackKind; frameEnd: number },
+): PackDirectory {
+  demand(bytes.length <= DIRECTORY_SIZE_MAX + TAG_SIZE, 'directory too large');
+  const reader = new ByteReader(bytes);
+  demand(equalBytes(reader.take(4), DIRECTORY_MAGIC), 'directory magic');
+  const frameCount = reader.u32();
+  const blobCount = reader.u32();
+  const bodySize = reader.u32();
+  demand(frameCount >= 1 && frameCount <= FRAME_COUNT_MAX, 'number of frames');
+  demand(blobCount <= BLOB_COUNT_MAX, 'number of blobs');
+  demand(bodySize <= bytes.length && bodySize <= DIRECTORY_SIZE_MAX, 'directory body length');
+  const sizeMin =
+    DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * frameCount + BLOB_RECORD_SIZE * blobCount;
+  demand(sizeMin <= bodySize, 'directory body too short for its counts');
+  const sessionId = toHex(reader.take(16));
+  const writerId = toHex(reader.take(16));
+  const createdMs = reader.size();
+  reader.zeros(8);
+  const frames = readFrames(reader, frameCount, pack);
+  const blobs = readBlobs(reader, frames, blobCount);
+  demand(reader.offset === bodySize, 'directory body length differs');
+  reader.zeros(reader.left);
+  return { sessionId, writerId, createdMs, bodySize, frames, blobs };
+}
+
+function readFrames(
+  reader: ByteReader,
+  frameCount: number,
+  pack: { kind: PackKind; frameEnd: number },
+): FrameEntry[] {
+  const frames: FrameEntry[] = [];
+  let offset = HEADER_SIZE;
+  for (let i = 0; i < frameCount; i++) {
+    const frame = decodeFrameRecord(reader.take(FRAME_RECORD_SIZE));
+    demand((frame.kind === FRAME_KIND.pad) === (i === frameCount - 1), 'pad frame is not last');
+    const isAllowed = pack.kind === OBJECT_KIND.metadataPack || frame.class === KEY_CLASS.data;
+    demand(isAllowed, 'metadata frame in a data pack');
+    frames.push({ ...frame, offset });
+    offset += frame.storedSize;
+  }
+  demand(offset === pack.frameEnd, 'frames do not end at the directory');
+  return frames;
+}
+
+function readBlobs(
+  reader: ByteReader,
+  frames: readonly FrameEntry[],
+  blobCount: number,
+): BlobEntry[] {
+  const blobs: BlobEntry[] = [];
+  for (const [position, frame] of frames.entries()) {
+    demand(blobs.length + frame.blobCount <= blobCount, 'number of blobs differs');
+    let rawOffset = 0;
+    let encodedOffset = 0;
+    for (let i = 0; i < frame.blobCount; i++) {
+      const blob = readBlobRecord(reader, frame);
+      blobs.push({ ...blob, frame: position, rawOffset, encodedOffset });
+      rawOffset += blob.rawSize;
+      encodedOffset += blob.delta?.encodedSize ?? 0;
+    }
+    if (frame.kind === FRAME_KIND.pad) continue;
+    demand(rawOffset === frame.rawSize, 'sum of raw lengths differs');
+    if (frame.kind === FRAME_KIND.delta) {
+      demand(encodedOffset === frame.storedSize - TAG_SIZE, 'sum of encoded lengths differs');
+    }
+  }
+  demand(blobs.length === blobCount, 'number of blobs differs');
+  return blobs;
+}
+
+function readBlobRecord(reader: ByteReader, frame: FrameRecord): BlobRecord {
+  const id = reader.take(32) as BlobId;
+  const rawSize = reader.u32();
+  const type = reader.u8();
+  const flags = reader.u8();
+  const depth = reader.u8();
+  reader.zeros(1);
+  demand(rawSize >= 1 && rawSize <= BLOB_SIZE_MAX, 'raw length of a blob');
+  demand(isTypeOfClass(type, frame.class), 'blob type does not fit the frame class');
+  demand(flags <= (FLAG_DELTA | FLAG_FEATURES), 'blob flags');
+  const isDelta = (flags & FLAG_DELTA) !== 0;
+  demand(isDelta === (frame.kind === FRAME_KIND.delta), 'delta flag does not fit the frame kind');
+  const blob: BlobRecord = { id, rawSize, type: type as BlobType };
+  if (isDelta) blob.delta = readDelta(reader, id, depth);
+  else demand(depth === 0, 'depth of a whole blob');
+  if ((flags & FLAG_FEATURES) !== 0) blob.features = [reader.u64(), reader.u64(), reader.u64()];
+  return blob;
+}
+
+function readDelta(
+  reader: ByteReader,
+  id: BlobId,
+  depth: number,
+): NonNullable<BlobRecord['delta']> {
+  const encodedSize = reader.u32();
+  const base = reader.take(32) as BlobId;
+  demand(depth >= 1 && depth <= DELTA_DEPTH_MAX, 'delta depth');
+  demand(encodedSize >= ENCODED_SIZE_MIN, 'encoded length of a delta');
+  demand(!equalBytes(base, id), 'delta on itself');
+  return { encodedSize, base, depth };
+}
+
+function isTypeOfClass(type: number, frameClass: number): boolean {
+  if (frameClass === KEY_CLASS.data) return type === BLOB_TYPE.data;
+  return type >= BLOB_TYPE.treePage && type <= BLOB_TYPE.attributes;
+}
