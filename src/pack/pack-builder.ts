@@ -18,7 +18,7 @@ import type { SaltSource } from '../keys/salt-source.ts';
 import { encodeHeader, HEADER_SIZE } from '../record/header.ts';
 import type { PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
-import { concatBytes, encodeU32, encodeU64, fromAscii, toHex } from '../util/bytes.ts';
+import { concatBytes, encodeU32, encodeU64, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
 import {
   BLOB_COUNT_MAX,
@@ -32,10 +32,10 @@ import {
   PACK_SIZE_MAX,
   type PackRecord,
   sealedDirectorySize,
+  TRAILER_MAGIC,
   TRAILER_SIZE,
 } from './pack-record.ts';
 
-export const TRAILER_MAGIC: Uint8Array = fromAscii('VARVEND\n');
 const BUFFER_SIZE_MIN = 2 ** 20;
 
 export interface PackBuilderOptions {

@@ -24,12 +24,12 @@ import {
   type PackDirectory,
   parseDirectory,
 } from './directory.ts';
-import { TRAILER_MAGIC } from './pack-builder.ts';
 import { derivePackKeys, type PackKeys } from './pack-keys.ts';
 import {
   PACK_SIZE_MAX,
   type PackRecord,
   sealedDirectorySize,
+  TRAILER_MAGIC,
   TRAILER_SIZE,
 } from './pack-record.ts';
 

@@ -3,12 +3,14 @@ import type { PackName } from '../id.ts';
 import { TAG_SIZE } from '../keys/aead.ts';
 import type { PackKind } from '../record/object-kind.ts';
 import { demand } from '../util/byte-reader.ts';
+import { fromAscii } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
 import { type PackDirectory, parseDirectory } from './directory.ts';
 
 /** Largest pack file in bytes. */
 export const PACK_SIZE_MAX: number = 2 ** 30;
 export const TRAILER_SIZE = 96;
+export const TRAILER_MAGIC: Uint8Array = fromAscii('VARVEND\n');
 
 export interface PackRecord {
   name: PackName;
