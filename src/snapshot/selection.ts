@@ -1,0 +1,98 @@
+/**
+ * Which snapshot a user means: a whole id, a unique prefix of at least 4 digits, `latest`,
+ * `latest~2`, or `@2026-01-31T12:00` for the newest one that is not later. A host, source, path or
+ * tag narrows all of them.
+ */
+import { NotFoundError } from '../errors.ts';
+import type { SessionId } from '../id.ts';
+import { equalBytes } from '../util/bytes.ts';
+import type { SnapshotManifest } from './manifest.ts';
+
+export interface Snapshot {
+  id: SessionId;
+  /** SHA-256 of the manifest's file, hex. */
+  hash: string;
+  manifest: SnapshotManifest;
+}
+
+export interface SnapshotFilter {
+  host?: Uint8Array | undefined;
+  source?: Uint8Array | undefined;
+  /** A root the snapshot must have. */
+  path?: Uint8Array | undefined;
+  tag?: string | undefined;
+}
+
+const PREFIX_LENGTH_MIN = 4;
+
+/** Newest last; equal times: the larger id last. */
+export function compareSnapshots(a: Snapshot, b: Snapshot): number {
+  const difference = a.manifest.startedNs - b.manifest.startedNs;
+  if (difference !== 0n) return difference < 0n ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
+}
+
+export function matchesFilter(snapshot: Snapshot, filter: SnapshotFilter): boolean {
+  const { manifest } = snapshot;
+  const { host, source, path, tag } = filter;
+  return (
+    (host === undefined || equalBytes(manifest.host, host)) &&
+    (source === undefined || equalBytes(manifest.source, source)) &&
+    (path === undefined || manifest.roots.some((root) => equalBytes(root, path))) &&
+    (tag === undefined || manifest.tags.includes(tag))
+  );
+}
+
+/**
+ * @param snapshots of the repository, in any order.
+ * @throws NotFoundError when no snapshot, or more than one, is meant.
+ */
+export function selectSnapshot(
+  snapshots: readonly Snapshot[],
+  selector: string,
+  filter: SnapshotFilter = {},
+): Snapshot {
+  const candidates = snapshots
+    .filter((snapshot) => matchesFilter(snapshot, filter))
+    .sort(compareSnapshots);
+  const chosen =
+    selectLatest(candidates, selector) ??
+    selectByTime(candidates, selector) ??
+    selectById(candidates, selector);
+  if (chosen === undefined) {
+    throw new NotFoundError('snapshot', selector, notFoundMessage(candidates.length, selector));
+  }
+  return chosen;
+}
+
+function notFoundMessage(candidateCount: number, selector: string): string {
+  const among = candidateCount === 0 ? 'there are no snapshots' : `none of ${candidateCount} match`;
+  return `Cannot find snapshot "${selector}": ${among}`;
+}
+
+function selectLatest(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+  const match = /^latest(?:~([0-9]{1,9}))?$/.exec(selector);
+  return match === null ? undefined : candidates.at(-1 - Number(match[1] ?? 0));
+}
+
+function selectByTime(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+  if (!selector.startsWith('@')) return undefined;
+  const ms = Date.parse(selector.slice(1));
+  if (Number.isNaN(ms)) return undefined;
+  const limitNs = BigInt(ms) * 1_000_000n;
+  return candidates.findLast(({ manifest }) => manifest.startedNs <= limitNs);
+}
+
+function selectById(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+  if (selector.length < PREFIX_LENGTH_MIN || !/^[0-9a-f]+$/.test(selector)) return undefined;
+  const matches = candidates.filter(({ id }) => id.startsWith(selector));
+  if (matches.length > 1) {
+    const ids = matches.slice(0, 5).map(({ id }) => id.slice(0, 12));
+    throw new NotFoundError(
+      'snapshot',
+      selector,
+      `Cannot choose snapshot "${selector}": it begins ${matches.length} ids (${ids.join(', ')})`,
+    );
+  }
+  return matches[0];
+}
