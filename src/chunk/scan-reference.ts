@@ -1,0 +1,173 @@
+/**
+ * The scanner in plain TypeScript: fallback where WebAssembly has no SIMD, and the oracle the SIMD
+ * scanner is tested against. Its rules are at the head of `scanner-contract.ts`.
+ *
+ * The weights of the 16 bytes before an offset, newest first, are 1, 3, 3, 9 four times over, so the
+ * window's sum is four sums of four bytes. A ring keeps the last 16 of those, and one running total per
+ * offset modulo 4 gains the newest and loses the one that leaves.
+ */
+import { viewOf } from '../util/bytes.ts';
+import { type ChunkerKeys, deriveChunkerKeys } from './keys.ts';
+import { type CandidateOdds, type ChunkerProfile, candidateOdds } from './profile.ts';
+import {
+  bufferCapacity,
+  type Candidate,
+  cutCountMax,
+  type Scanner,
+  type ScannerOptions,
+} from './scanner-contract.ts';
+
+/** The memory of one scanner with all its predicate needs. */
+interface Scanned extends ChunkerProfile, CandidateOdds {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly keys: ChunkerKeys;
+  /** Gear of every byte. */
+  readonly gears: Uint8Array;
+}
+
+export function createReferenceScanner(
+  chunkerKey: Uint8Array,
+  profile: ChunkerProfile,
+  options: ScannerOptions = {},
+): Scanner {
+  const capacity = bufferCapacity(profile, options);
+  const buffer = new Uint8Array(capacity);
+  const cuts = new Uint32Array(cutCountMax(profile, capacity));
+  const keys = deriveChunkerKeys(chunkerKey);
+  const scanned: Scanned = {
+    ...profile,
+    ...candidateOdds(profile),
+    bytes: buffer,
+    view: viewOf(buffer),
+    keys,
+    gears: gearsOf(keys),
+  };
+  return {
+    profile,
+    buffer,
+    cuts,
+    scan: (start, end, isLast) => {
+      let count = 0;
+      let at = start;
+      while (isLast ? at < end : end - at > profile.maximum) {
+        at = cutAfter(scanned, at, end);
+        cuts[count++] = at;
+      }
+      return count;
+    },
+    listCandidates: (from, to) => {
+      const listed: Candidate[] = [];
+      for (let at = findCandidate(scanned, from, to); at !== 0; ) {
+        listed.push({ offset: at, rank: rank(scanned, at) });
+        at = findCandidate(scanned, at + 1, to);
+      }
+      return listed;
+    },
+  };
+}
+
+function gearsOf(keys: ChunkerKeys): Uint8Array {
+  const { tableLow, tableHigh } = keys;
+  const gear = (byte: number): number =>
+    (tableLow[byte & 15] as number) + (tableHigh[byte >> 4] as number);
+  return Uint8Array.from({ length: 256 }, (_, byte) => gear(byte));
+}
+
+/** End of the chunk that starts at `start`, where `end` is the end of the known bytes. */
+function cutAfter(scanned: Scanned, start: number, end: number): number {
+  const left = end - start;
+  if (left <= scanned.minimum) return end;
+  const limit = start + Math.min(left, scanned.maximum);
+  let best = limit;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (let at = findCandidate(scanned, start + scanned.minimum, limit); at !== 0; ) {
+    const value = rank(scanned, at);
+    if (value < scanned.strictBelow) return at;
+    if (value < bestRank) {
+      best = at;
+      bestRank = value;
+    }
+    at = findCandidate(scanned, at + 1, limit);
+  }
+  return left <= scanned.maximum ? end : best;
+}
+
+/** First candidate in [from, to], or 0 (no candidate is below 32). */
+function findCandidate(scanned: Scanned, from: number, to: number): number {
+  const { bytes, gears } = scanned;
+  const target = scanned.keys.target;
+  const ring = new Uint16Array(16);
+  let total0 = 0;
+  let total1 = 0;
+  let total2 = 0;
+  let total3 = 0;
+  let gear1 = 0;
+  let gear2 = 0;
+  let gear3 = 0;
+  // Offset `at` is the one after byte at - 1. The first 16 turns fill the ring.
+  for (let at = from - 15; at <= to; at++) {
+    const gear0 = gears[bytes[at - 1] as number] as number;
+    const quad = gear0 + 3 * (gear1 + gear2 + 3 * gear3);
+    const slot = at & 15;
+    const total = total3 + quad - (ring[slot] as number);
+    ring[slot] = quad;
+    gear3 = gear2;
+    gear2 = gear1;
+    gear1 = gear0;
+    total3 = total2;
+    total2 = total1;
+    total1 = total0;
+    total0 = total;
+    if ((total & 255) === target && at >= from && isMixed(scanned, at)) return at;
+  }
+  return 0;
+}
+
+/** Whether the keyed multiply of the 16 bytes before `at` starts with enough zero bits. */
+function isMixed(scanned: Scanned, at: number): boolean {
+  const { view, keys, mixZeroBits } = scanned;
+  const mix = BigInt.asUintN(
+    64,
+    view.getBigUint64(at - 16, true) * keys.multiplier1 +
+      view.getBigUint64(at - 8, true) * keys.multiplier2,
+  );
+  return mix >> BigInt(64 - mixZeroBits) === 0n;
+}
+
+/** Low half of the SipHash-1-3 of the 32 bytes before `at`. */
+function rank(scanned: Scanned, at: number): number {
+  const { view, keys } = scanned;
+  let v0 = keys.sip0 ^ 0x736f6d6570736575n;
+  let v1 = keys.sip1 ^ 0x646f72616e646f6dn;
+  let v2 = keys.sip0 ^ 0x6c7967656e657261n;
+  let v3 = keys.sip1 ^ 0x7465646279746573n;
+  const round = (): void => {
+    v0 = BigInt.asUintN(64, v0 + v1);
+    v1 = rotateLeft(v1, 13n) ^ v0;
+    v0 = rotateLeft(v0, 32n);
+    v2 = BigInt.asUintN(64, v2 + v3);
+    v3 = rotateLeft(v3, 16n) ^ v2;
+    v0 = BigInt.asUintN(64, v0 + v3);
+    v3 = rotateLeft(v3, 21n) ^ v0;
+    v2 = BigInt.asUintN(64, v2 + v1);
+    v1 = rotateLeft(v1, 17n) ^ v2;
+    v2 = rotateLeft(v2, 32n);
+  };
+  const absorb = (word: bigint): void => {
+    v3 ^= word;
+    round();
+    v0 ^= word;
+  };
+  for (let back = 32; back > 0; back -= 8) absorb(view.getBigUint64(at - back, true));
+  absorb(32n << 56n);
+  v2 ^= 0xffn;
+  round();
+  round();
+  round();
+  return Number(BigInt.asUintN(32, v0 ^ v1 ^ v2 ^ v3));
+}
+
+function rotateLeft(word: bigint, bits: bigint): bigint {
+  return BigInt.asUintN(64, (word << bits) | (word >> (64n - bits)));
+}
