@@ -1,0 +1,76 @@
+/**
+ * The C library, for the few calls Node lacks. koffi is loaded on the first call and only on Linux;
+ * elsewhere, or where it cannot be loaded, `libc()` is undefined and callers fall back or say that
+ * they cannot. A worker that may still be loading must not be terminated: the process would abort.
+ */
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+import { assert } from '../util/assert.ts';
+
+type Koffi = typeof import('koffi');
+
+/** Each call gives 0, or -1 and leaves `errno()`. Paths are bytes ended by a zero (`cString`). */
+export interface Libc {
+  utimensat(directoryFd: number, path: Uint8Array, times: BigInt64Array, flags: number): number;
+  futimens(fd: number, times: BigInt64Array): number;
+  linkat(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
+  renameat2(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
+  statx(fd: number, path: Uint8Array, flags: number, mask: number, result: Uint8Array): number;
+  errno(): number;
+}
+
+/** "Relative to the working directory"; ignored where the path is absolute, as all of ours are. */
+export const atCurrentDirectory = -100;
+export const atSymlinkNofollow = 0x100;
+export const atSymlinkFollow = 0x400;
+export const atNoAutomount = 0x800;
+export const atEmptyPath = 0x1000;
+
+let loaded: Libc | 'unavailable' | undefined;
+
+export function libc(): Libc | undefined {
+  loaded ??= load() ?? 'unavailable';
+  return loaded === 'unavailable' ? undefined : loaded;
+}
+
+function load(): Libc | undefined {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    return declare(createRequire(import.meta.url)('koffi') as Koffi);
+  } catch {
+    // No binary for this machine, or a C library without one of the functions.
+    return undefined;
+  }
+}
+
+function declare(koffi: Koffi): Libc {
+  const library = koffi.load(null);
+  const bytes = 'const uint8_t *';
+  return {
+    utimensat: library.func(`int utimensat(int, ${bytes}, const int64_t *, int)`),
+    futimens: library.func('int futimens(int, const int64_t *)'),
+    linkat: library.func(`int linkat(int, ${bytes}, int, ${bytes}, int)`),
+    renameat2: library.func(`int renameat2(int, ${bytes}, int, ${bytes}, unsigned int)`),
+    statx: library.func(`int statx(int, ${bytes}, int, unsigned int, void *)`),
+    errno: () => koffi.errno(),
+  } as Libc;
+}
+
+/** A path as C wants it. A zero inside would silently name another file. */
+export function cString(path: Uint8Array): Uint8Array {
+  assert(!path.includes(0), 'path without a zero byte');
+  const ended = new Uint8Array(path.length + 1);
+  ended.set(path);
+  return ended;
+}
+
+/** The error Node would have thrown, so that callers know one kind only. */
+export function systemError(syscall: string, errno: number): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, errno: -errno, syscall });
+}
+
+/** Throws unless a call of `libc` succeeded; `errno` is read here, right after it. */
+export function demandSuccess(library: Libc, syscall: string, result: number): void {
+  if (result !== 0) throw systemError(syscall, library.errno());
+}

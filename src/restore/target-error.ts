@@ -1,0 +1,65 @@
+/** From what went wrong at the target to a `TargetError` with a reason that stays the same. */
+import { errnoCode, TargetError } from '../errors.ts';
+import { printable } from '../util/printable.ts';
+
+/**
+ * `name`: not a usable name here. `unsafe`: what is there is not what was made, or could lead out of
+ * the target. `special_bits`: setuid, setgid or sticky left out. `special_file`: device, FIFO or
+ * socket left out.
+ */
+export type TargetReason =
+  | 'permission'
+  | 'exists'
+  | 'not_empty'
+  | 'no_space'
+  | 'read_only'
+  | 'name'
+  | 'unsafe'
+  | 'too_deep'
+  | 'owner'
+  | 'special_bits'
+  | 'special_file'
+  | 'io';
+
+const reasonByErrno: ReadonlyMap<string, TargetReason> = new Map([
+  ['EACCES', 'permission'],
+  ['EPERM', 'permission'],
+  ['EEXIST', 'exists'],
+  ['ENOSPC', 'no_space'],
+  ['EDQUOT', 'no_space'],
+  ['EROFS', 'read_only'],
+  ['ENAMETOOLONG', 'name'],
+  ['EILSEQ', 'name'],
+  ['ELOOP', 'unsafe'],
+  ['ENOTDIR', 'unsafe'],
+]);
+
+export interface TargetFailure {
+  readonly path: Uint8Array;
+  /** A verb: "create", "write", "link", … */
+  readonly operation: string;
+  readonly reason: TargetReason;
+  readonly found?: string;
+  readonly cause?: unknown;
+}
+
+export function targetError(failure: TargetFailure): TargetError {
+  const { path, operation, reason, cause } = failure;
+  const found = failure.found ?? errnoCode(cause) ?? reason.replaceAll('_', ' ');
+  const message = `Cannot ${operation} target "${printable(path)}": ${found}`;
+  return new TargetError(path, operation, reason, message, cause);
+}
+
+export function targetReason(cause: unknown): TargetReason {
+  return reasonByErrno.get(errnoCode(cause) ?? '') ?? 'io';
+}
+
+/** Does one thing to one entry; what the system says becomes a `TargetError`. */
+export function attempt<T>(what: { path: Uint8Array; operation: string }, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    if (cause instanceof TargetError) throw cause;
+    throw targetError({ ...what, reason: targetReason(cause), cause });
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The seam between restore and the file system it writes: every call it makes. None follows a
+ * symlink in the last place but `openTarget`, whose path the user typed.
+ */
+import {
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import {
+  type DirectoryHandle,
+  descriptorPath,
+  hasDirectoryHandles,
+  O_PATH,
+  openDirectory,
+  selfPath,
+} from '../platform/directory-handle.ts';
+import { type FileStat, statDescriptor } from '../platform/file-stat.ts';
+import { linkDescriptor, renameNoReplace } from '../platform/link.ts';
+import { type FileTimes, futimens, utimens } from '../platform/times.ts';
+import { bufferOf } from '../util/bytes.ts';
+
+export interface TargetFs {
+  /** Whether paths made of a descriptor and a name lead where the descriptor is open. */
+  hasDirectoryHandles(): boolean;
+  /** Undefined where the system has no users in this sense. */
+  effectiveUid(): number | undefined;
+  /** With its parents where they are missing; nothing happens if it is there. */
+  makeTarget(path: Uint8Array): void;
+  openTarget(path: Uint8Array): number;
+  isEmpty(directory: DirectoryHandle): boolean;
+  makeDirectory(path: Uint8Array): void;
+  openDirectory(path: Uint8Array): number;
+  /** A new regular file for writing, private to us. */
+  createFile(path: Uint8Array): number;
+  /** A descriptor that names whatever is there, symlinks included, without opening it. */
+  openEntry(path: Uint8Array): number;
+  makeSymlink(path: Uint8Array, target: Uint8Array): void;
+  /** Another name for what the descriptor names. */
+  linkDescriptor(fd: number, path: Uint8Array): void;
+  /** Fails where the new name is taken. */
+  renameNoReplace(from: Uint8Array, to: Uint8Array): void;
+  unlink(path: Uint8Array): void;
+  fstat(fd: number): FileStat;
+  /** How many bytes were written. */
+  write(fd: number, bytes: Uint8Array, position: number): number;
+  truncate(fd: number, size: number): void;
+  /** -1 leaves a number as it is. */
+  chown(fd: number, uid: number, gid: number): void;
+  chmod(fd: number, mode: number): void;
+  setTimes(fd: number, times: FileTimes): void;
+  /** The two that a descriptor of `openEntry` takes. */
+  chownEntry(fd: number, uid: number, gid: number): void;
+  setEntryTimes(fd: number, times: FileTimes): void;
+  close(fd: number): void;
+}
+
+const directoryMode = 0o700;
+const fileMode = 0o600;
+
+export const nodeTargetFs: TargetFs = {
+  hasDirectoryHandles,
+  effectiveUid: () => process.geteuid?.(),
+  makeTarget: (path) => {
+    mkdirSync(bufferOf(path), { recursive: true, mode: directoryMode });
+  },
+  openTarget: (path) => openSync(bufferOf(path), constants.O_RDONLY | constants.O_DIRECTORY),
+  isEmpty: (directory) => readdirSync(bufferOf(selfPath(directory)), 'latin1').length === 0,
+  makeDirectory: (path) => {
+    mkdirSync(bufferOf(path), { mode: directoryMode });
+  },
+  openDirectory,
+  createFile: (path) => {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return openSync(bufferOf(path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, fileMode);
+  },
+  openEntry: (path) => openSync(bufferOf(path), O_PATH | constants.O_NOFOLLOW),
+  makeSymlink: (path, target) => symlinkSync(bufferOf(target), bufferOf(path)),
+  linkDescriptor,
+  renameNoReplace,
+  unlink: (path) => unlinkSync(bufferOf(path)),
+  fstat: statDescriptor,
+  write: (fd, bytes, position) => writeSync(fd, bytes, 0, bytes.length, position),
+  truncate: ftruncateSync,
+  chown: fchownSync,
+  chmod: fchmodSync,
+  setTimes: futimens,
+  chownEntry: (fd, uid, gid) => chownSync(bufferOf(descriptorPath(fd)), uid, gid),
+  setEntryTimes: (fd, times) => utimens(descriptorPath(fd), times, false),
+  close: closeSync,
+};

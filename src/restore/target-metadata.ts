@@ -1,0 +1,109 @@
+/**
+ * Owner, mode and times of one entry, set on its descriptor in this order: a change of owner clears
+ * setuid, and everything before it changes the times. What cannot be set is reported and does not
+ * cost the entry.
+ */
+
+import { TargetError } from '../errors.ts';
+import type { FileStat } from '../platform/file-stat.ts';
+import type { FileTimes, Timestamp } from '../platform/times.ts';
+import { attempt, targetError } from './target-error.ts';
+import type { TargetRun } from './target-run.ts';
+
+/** The fields of a tree node that are set on what was restored. */
+export interface TargetMetadata {
+  readonly mode?: number | undefined;
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mtime?: Timestamp | undefined;
+  readonly linkGroup?: Uint8Array | undefined;
+}
+
+/** An entry with its descriptor; of a symlink the descriptor only names it. */
+export interface OpenEntry {
+  readonly fd: number;
+  readonly path: Uint8Array;
+  readonly isSymlink: boolean;
+}
+
+/** Setuid, setgid, sticky. */
+const specialBits = 0o7000;
+
+export function applyMetadata(run: TargetRun, entry: OpenEntry, metadata: TargetMetadata): void {
+  const isOwnerSet = reporting(run, () => applyOwner(run, entry, metadata.owner)) ?? false;
+  if (metadata.mode !== undefined && !entry.isSymlink) {
+    const { mode } = metadata;
+    reporting(run, () => applyMode(run, entry, { mode, isOwnerSet }));
+  }
+  if (metadata.mtime !== undefined) {
+    const times = { mtime: metadata.mtime };
+    reporting(run, () => applyTimes(run, entry, times));
+  }
+}
+
+function reporting<T>(run: TargetRun, action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    run.onProblem(error);
+    return undefined;
+  }
+}
+
+/** Whether the entry now belongs to whom it should; nobody else may get its special bits. */
+function applyOwner(run: TargetRun, entry: OpenEntry, owner: TargetMetadata['owner']): boolean {
+  if (owner === undefined) return false;
+  const operation = 'set owner of';
+  return attempt({ path: entry.path, operation }, () => {
+    if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
+    const cause = changeOwner(run, entry, owner);
+    // Looked at, not believed: 2^32 - 1 means "leave it" to the system, which then succeeds.
+    if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
+    if (run.isRoot) throw targetError({ path: entry.path, operation, reason: 'owner', cause });
+    run.notes.ownerNotSetCount++;
+    return false;
+  });
+}
+
+function isOwnedBy(stat: FileStat, owner: { uid: number; gid: number }): boolean {
+  return stat.uid === owner.uid && stat.gid === owner.gid;
+}
+
+/** What the system said if it refused. An ordinary user may still choose among own groups. */
+function changeOwner(
+  { fs, isRoot }: TargetRun,
+  { fd, isSymlink }: OpenEntry,
+  { uid, gid }: { uid: number; gid: number },
+): unknown {
+  let refusal: unknown;
+  for (const user of isRoot ? [uid] : [uid, -1]) {
+    try {
+      if (isSymlink) fs.chownEntry(fd, user, gid);
+      else fs.chown(fd, user, gid);
+      return undefined;
+    } catch (cause) {
+      refusal = cause;
+    }
+  }
+  return refusal;
+}
+
+function applyTimes({ fs }: TargetRun, { fd, path, isSymlink }: OpenEntry, times: FileTimes): void {
+  attempt({ path, operation: 'set times of' }, () => {
+    if (isSymlink) fs.setEntryTimes(fd, times);
+    else fs.setTimes(fd, times);
+  });
+}
+
+function applyMode(
+  run: TargetRun,
+  { fd, path }: OpenEntry,
+  { mode, isOwnerSet }: { mode: number; isOwnerSet: boolean },
+): void {
+  const operation = 'set mode of';
+  const mayBeSpecial = run.isRoot && isOwnerSet;
+  attempt({ path, operation }, () => run.fs.chmod(fd, mayBeSpecial ? mode : mode & ~specialBits));
+  if (mayBeSpecial || (mode & specialBits) === 0) return;
+  const found = 'setuid, setgid and sticky are set as root only, after the owner';
+  throw targetError({ path, operation, reason: 'special_bits', found });
+}

@@ -1,0 +1,255 @@
+/**
+ * The directory a restore writes to. Every node is taken for hostile, even an authentic one: the
+ * machine that was saved may have been.
+ *
+ * Invariants:
+ * - Every entry is made relative to the handle of its directory; no path below the target is joined
+ *   as text, and no symlink below it is followed. Without handles root is refused.
+ * - Nothing that is there is replaced or written through.
+ * - A directory is private (0700) until it is left; then it gets its owner, mode and times.
+ * - Open handles: one per level, and one per file being written.
+ *
+ * A failing entry throws `TargetError` and leaves nothing behind; the caller collects it and goes
+ * on. The caller also sees to the order: the symlinks of a directory after its files, `leave` last.
+ */
+import { errnoCode, type TargetError } from '../errors.ts';
+import { childPath, joinPath } from '../platform/directory-handle.ts';
+import type { FileType } from '../platform/file-stat.ts';
+import type { Random } from '../util/random.ts';
+import { attempt, type TargetFailure, targetError } from './target-error.ts';
+import { TargetFile } from './target-file.ts';
+import type { TargetFs } from './target-fs.ts';
+import { openCreated, recordCreated } from './target-links.ts';
+import { applyMetadata, type TargetMetadata } from './target-metadata.ts';
+import { nameFault } from './target-name.ts';
+import type { PlacedDirectory, TargetNotes, TargetRun } from './target-run.ts';
+
+export interface TargetOptions {
+  readonly fs: TargetFs;
+  readonly random: Random;
+  /** Told of what could not be set on an entry that is otherwise there. */
+  readonly onProblem: (problem: TargetError) => void;
+  /** Restore into a directory that holds something; what is there is kept. */
+  readonly mayHoldEntries?: boolean;
+}
+
+export interface Target {
+  readonly root: TargetDirectory;
+  readonly notes: TargetNotes;
+}
+
+/** Deepest directory that is restored. */
+const depthMax = 4096;
+const privateMode = 0o700;
+
+/**
+ * Opens the target, making it where it is missing. Its path may lead through symlinks: the user
+ * typed it.
+ *
+ * @throws TargetError
+ */
+export function openTarget(path: Uint8Array, options: TargetOptions): Target {
+  const { fs, mayHoldEntries = false } = options;
+  const isRoot = fs.effectiveUid() === 0;
+  if (isRoot && !fs.hasDirectoryHandles()) {
+    const found = 'this system has no safe way to create entries as root';
+    throw targetError({ path, operation: 'open', reason: 'unsafe', found });
+  }
+  const fd = attempt({ path, operation: 'open' }, () => {
+    fs.makeTarget(path);
+    return fs.openTarget(path);
+  });
+  const run: TargetRun = {
+    fs,
+    random: options.random,
+    isRoot,
+    mayHoldEntries,
+    target: { fd, path },
+    createdByGroup: new Map(),
+    onProblem: options.onProblem,
+    notes: { ownerNotSetCount: 0 },
+  };
+  const root = new TargetDirectory(run, fd, path);
+  if (!mayHoldEntries) demandEmpty(run, root);
+  return { root, notes: run.notes };
+}
+
+function demandEmpty({ fs }: TargetRun, root: TargetDirectory): void {
+  const { path } = root;
+  try {
+    if (attempt({ path, operation: 'list' }, () => fs.isEmpty(root))) return;
+    throw targetError({ path, operation: 'open', reason: 'not_empty' });
+  } catch (error) {
+    fs.close(root.fd);
+    throw error;
+  }
+}
+
+/** A directory below the target. */
+interface Place {
+  readonly parent: TargetDirectory;
+  readonly name: Uint8Array;
+  readonly depth: number;
+}
+
+export class TargetDirectory implements PlacedDirectory {
+  readonly fd: number;
+  readonly #run: TargetRun;
+  /** Of the target itself the path the user typed. */
+  readonly #place: Place | Uint8Array;
+
+  constructor(run: TargetRun, fd: number, place: Place | Uint8Array) {
+    this.#run = run;
+    this.fd = fd;
+    this.#place = place;
+  }
+
+  /** For messages; put together when asked for, so that depth costs no memory. */
+  get path(): Uint8Array {
+    if (this.#place instanceof Uint8Array) return this.#place;
+    return joinPath(this.#place.parent.path, this.#place.name);
+  }
+
+  get names(): Uint8Array[] {
+    if (this.#place instanceof Uint8Array) return [];
+    return [...this.#place.parent.names, this.#place.name];
+  }
+
+  /**
+   * Makes a directory and opens it, private until it is left.
+   *
+   * @throws TargetError
+   */
+  enter(name: Uint8Array): TargetDirectory {
+    this.#demandUsable(name);
+    const depth = this.#place instanceof Uint8Array ? 1 : this.#place.depth + 1;
+    if (depth > depthMax) throw this.#error(name, { operation: 'create', reason: 'too_deep' });
+    const fd = this.#attempt('create', name, () => this.#makeAndOpen(name));
+    return new TargetDirectory(this.#run, fd, { parent: this, name, depth });
+  }
+
+  /**
+   * Starts a file; it appears under its name when it is finished.
+   *
+   * @throws TargetError
+   */
+  createFile(name: Uint8Array): TargetFile {
+    this.#demandUsable(name);
+    return new TargetFile(this.#run, this, name);
+  }
+
+  /**
+   * Makes a symlink, verbatim; the caller first makes all files of the directory.
+   *
+   * @throws TargetError
+   */
+  symlink(name: Uint8Array, target: Uint8Array, metadata: TargetMetadata): void {
+    this.#demandUsable(name);
+    if (target.length === 0 || target.includes(0)) {
+      const found = 'symlink target is empty or holds a zero byte';
+      throw this.#error(name, { operation: 'create', reason: 'name', found });
+    }
+    const path = childPath(this, name);
+    this.#attempt('create', name, () => this.#run.fs.makeSymlink(path, target));
+    // Without handles nothing tells that it still is the symlink just made.
+    if (this.#run.fs.hasDirectoryHandles()) this.#finishSymlink(name, metadata);
+  }
+
+  /**
+   * Makes another name for a file of this run. False where that is not possible: then the caller
+   * restores the file once more.
+   *
+   * @throws TargetError where the name cannot be used or is taken
+   */
+  hardLink(name: Uint8Array, linkGroup: Uint8Array): boolean {
+    this.#demandUsable(name);
+    const fd = openCreated(this.#run, linkGroup);
+    if (fd === undefined) return false;
+    try {
+      this.#attempt('link', name, () => this.#run.fs.linkDescriptor(fd, childPath(this, name)));
+      return true;
+    } catch (error) {
+      // Anything but a name already taken (too many links, for one) leaves room for a copy.
+      if ((error as TargetError).reason === 'exists') throw error;
+      return false;
+    } finally {
+      this.#run.fs.close(fd);
+    }
+  }
+
+  /** Devices, FIFOs and sockets are never made: to be reported like any failing entry. */
+  refuseSpecial(name: Uint8Array, type: FileType): TargetError {
+    const found = `entry of type "${type}" is not restored`;
+    return this.#error(name, { operation: 'create', reason: 'special_file', found });
+  }
+
+  /** Gives the directory its metadata, if any, and closes it. */
+  leave(metadata?: TargetMetadata): void {
+    try {
+      if (metadata === undefined) return;
+      applyMetadata(this.#run, { fd: this.fd, path: this.path, isSymlink: false }, metadata);
+    } finally {
+      this.#run.fs.close(this.fd);
+    }
+  }
+
+  #makeAndOpen(name: Uint8Array): number {
+    const { fs } = this.#run;
+    const path = childPath(this, name);
+    const isNew = this.#makeDirectory(path);
+    const fd = fs.openDirectory(path);
+    try {
+      if (!isNew) fs.chmod(fd, privateMode);
+      return fd;
+    } catch (error) {
+      fs.close(fd);
+      throw error;
+    }
+  }
+
+  /** False where it was there already, and may have been. */
+  #makeDirectory(path: Uint8Array): boolean {
+    try {
+      this.#run.fs.makeDirectory(path);
+      return true;
+    } catch (error) {
+      if (this.#run.mayHoldEntries && errnoCode(error) === 'EEXIST') return false;
+      throw error;
+    }
+  }
+
+  #finishSymlink(name: Uint8Array, metadata: TargetMetadata): void {
+    const { fs } = this.#run;
+    const path = childPath(this, name);
+    const fd = this.#attempt('open', name, () => fs.openEntry(path));
+    try {
+      const stat = this.#attempt('stat', name, () => fs.fstat(fd));
+      if (stat.type !== 'l' || stat.linkCount !== 1) {
+        const found = 'it is no longer the symlink just made';
+        throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
+      }
+      applyMetadata(this.#run, { fd, path: this.#pathOf(name), isSymlink: true }, metadata);
+      recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
+    } finally {
+      fs.close(fd);
+    }
+  }
+
+  #pathOf(name: Uint8Array): Uint8Array {
+    return joinPath(this.path, name);
+  }
+
+  #demandUsable(name: Uint8Array): void {
+    const found = nameFault(name);
+    if (found !== undefined)
+      throw this.#error(name, { operation: 'create', reason: 'name', found });
+  }
+
+  #error(name: Uint8Array, failure: Omit<TargetFailure, 'path'>): TargetError {
+    return targetError({ path: this.#pathOf(name), ...failure });
+  }
+
+  #attempt<T>(operation: string, name: Uint8Array, action: () => T): T {
+    return attempt({ path: this.#pathOf(name), operation }, action);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * One file of the source, opened for reading and watched while it is read. What was read is what
+ * counts: a file that grows, shrinks or is written to meanwhile is stored as it was read, and
+ * `finish` says so.
+ *
+ * The path may lead elsewhere by now: to a symlink, a FIFO, another file. Opening follows no symlink
+ * and waits for no FIFO, and what was opened must be the file the walk saw.
+ */
+import type { SourceError } from '../errors.ts';
+import type { FileStat } from '../platform/file-stat.ts';
+import type { Timestamp } from '../platform/times.ts';
+import type { SourceIdentity } from './source-entry.ts';
+import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
+import type { SourceFs } from './source-fs.ts';
+
+export interface SourceFileRequest {
+  readonly fs: SourceFs;
+  /** Where to open it (`SourceEntry.hold`). */
+  readonly path: Uint8Array;
+  /** What errors call it, where that differs. */
+  readonly displayPath?: Uint8Array;
+  readonly identity: SourceIdentity;
+}
+
+/** @throws SourceError */
+export function openSourceFile(request: SourceFileRequest): SourceFile {
+  const { fs, path, identity, displayPath = path } = request;
+  let fd: number;
+  try {
+    fd = fs.openFile(path);
+  } catch (cause) {
+    throw sourceError({ path: displayPath, operation: 'open', reason: sourceReason(cause), cause });
+  }
+  try {
+    const stat = fs.fstat(fd);
+    const isSame = stat.device === identity.device && stat.inode === identity.inode;
+    if (stat.type === 'f' && isSame) return new SourceFile(fs, fd, displayPath, stat);
+  } catch (cause) {
+    fs.close(fd);
+    throw sourceError({ path: displayPath, operation: 'stat', reason: sourceReason(cause), cause });
+  }
+  fs.close(fd);
+  throw sourceError({ path: displayPath, operation: 'open', reason: 'file_changed' });
+}
+
+export class SourceFile {
+  /** When it was opened; newer than what the walk saw. */
+  readonly stat: FileStat;
+  readonly #fs: SourceFs;
+  readonly #fd: number;
+  readonly #path: Uint8Array;
+  #sizeRead = 0;
+
+  constructor(fs: SourceFs, fd: number, path: Uint8Array, stat: FileStat) {
+    this.#fs = fs;
+    this.#fd = fd;
+    this.#path = path;
+    this.stat = stat;
+  }
+
+  /** Bytes read so far. */
+  get sizeRead(): number {
+    return this.#sizeRead;
+  }
+
+  /**
+   * Fills `target` with the next bytes and says how many there were; fewer than fit only at the end.
+   *
+   * @throws SourceError
+   */
+  read(target: Uint8Array): number {
+    let size = 0;
+    try {
+      while (size < target.length) {
+        const count = this.#fs.read(this.#fd, target.subarray(size), this.#sizeRead);
+        if (count === 0) break;
+        size += count;
+        this.#sizeRead += count;
+      }
+    } catch (cause) {
+      throw this.#error('read', sourceReason(cause), cause);
+    }
+    return size;
+  }
+
+  /** To be asked after the last read: whether the file was another before it. */
+  finish(): { readonly isChanged: boolean } {
+    let after: FileStat;
+    try {
+      after = this.#fs.fstat(this.#fd);
+    } catch (cause) {
+      throw this.#error('stat', sourceReason(cause), cause);
+    }
+    const { stat } = this;
+    const isSame =
+      BigInt(this.#sizeRead) === stat.size &&
+      after.size === stat.size &&
+      isSameTime(after.mtime, stat.mtime) &&
+      isSameTime(after.ctime, stat.ctime);
+    return { isChanged: !isSame };
+  }
+
+  close(): void {
+    this.#fs.close(this.#fd);
+  }
+
+  #error(operation: string, reason: SourceReason, cause: unknown): SourceError {
+    return sourceError({ path: this.#path, operation, reason, cause });
+  }
+}
+
+function isSameTime(a: Timestamp, b: Timestamp): boolean {
+  return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}

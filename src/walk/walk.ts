@@ -1,0 +1,277 @@
+/**
+ * The ordered walk over the sources: depth first, names by bytes, every directory entered and left,
+ * so that the consumer builds directories from the leaves up with one open builder per level. The
+ * first directory entered and the last one left is `/`, with an empty name: it has no node.
+ *
+ * Invariants:
+ * - One handle per level is open; a name is looked up in the directory that listed it, whatever has
+ *   become of its path since. Symlinks below a source are never followed.
+ * - What cannot be read is an `error` event and costs that entry alone. A directory that cannot be
+ *   read is still entered and left, and empty; one that is gone is left out.
+ * - The same tree gives the same events in any order of `list`.
+ * - A source inside another is saved with it; if the walk does not come upon it, that is an error.
+ * - Everything is synchronous; the consumer decides when others get a turn.
+ */
+import type { SourceError } from '../errors.ts';
+import { childPath, joinPath } from '../platform/directory-handle.ts';
+import type { FileStat } from '../platform/file-stat.ts';
+import { assert } from '../util/assert.ts';
+import type { AccountNames } from './account-names.ts';
+import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
+import { SourceDirectory, SourceEntry } from './source-entry.ts';
+import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
+import type { SourceFs } from './source-fs.ts';
+import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
+
+export type WalkEvent =
+  | { readonly kind: 'enter' | 'leave' | 'entry'; readonly entry: SourceEntry }
+  | { readonly kind: 'error'; readonly error: SourceError };
+
+export interface WalkOptions {
+  readonly fs: SourceFs;
+  readonly accounts: AccountNames;
+  /** Eight bytes that tell hard links apart; file systems are numbered as the walk meets them. */
+  readonly linkGroup: (mountOrdinal: number, inode: bigint) => Uint8Array;
+}
+
+export function* walk(plan: SourcePlan, options: WalkOptions): Generator<WalkEvent, void, void> {
+  const walker = new Walker(plan, options);
+  try {
+    for (let event = walker.next(); event !== undefined; event = walker.next()) yield event;
+  } finally {
+    walker.close();
+  }
+}
+
+/** One directory on the way down. */
+interface Level {
+  readonly entry: SourceEntry;
+  /** Undefined above the sources, where nothing is listed, and where opening failed. */
+  readonly directory: SourceDirectory | undefined;
+  /** As latin1 text, sorted. */
+  readonly names: readonly string[];
+  /** Sources that were named at or below this directory. */
+  readonly planned: PlannedEntry | undefined;
+  position: number;
+}
+
+/** A name about to be looked at. */
+interface Candidate {
+  readonly name: Uint8Array;
+  /** The directory that listed it; a source, or what leads to one, is planned instead. */
+  readonly directory: SourceDirectory | undefined;
+  readonly planned: PlannedEntry | undefined;
+}
+
+class Walker {
+  readonly #options: WalkOptions;
+  readonly #fs: SourceFs;
+  readonly #levels: Level[] = [];
+  readonly #pending: WalkEvent[] = [];
+  readonly #mountOrdinals = new Map<number, number>();
+
+  constructor(plan: SourcePlan, options: WalkOptions) {
+    this.#options = options;
+    this.#fs = options.fs;
+    this.#visit({ name: new Uint8Array(0), directory: undefined, planned: plan.root });
+  }
+
+  next(): WalkEvent | undefined {
+    while (this.#pending.length === 0) {
+      const level = this.#levels.at(-1);
+      if (level === undefined) return undefined;
+      if (level.position === level.names.length) this.#leave(level);
+      else this.#visitNext(level);
+    }
+    return this.#pending.shift();
+  }
+
+  close(): void {
+    for (const level of this.#levels) level.directory?.release();
+    this.#levels.length = 0;
+  }
+
+  #leave(level: Level): void {
+    this.#levels.pop();
+    level.directory?.release();
+    this.#pending.push({ kind: 'leave', entry: level.entry });
+  }
+
+  #visitNext(level: Level): void {
+    const { names, directory, planned, position } = level;
+    level.position++;
+    const text = names[position] as string;
+    const name = Buffer.from(text, 'latin1');
+    const candidate = { name, directory, planned: planned?.children.get(text) };
+    if (position > 0 && names[position - 1] === text) {
+      this.#fail(candidate, 'list', 'duplicate_name');
+    } else {
+      this.#visit(candidate);
+    }
+  }
+
+  #visit(candidate: Candidate): void {
+    let stat: FileStat;
+    let target: Uint8Array | undefined;
+    try {
+      stat = this.#stat(candidate);
+      if (stat.type === 'l') target = this.#fs.readLink(openablePath(candidate));
+    } catch (cause) {
+      this.#fail(candidate, 'stat', sourceReason(cause), cause);
+      return;
+    }
+    if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
+    else if (isParentOnly(candidate)) this.#enterParent(candidate, stat);
+    else this.#enterSource(candidate, stat);
+  }
+
+  #stat(candidate: Candidate): FileStat {
+    if (candidate.directory !== undefined) {
+      return this.#fs.lstatIn(candidate.directory, candidate.name);
+    }
+    const path = openablePath(candidate);
+    return isParentOnly(candidate) ? this.#fs.stat(path) : this.#fs.lstat(path);
+  }
+
+  /** Anything but a directory. */
+  #emitLeaf(candidate: Candidate, stat: FileStat, target: Uint8Array | undefined): void {
+    if (stat.type === undefined) {
+      this.#fail(candidate, 'save', 'unsupported');
+    } else if (!isParentOnly(candidate)) {
+      this.#pending.push({ kind: 'entry', entry: this.#entry(candidate, stat, target) });
+    }
+    // Only a symlink to a directory could hold the sources that were named inside this entry.
+    for (const { path } of nestedSources(candidate.planned)) {
+      this.#failAt(path, 'enter', 'not_a_directory');
+    }
+  }
+
+  /** A directory above the sources: nothing is listed, so permission to pass is enough. */
+  #enterParent(candidate: Candidate, stat: FileStat): void {
+    const entry = this.#entry(candidate, stat);
+    const { planned } = candidate;
+    const names = [...(planned?.children.keys() ?? [])].sort();
+    this.#pushLevel({ entry, directory: undefined, names, planned });
+  }
+
+  #enterSource(candidate: Candidate, listed: FileStat): void {
+    const { planned } = candidate;
+    let opened: { fd: number; stat: FileStat };
+    try {
+      opened = this.#openDirectory(openablePath(candidate));
+    } catch (cause) {
+      const reason = sourceReason(cause);
+      if (reason !== 'vanished' && reason !== 'file_changed') {
+        const entry = this.#entry(candidate, listed);
+        this.#pushLevel({ entry, directory: undefined, names: [], planned });
+      }
+      this.#fail(candidate, 'open', reason, cause);
+      return;
+    }
+    const entry = this.#entry(candidate, opened.stat);
+    const directory = new SourceDirectory(this.#fs, opened.fd, entry);
+    this.#pushLevel({ entry, directory, names: this.#list(candidate, directory), planned });
+  }
+
+  #openDirectory(path: Uint8Array): { fd: number; stat: FileStat } {
+    const fd = this.#fs.openDirectory(path);
+    try {
+      return { fd, stat: this.#fs.fstat(fd) };
+    } catch (error) {
+      this.#fs.close(fd);
+      throw error;
+    }
+  }
+
+  #pushLevel(level: Omit<Level, 'position'>): void {
+    this.#levels.push({ ...level, position: 0 });
+    this.#pending.push({ kind: 'enter', entry: level.entry });
+  }
+
+  #list(candidate: Candidate, directory: SourceDirectory): string[] {
+    let names: string[];
+    try {
+      names = this.#fs.list(directory).sort();
+    } catch (cause) {
+      this.#fail(candidate, 'list', sourceReason(cause), cause);
+      return [];
+    }
+    for (const [name, planned] of candidate.planned?.children ?? []) {
+      if (names.includes(name)) continue;
+      for (const { path } of plannedSources(planned)) this.#failAt(path, 'stat', 'missing');
+    }
+    return names;
+  }
+
+  #entry(candidate: Candidate, stat: FileStat, target?: Uint8Array): SourceEntry {
+    const { name, directory, planned } = candidate;
+    const { type, inode, device } = stat;
+    assert(type !== undefined, 'entry of a known type');
+    const mountOrdinal = this.#mountOrdinal(device);
+    const hasLinks = type !== 'd' && stat.linkCount > 1;
+    const metadata: SourceMetadata = {
+      name,
+      type,
+      ...inodeMetadata(stat, this.#options.accounts),
+      ...(type === 'f' && { size: stat.size }),
+      ...(hasLinks && { linkGroup: this.#options.linkGroup(mountOrdinal, inode) }),
+      ...(target !== undefined && { target }),
+      ...((type === 'b' || type === 'c') && { device: stat.special }),
+    };
+    return new SourceEntry(
+      metadata,
+      { device, inode },
+      directory ?? (planned as PlannedEntry).path,
+    );
+  }
+
+  #mountOrdinal(device: number): number {
+    let ordinal = this.#mountOrdinals.get(device);
+    if (ordinal === undefined) {
+      ordinal = this.#mountOrdinals.size;
+      this.#mountOrdinals.set(device, ordinal);
+    }
+    return ordinal;
+  }
+
+  /** Reports a candidate and the sources named inside it; a mere parent is nobody's loss. */
+  #fail(candidate: Candidate, operation: string, reason: SourceReason, cause?: unknown): void {
+    const { planned } = candidate;
+    if (!isParentOnly(candidate)) {
+      const isMissing = reason === 'vanished' && planned?.isSource === true;
+      const path = absolutePath(candidate);
+      this.#failAt(path, operation, isMissing ? 'missing' : reason, cause);
+    }
+    const nestedReason = reason === 'vanished' ? 'missing' : reason;
+    for (const { path } of nestedSources(planned)) {
+      this.#failAt(path, operation, nestedReason, cause);
+    }
+  }
+
+  #failAt(path: Uint8Array, operation: string, reason: SourceReason, cause?: unknown): void {
+    const error = sourceError({ path, operation, reason, cause });
+    this.#pending.push({ kind: 'error', error });
+  }
+}
+
+/** Whether the candidate is stored only because it leads to a source. */
+function isParentOnly({ directory, planned }: Candidate): boolean {
+  return directory === undefined && planned?.isSource === false;
+}
+
+function nestedSources(planned: PlannedEntry | undefined): PlannedEntry[] {
+  if (planned === undefined) return [];
+  return plannedSources(planned).filter((source) => source !== planned);
+}
+
+/** A path that works at any depth, while the directory is open. */
+function openablePath({ name, directory, planned }: Candidate): Uint8Array {
+  if (directory === undefined) return (planned as PlannedEntry).path;
+  return childPath(directory, name);
+}
+
+/** The path as a user would write it. */
+function absolutePath({ name, directory, planned }: Candidate): Uint8Array {
+  if (directory === undefined) return (planned as PlannedEntry).path;
+  return joinPath(directory.path, name);
+}
