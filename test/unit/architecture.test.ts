@@ -35,10 +35,14 @@ function readTable(): Table {
   const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
   const section = page.split('\n## ').find((part) => part.startsWith('Who may import whom')) ?? '';
   const openToAll = names(/^Open to all: (.*)$/m.exec(section)?.[1] ?? '');
-  const rows = section.split('| module | may import |')[1]?.split('\n\n')[0] ?? '';
+  const rows = [...section.matchAll(/^\| `([\w.]+)` +\| (–|all but `cli`|[`\w., ]+?) +\|$/gm)];
+  const modules = rows.map(([, module]) => module as string);
   const allowed = new Map<string, Set<string>>();
-  for (const [, module, cell] of rows.matchAll(/^\| `([\w.]+)` \| (.+) \|$/gm)) {
-    allowed.set(module as string, names(cell as string));
+  for (const [, module, cell] of rows) {
+    const isAll = cell === 'all but `cli`';
+    const targets = isAll ? modules.filter((name) => name !== 'cli') : names(cell as string);
+    allowed.set(module as string, new Set(targets));
+    allowed.get(module as string)?.delete(module as string);
   }
   return { openToAll, allowed };
 }

@@ -16,7 +16,7 @@ const systemModule = 'platform/';
 function readTable(): Map<string, bigint> {
   const page = readFileSync(join(root, 'docs/repository-format.md'), 'utf8');
   const section = page.split('\n## Constants\n')[1] ?? '';
-  const rows = section.matchAll(/^\| `([A-Z0-9_]+)` \| (\d+) \|/gm);
+  const rows = section.matchAll(/^\| `([A-Z0-9_]+)` +\| (\d+) +\|/gm);
   return new Map([...rows].map(([, name, value]) => [name as string, BigInt(value as string)]));
 }
 
