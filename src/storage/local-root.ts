@@ -78,11 +78,7 @@ export class LocalRoot {
     else await this.make(parent);
 
     await pass('storage.directory.before-create');
-    try {
-      await this.#fs.makeDirectory(this.path(directory));
-    } catch (error) {
-      if (errnoCode(error) !== 'EEXIST') throw error;
-    }
+    await makeDirectoryIfMissing(this.#fs, this.path(directory));
     await this.enter(directory);
     this.noteChange(directory);
     this.#made.add(directory);
@@ -109,5 +105,14 @@ export class LocalRoot {
       await this.demandThere();
       return undefined;
     }
+  }
+}
+
+/** What exists may be no directory; whoever goes on from there finds out. */
+export async function makeDirectoryIfMissing(fs: StorageFs, path: string): Promise<void> {
+  try {
+    await fs.makeDirectory(path);
+  } catch (error) {
+    if (errnoCode(error) !== 'EEXIST') throw error;
   }
 }

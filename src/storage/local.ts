@@ -1,30 +1,16 @@
 /**
  * Storage in a directory of a local (or mounted) file system. An object is a file of the same name
- * below the root. The order of writes keeps the promises of `Storage` through any crash:
- *
- *   tmp/<random>.tmp   open O_EXCL, write all, mode 0400, fsync, close, compare the size
- *   <name>             link, which fails when the name is taken: EEXIST = somebody was first
- *   tmp/<random>.tmp   unlink
- *   directories        fsync of the object's directory, and of its parent when first used here;
- *                      collected until `sync()` (`putIfAbsent` does it before it returns)
- *
- * So a file under a final name has all its bytes on the disk before it has that name, and what a
- * crash leaves behind lies in `tmp/`. A failed fsync is final for that file: it is written once
- * more under a new temporary name.
- *
- * File systems without hard links: `put` renames instead of linking (equal names mean equal bytes,
- * so replacing does no harm), `putIfAbsent` creates the final name with O_EXCL and writes there. A
- * crash or a failing disk can then leave an incomplete object under a chosen name, and a reader can
- * see one being written; such records do not authenticate and count as a claim in progress.
+ * below the root. Three parts keep the promises of `Storage`: `local-writer.ts` the order of writes,
+ * `local-root.ts` what is a directory of ours, `directory-sync.ts` what is durable.
  */
 import { dirname, resolve } from 'node:path';
-import { errnoCode, NoRepositoryError, NotFoundError, StorageError } from '../errors.ts';
-import { toHex } from '../util/bytes.ts';
+import { errnoCode, NoRepositoryError, NotFoundError } from '../errors.ts';
 import { type Random, systemRandom } from '../util/random.ts';
 import { DirectorySync } from './directory-sync.ts';
 import { pass } from './failpoints.ts';
 import { type FileStat, nodeFs, type OpenFile, type StorageFs, withFile } from './file-system.ts';
-import { LocalRoot } from './local-root.ts';
+import { LocalRoot, makeDirectoryIfMissing } from './local-root.ts';
+import { LocalWriter } from './local-writer.ts';
 import {
   assertContentName,
   assertObjectName,
@@ -33,7 +19,7 @@ import {
   assertStoredName,
   directoryOf,
 } from './names.ts';
-import { demandFile, finish, readRange, writeAll, wrongSize } from './object-file.ts';
+import { demandFile, readRange, wrongSize } from './object-file.ts';
 import type {
   ByteRange,
   CallOptions,
@@ -49,9 +35,6 @@ export interface LocalOptions {
   /** Draws the names of temporary files. */
   readonly random?: Random;
 }
-
-/** How file systems say that they have no hard links. */
-const NO_HARD_LINKS = new Set(['EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EPERM']);
 
 /** In the root, but no objects: unfinished files, and where the file system puts what it found. */
 const NOT_LISTED = new Set(['tmp', 'lost+found']);
@@ -78,45 +61,49 @@ export async function openLocalStorage(
   }
 }
 
-/** Makes the directory and its parents where they are missing, and opens the storage in it. */
+/**
+ * Makes the directory and its parents where they are missing, and opens the storage in it. The
+ * names of all of them are durable on return, also of those that an attempt before this one made.
+ */
 export async function createLocalStorage(
   location: string,
   options: LocalOptions = {},
 ): Promise<Storage> {
   const { fs = nodeFs } = options;
   await attempt('create', location, async () => {
-    const parents = new DirectorySync(fs);
-    await makeDirectories(resolve(location), fs, parents);
-    await parents.sync();
+    await makeDirectories(resolve(location), fs);
+    const ancestors = new DirectorySync(fs);
+    let path = await fs.realPath(resolve(location));
+    while (path !== dirname(path)) {
+      path = dirname(path);
+      ancestors.note(path);
+    }
+    await ancestors.sync();
   });
   return await openLocalStorage(location, options);
 }
 
-async function makeDirectories(path: string, fs: StorageFs, parents: DirectorySync): Promise<void> {
+async function makeDirectories(path: string, fs: StorageFs): Promise<void> {
   try {
-    await fs.makeDirectory(path);
+    await makeDirectoryIfMissing(fs, path);
   } catch (error) {
-    // What exists and is no directory is found by whoever goes on from there.
-    if (errnoCode(error) === 'EEXIST') return;
     if (errnoCode(error) !== 'ENOENT') throw error;
-    await makeDirectories(dirname(path), fs, parents);
-    await fs.makeDirectory(path);
+    await makeDirectories(dirname(path), fs);
+    await makeDirectoryIfMissing(fs, path);
   }
-  parents.note(dirname(path));
 }
 
 class LocalStorage implements Storage {
   readonly location: string;
   readonly #root: LocalRoot;
   readonly #fs: StorageFs;
-  readonly #random: Random;
-  #hasHardLinks = true;
+  readonly #writer: LocalWriter;
 
-  constructor(location: string, root: LocalRoot, seams: Required<LocalOptions>) {
+  constructor(location: string, root: LocalRoot, { fs, random }: Required<LocalOptions>) {
     this.location = location;
     this.#root = root;
-    this.#fs = seams.fs;
-    this.#random = seams.random;
+    this.#fs = fs;
+    this.#writer = new LocalWriter(root, { fs, random });
   }
 
   get durability(): 'strong' | 'weak' {
@@ -126,10 +113,7 @@ class LocalStorage implements Storage {
   async put(name: string, bytes: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
     assertContentName(name);
     await attempt('store', name, async () => {
-      await this.#root.make(directoryOf(name));
-      const temporary = await this.#writeTemporary(bytes, signal);
-      const outcome =
-        (await this.#link(temporary, name)) ?? (await this.#renameUnlessThere(temporary, name));
+      const outcome = await this.#writer.store(name, bytes, signal);
       if (outcome === 'exists') await this.#demandSize(name, bytes.length);
       this.#root.noteChange(name);
     });
@@ -142,11 +126,10 @@ class LocalStorage implements Storage {
   ): Promise<'created' | 'exists'> {
     assertObjectName(name);
     return await attempt('store', name, async () => {
-      await this.#root.make(directoryOf(name));
-      const outcome =
-        (await this.#linkNew(name, bytes, signal)) ?? (await this.#claim(name, bytes, signal));
-      // Also when somebody else was first: whoever is told so relies on what that one stored.
+      const outcome = await this.#writer.storeNew(name, bytes, signal);
       this.#root.noteChange(name);
+      // Whoever is told that somebody else was first relies on what that one stored.
+      if (outcome === 'exists') await this.#adoptIfThere(name);
       await this.#root.sync();
       return outcome;
     });
@@ -226,133 +209,12 @@ class LocalStorage implements Storage {
     // Nothing stays open between calls.
   }
 
-  /** Writes a complete and durable file without a final name; returns its path. */
-  async #writeTemporary(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<string> {
-    await this.#root.make('tmp');
+  async #adoptIfThere(name: string): Promise<void> {
     try {
-      return await this.#writeTemporaryOnce(bytes, signal);
-    } catch (error) {
-      // The device failed, most likely at fsync, which can only be tried again on another file.
-      if (errnoCode(error) !== 'EIO') throw error;
-      return await this.#writeTemporaryOnce(bytes, signal);
-    }
-  }
-
-  async #writeTemporaryOnce(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<string> {
-    signal?.throwIfAborted();
-    const name = `tmp/${toHex(this.#random.bytes(16))}.tmp`;
-    const path = this.#root.path(name);
-    await pass('storage.put.before-open');
-    const created = await this.#fs.create(path);
-    try {
-      await withFile(created, async (file) => {
-        await pass('storage.put.before-write');
-        await writeAll(file, bytes, signal);
-        await pass('storage.put.before-file-sync');
-        await finish(file);
-        await pass('storage.put.before-close');
-      });
-      // File servers have said "written" and kept less; the size tells.
-      const { size } = await this.#fs.stat(path);
-      if (size !== bytes.length) {
-        throw new StorageError('store', name, `${size} of ${bytes.length} bytes were kept`);
-      }
-      signal?.throwIfAborted();
-    } catch (error) {
-      await this.#discard(path);
-      throw error;
-    }
-    return path;
-  }
-
-  /** Gives a temporary file its final name; undefined where there are no hard links. */
-  async #link(temporary: string, name: string): Promise<'created' | 'exists' | undefined> {
-    if (!this.#hasHardLinks) return undefined;
-    let outcome: 'created' | 'exists' = 'created';
-    try {
-      await pass('storage.put.before-link');
-      await this.#fs.link(temporary, this.#root.path(name));
-    } catch (error) {
-      const code = errnoCode(error) ?? '';
-      if (NO_HARD_LINKS.has(code)) {
-        this.#hasHardLinks = false;
-        return undefined;
-      }
-      if (code !== 'EEXIST') {
-        await this.#discard(temporary);
-        throw error;
-      }
-      outcome = 'exists';
-    }
-    await pass('storage.put.before-unlink');
-    await this.#discard(temporary);
-    await pass('storage.put.after-unlink');
-    return outcome;
-  }
-
-  async #linkNew(
-    name: string,
-    bytes: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<'created' | 'exists' | undefined> {
-    if (!this.#hasHardLinks) return undefined;
-    const temporary = await this.#writeTemporary(bytes, signal);
-    const outcome = await this.#link(temporary, name);
-    if (outcome === undefined) await this.#discard(temporary);
-    return outcome;
-  }
-
-  async #renameUnlessThere(temporary: string, name: string): Promise<'created' | 'exists'> {
-    try {
-      if ((await this.#root.stat(name)) !== undefined) {
-        await this.#discard(temporary);
-        return 'exists';
-      }
-      await pass('storage.put.before-rename');
-      await this.#fs.rename(temporary, this.#root.path(name));
-    } catch (error) {
-      await this.#discard(temporary);
-      throw error;
-    }
-    await pass('storage.put.after-rename');
-    return 'created';
-  }
-
-  /** Put-if-absent without hard links: whoever creates the name has won it. */
-  async #claim(
-    name: string,
-    bytes: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<'created' | 'exists'> {
-    signal?.throwIfAborted();
-    const path = this.#root.path(name);
-    let created: OpenFile;
-    try {
-      created = await this.#fs.create(path);
-    } catch (error) {
-      if (errnoCode(error) !== 'EEXIST') throw error;
       await this.adopt(name);
-      return 'exists';
-    }
-    let isComplete = false;
-    try {
-      await withFile(created, async (file) => {
-        await writeAll(file, bytes);
-        isComplete = true;
-        await finish(file);
-      });
     } catch (error) {
-      // Once all bytes are there others may have read and believed them: not to be taken back.
-      if (!isComplete) await this.#discard(path);
-      throw error;
+      if (!(error instanceof NotFoundError)) throw error;
     }
-    await this.#demandSize(name, bytes.length);
-    return 'created';
-  }
-
-  /** Leftovers cost space only, so failing to remove one fails nothing. */
-  async #discard(path: string): Promise<void> {
-    await this.#fs.unlink(path).catch(() => {});
   }
 
   async #demandSize(name: string, size: number): Promise<void> {
