@@ -91,7 +91,7 @@ export class DirectoryBuilder {
 }
 
 /** The pages of one level with the totals of the open one. */
-class PageLevel implements Level<ChildPage> {
+export class PageLevel implements Level<ChildPage> {
   readonly #sink: PageSink;
   readonly #page: PageWriter;
   #firstName: Uint8Array | undefined;
