@@ -45,8 +45,8 @@ export class DirectoryBuilder {
   }
 
   /**
-   * Appends a node, whose name must be above the last one. When it fills a page a promise comes
-   * back, which must be awaited before the next call.
+   * Appends a node, whose name must be above the last one; the bytes of the name are borrowed until
+   * `finish`. When the node fills a page a promise comes back, to be awaited before the next call.
    * @throws RangeError when the totals would pass 2^64 - 1; the node is then not added.
    */
   add(node: Node): Promise<void> | undefined {
