@@ -31,27 +31,32 @@ export class ByteWriter {
 
   u8(value: number): void {
     assert((value & 0xff) === value, 'value does not fit a u8');
-    this.#bytes[this.#advance(1)] = value;
+    const at = this.#advance(1);
+    this.#bytes[at] = value;
   }
 
   u16(value: number): void {
     assert((value & 0xffff) === value, 'value does not fit a u16');
-    this.#view.setUint16(this.#advance(2), value, true);
+    const at = this.#advance(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
     assert(value >>> 0 === value, 'value does not fit a u32');
-    this.#view.setUint32(this.#advance(4), value, true);
+    const at = this.#advance(4);
+    this.#view.setUint32(at, value, true);
   }
 
   u64(value: bigint): void {
     assert(BigInt.asUintN(64, value) === value, 'value does not fit a u64');
-    this.#view.setBigUint64(this.#advance(8), value, true);
+    const at = this.#advance(8);
+    this.#view.setBigUint64(at, value, true);
   }
 
   i64(value: bigint): void {
     assert(BigInt.asIntN(64, value) === value, 'value does not fit an i64');
-    this.#view.setBigInt64(this.#advance(8), value, true);
+    const at = this.#advance(8);
+    this.#view.setBigInt64(at, value, true);
   }
 
   /** A safe integer as varint. */
@@ -63,7 +68,8 @@ export class ByteWriter {
   }
 
   bytes(part: Uint8Array): void {
-    this.#bytes.set(part, this.#advance(part.length));
+    const at = this.#advance(part.length);
+    this.#bytes.set(part, at);
   }
 
   /** Bytes of a field that always has `size` bytes. */
@@ -94,6 +100,7 @@ export class ByteWriter {
     this.#view.setUint32(offset, value, true);
   }
 
+  /** Makes room, so that it comes before any use of the memory, which it may replace. */
   #advance(size: number): number {
     const at = this.#size;
     this.#size += size;

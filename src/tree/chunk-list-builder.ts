@@ -55,7 +55,8 @@ export class ChunkListBuilder {
   /** Stores what is open, where a list is needed at all. */
   async finish(): Promise<Content> {
     assert(!this.#levels.isStoring, 'finish() while a list is being stored');
-    await this.#appendHole();
+    const stored = this.#appendHole();
+    if (stored !== undefined) await stored;
     const [length, chunks, onlyBlob] = [this.#length, this.#chunks, this.#onlyBlob];
     this.#length = 0n;
     this.#chunks = 0n;

@@ -38,7 +38,10 @@ export class Levels<Child> {
     this.#options = options;
   }
 
-  /** Whether a blob is on its way; nothing may be added until it has its id. */
+  /**
+   * Whether a blob is on its way; nothing may be added until it has its id. Stays so when storing
+   * fails: what was begun cannot be completed then.
+   */
   get isStoring(): boolean {
     return this.#isStoring;
   }

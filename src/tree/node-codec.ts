@@ -10,9 +10,8 @@
  *
  * Every node has exactly one encoding: order, lengths and varints leave no choice, so a decoded node
  * encodes to the bytes it came from. Unknown tags below 0x80 are kept; one from 0x80 on refuses the
- * node but not its page. Encoding runs once per file of a snapshot and allocates nothing; decoding
- * passes over the fields twice (frame first, for a critical tag at the end changes how the rest is
- * judged), which costs less than undoing a first guess.
+ * node but not its page. Decoding passes over the fields twice, frames first, because a critical tag
+ * at the end changes how the fields before it are judged.
  */
 import type { BlobId } from '../id.ts';
 import { type ByteReader, demand } from '../util/byte-reader.ts';

@@ -12,7 +12,7 @@ import { compareBytes } from '../util/bytes.ts';
 import type { StoreBlob } from './blob-access.ts';
 import { type Level, Levels } from './levels.ts';
 import { type DirectoryRoot, type Node, PAGE_HEIGHT_MAX } from './node.ts';
-import { type ChildPage, countEntry, PageWriter, TOTAL_MAX } from './page.ts';
+import { type ChildPage, countEntry, PageWriter, TOTAL_MAX, type Totals } from './page.ts';
 
 /** From this size on a name may end the page. */
 export const PAGE_CUT_MIN: number = 2 ** 14;
@@ -45,17 +45,18 @@ export class DirectoryBuilder {
   }
 
   /**
-   * Appends a node, whose name must be above the last one. When it fills a page a promise comes
-   * back, which must be awaited before the next call.
+   * Appends a node, whose name must be above the last one; the bytes of the name are borrowed until
+   * `finish`. When the node fills a page a promise comes back, to be awaited before the next call.
    * @throws RangeError when the totals would pass 2^64 - 1; the node is then not added.
    */
   add(node: Node): Promise<void> | undefined {
     assert(!this.#levels.isStoring, 'add() while a page is being stored');
     const last = this.#lastName;
     assert(last === undefined || compareBytes(last, node.name) < 0, 'names not ascending');
-    this.#count(node);
+    const own = countEntry(node);
+    this.#count(own);
     this.#lastName = node.name;
-    return this.#leaves.addNode(node) ? this.#levels.endLowest() : undefined;
+    return this.#leaves.addNode(node, own) ? this.#levels.endLowest() : undefined;
   }
 
   /** Stores what is open: the root, or undefined for an empty directory, which has no page. */
@@ -79,8 +80,7 @@ export class DirectoryBuilder {
   }
 
   /** Files with holes can state any size, so that this can happen to honest sources. */
-  #count(node: Node): void {
-    const added = countEntry(node);
+  #count(added: Totals): void {
     const entries = this.#entries + added.entries;
     const bytes = this.#bytes + added.bytes;
     if (entries > TOTAL_MAX || bytes > TOTAL_MAX)
@@ -91,7 +91,7 @@ export class DirectoryBuilder {
 }
 
 /** The pages of one level with the totals of the open one. */
-class PageLevel implements Level<ChildPage> {
+export class PageLevel implements Level<ChildPage> {
   readonly #sink: PageSink;
   readonly #page: PageWriter;
   #firstName: Uint8Array | undefined;
@@ -107,15 +107,14 @@ class PageLevel implements Level<ChildPage> {
     return this.#page.count;
   }
 
-  addNode(node: Node): boolean {
+  addNode(node: Node, own: Totals): boolean {
     this.#page.addNode(node);
-    const { entries, bytes } = countEntry(node);
-    return this.#endsWith(node.name, entries, bytes);
+    return this.#endsWith(node.name, own);
   }
 
   addChild(child: ChildPage): boolean {
     this.#page.addChild(child);
-    return this.#endsWith(child.firstName, child.entries, child.bytes);
+    return this.#endsWith(child.firstName, child);
   }
 
   take(): { blob: Uint8Array; refer: (id: BlobId) => ChildPage } {
@@ -127,7 +126,7 @@ class PageLevel implements Level<ChildPage> {
     return { blob: this.#page.take(), refer: (id) => ({ ...counted, id }) };
   }
 
-  #endsWith(name: Uint8Array, entries: bigint, bytes: bigint): boolean {
+  #endsWith(name: Uint8Array, { entries, bytes }: Totals): boolean {
     this.#firstName ??= name;
     this.#entries += entries;
     this.#bytes += bytes;

@@ -174,6 +174,7 @@ export class PageWriter {
   }
 
   #begin(): void {
+    this.#count = 0;
     this.#writer.clear();
     this.#writer.u8(this.#kind);
     this.#writer.u8(PAGE_VERSION);
