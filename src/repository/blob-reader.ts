@@ -1,0 +1,140 @@
+/**
+ * From a blob id to its verified plaintext. The index only hints: the full id is compared with the
+ * pack's directory, and whatever the bytes decode to must hash to the id that was asked for. Of
+ * several copies the first that verifies is good; a failed one is reported, never hidden.
+ *
+ * Deltas are resolved through their bases, at most 32 deep; an id that is being decoded already is a
+ * circle and fails that copy alone.
+ */
+import type { BlobIdentifier } from '../blob/blob-ids.ts';
+import { BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
+import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
+import { decodeWholeFrame } from '../frame/frame-codec.ts';
+import { FRAME_KIND } from '../frame/frame-record.ts';
+import { type BlobId, blobKey } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
+import { type Location, locate } from '../index/presence.ts';
+import { DELTA_DEPTH_MAX } from '../pack/directory.ts';
+import { encodedDelta } from '../pack/pack-reader.ts';
+import { packStorageName } from '../pack/pack-record.ts';
+import { demand } from '../util/byte-reader.ts';
+import { equalBytes, toHex } from '../util/bytes.ts';
+import { WeightedCache } from '../util/weighted-cache.ts';
+import { ZstdCodec } from '../util/zstd.ts';
+import { FrameSource } from './pack-access.ts';
+import type { Repository } from './repository.ts';
+import { decodeStored } from './stored-records.ts';
+
+/** Decoded frames kept, in bytes; neighbours of a blob are usually wanted next. */
+const FRAME_CACHE_SIZE_MAX = 2 ** 26;
+/** Copies tried for one blob that was asked for, bases included: bounds a hostile delta graph. */
+const COPIES_TRIED_MAX = 1024;
+
+/** Told of every copy that could not be used though another one may have been. */
+export type OnBadCopy = (id: BlobId, pack: string, error: VarveError) => void;
+
+interface Attempt {
+  /** Ids being decoded, from the one asked for down to this base. */
+  busy: Set<string>;
+  copiesLeft: number;
+  signal: AbortSignal | undefined;
+}
+
+export class BlobReader {
+  readonly #index: LocalIndex;
+  readonly #identify: BlobIdentifier;
+  readonly #codec = new ZstdCodec();
+  readonly #source: FrameSource;
+  readonly #frames = new WeightedCache<string, Uint8Array>(FRAME_CACHE_SIZE_MAX);
+  readonly #onBadCopy: OnBadCopy;
+
+  constructor(repository: Repository, index: LocalIndex, onBadCopy: OnBadCopy = () => {}) {
+    this.#index = index;
+    this.#identify = repository.identify;
+    this.#source = new FrameSource(repository);
+    this.#onBadCopy = onBadCopy;
+  }
+
+  /**
+   * The plaintext of a blob, a view that must not be changed.
+   * @throws NotFoundError when no copy is known, CorruptionError when none verifies, StorageError.
+   */
+  async read(
+    id: BlobId,
+    type: BlobType,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Uint8Array> {
+    const attempt = { busy: new Set<string>(), copiesLeft: COPIES_TRIED_MAX, ...options };
+    return await this.#resolve(id, type, { signal: undefined, ...attempt });
+  }
+
+  async #resolve(id: BlobId, type: BlobType, attempt: Attempt): Promise<Uint8Array> {
+    const kind = BLOB_TYPE_NAMES[type];
+    let failure: VarveError | undefined;
+    for (const location of locate(this.#index, id)) {
+      attempt.copiesLeft -= 1;
+      if (attempt.copiesLeft < 0) break;
+      try {
+        return await this.#readCopy(id, type, { location, attempt });
+      } catch (error) {
+        if (!(error instanceof VarveError)) throw error;
+        failure = error;
+        this.#onBadCopy(id, packStorageName(location.pack), error);
+      }
+    }
+    throw failure ?? new NotFoundError(kind, toHex(id));
+  }
+
+  async #readCopy(
+    id: BlobId,
+    type: BlobType,
+    { location, attempt }: { location: Location; attempt: Attempt },
+  ): Promise<Uint8Array> {
+    const { blob } = location;
+    const object = { kind: BLOB_TYPE_NAMES[type], which: toHex(id) };
+    decodeStored(object, () => demand(blob.type === type, `blob of type ${blob.type}`));
+    const frame = await this.#readFrame(location, attempt.signal);
+    const base = blob.delta === undefined ? undefined : await this.#readBase(id, location, attempt);
+    const plaintext = decodeStored(object, () =>
+      base === undefined
+        ? frame.subarray(blob.rawOffset, blob.rawOffset + blob.rawSize)
+        : this.#codec.decompress(encodedDelta(blob, frame), blob.rawSize, base),
+    );
+    if (equalBytes(this.#identify(type, plaintext), id)) return plaintext;
+    throw new CorruptionError({ ...object, found: 'content with another id', expected: 'its own' });
+  }
+
+  async #readBase(id: BlobId, location: Location, attempt: Attempt): Promise<Uint8Array> {
+    const { blob } = location;
+    const object = { kind: 'delta chain', which: toHex(id) };
+    const base = blob.delta?.base as BlobId;
+    const key = blobKey(id);
+    decodeStored(object, () => {
+      demand(attempt.busy.size < DELTA_DEPTH_MAX, 'delta chain too long');
+      demand(blobKey(base) !== key && !attempt.busy.has(blobKey(base)), 'delta circle');
+    });
+    attempt.busy.add(key);
+    try {
+      return await this.#resolve(base, blob.type, attempt);
+    } finally {
+      attempt.busy.delete(key);
+    }
+  }
+
+  /** Plaintexts of a whole frame, or the still encoded deltas of a delta frame. */
+  async #readFrame(location: Location, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const { pack, frame } = location;
+    const key = `${pack.name}:${frame.offset}`;
+    const cached = this.#frames.get(key);
+    if (cached !== undefined) return cached;
+    const content = await this.#source.read(pack, frame, { signal });
+    const decoded =
+      frame.kind === FRAME_KIND.delta
+        ? content
+        : decodeStored({ kind: 'pack', which: packStorageName(pack) }, () =>
+            decodeWholeFrame(this.#codec, frame, content),
+          );
+    this.#frames.set(key, decoded, decoded.length);
+    return decoded;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * What the collector records say: which packs are dead, which are condemned, how far collection has
+ * come (docs/repository-format.md, rules of the view). A mark or sweep counts only after a listing
+ * begun *after* it was read shows no merged sweep that covers its generation: merging opens the name
+ * again, and a collector asleep since then may put another list there.
+ */
+import { CorruptionError, NotFoundError } from '../errors.ts';
+import type { PackName } from '../id.ts';
+import { type Mark, parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
+import { OBJECT_KIND } from '../record/object-kind.ts';
+import type { RepositoryCore } from './repository.ts';
+import { decodeStored, readStoredRecord } from './stored-records.ts';
+
+const LISTING_TRIES_MAX = 10;
+const NAME_PATTERN = /^gc\/([0-9a-f]{16})\.(mark|sweep|merged|done)$/;
+
+export interface CollectorState {
+  /** Highest generation swept, 0 when none was. */
+  generation: number;
+  /** Packs in any sweep, or condemned by a mark that has no sweep yet. */
+  deadPacks: Set<PackName>;
+  /** The mark that has no sweep yet. */
+  pendingMark: Mark | undefined;
+}
+
+/** A repository in which nothing was ever collected. */
+export const NO_COLLECTION: CollectorState = {
+  generation: 0,
+  deadPacks: new Set(),
+  pendingMark: undefined,
+};
+
+interface CollectorNames {
+  marks: Map<number, string>;
+  sweeps: Map<number, string>;
+  merged: Map<number, string>;
+}
+
+/** @throws CorruptionError when a record cannot be read: nothing may then be taken for live. */
+export async function loadCollectorState(core: RepositoryCore): Promise<CollectorState> {
+  for (let i = 0; i < LISTING_TRIES_MAX; i++) {
+    const names = await listCollectorNames(core);
+    const state = await readCollectorState(core, names);
+    if (state === undefined) continue;
+    const after = await listCollectorNames(core);
+    if ([...after.merged.keys()].every((generation) => names.merged.has(generation))) return state;
+  }
+  throw new CorruptionError({
+    kind: 'collector records',
+    which: 'gc/',
+    found: `another listing at each of ${LISTING_TRIES_MAX} tries`,
+    expected: 'a listing that stays while it is read',
+  });
+}
+
+async function listCollectorNames(core: RepositoryCore): Promise<CollectorNames> {
+  const names: CollectorNames = { marks: new Map(), sweeps: new Map(), merged: new Map() };
+  for await (const { name } of core.storage.list('gc/')) {
+    const match = NAME_PATTERN.exec(name);
+    if (match === null) continue;
+    const generation = Number.parseInt(match[1] as string, 16);
+    if (match[2] === 'mark') names.marks.set(generation, name);
+    if (match[2] === 'sweep') names.sweeps.set(generation, name);
+    if (match[2] === 'merged') names.merged.set(generation, name);
+  }
+  return names;
+}
+
+/** Undefined when a listed record is gone: it was merged meanwhile, so list again. */
+async function readCollectorState(
+  core: RepositoryCore,
+  names: CollectorNames,
+): Promise<CollectorState | undefined> {
+  const deadPacks = new Set<PackName>();
+  const addDead = (packs: readonly string[]): void => {
+    for (const pack of packs) deadPacks.add(pack as PackName);
+  };
+  try {
+    let mergedUpTo = 0;
+    for (const [generation, name] of names.merged) {
+      addDead((await read(core, { name, generation, parse: parseMergedSweep })).delete);
+      mergedUpTo = Math.max(mergedUpTo, generation);
+    }
+    let generation = mergedUpTo;
+    for (const [swept, name] of names.sweeps) {
+      if (swept <= mergedUpTo) continue;
+      addDead((await read(core, { name, generation: swept, parse: parseSweep })).delete);
+      generation = Math.max(generation, swept);
+    }
+    const pendingName = names.marks.get(generation + 1);
+    const pendingMark =
+      pendingName === undefined
+        ? undefined
+        : await read(core, { name: pendingName, generation: generation + 1, parse: parseMark });
+    addDead(pendingMark?.condemned ?? []);
+    return { generation, deadPacks, pendingMark };
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+async function read<T extends { generation: number }>(
+  core: RepositoryCore,
+  record: { name: string; generation: number; parse: (payload: Uint8Array) => T },
+): Promise<T> {
+  const { name, generation, parse } = record;
+  const kinds = name.endsWith('.mark') ? [OBJECT_KIND.mark] : [OBJECT_KIND.sweep];
+  const { payload } = await readStoredRecord(core, name, { kinds });
+  const parsed = decodeStored({ kind: 'collector record', which: name }, () => parse(payload));
+  if (parsed.generation !== generation) {
+    throw new CorruptionError({
+      kind: 'collector record',
+      which: name,
+      found: `generation ${parsed.generation}`,
+      expected: String(generation),
+    });
+  }
+  return parsed;
+}

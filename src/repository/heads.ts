@@ -1,0 +1,96 @@
+/**
+ * The chain of records: each names the record of the same writer before it and the newest known of
+ * all others, so that a client with memory notices when a repository was set back to an earlier
+ * state.
+ */
+import type { ChainFields, SeenHead } from '../record/record.ts';
+import { SEEN_COUNT_MAX } from '../record/record.ts';
+import { toHex } from '../util/bytes.ts';
+import { PROGRAM, type RepositoryCore } from './repository.ts';
+import type { View } from './view.ts';
+import type { WriterState } from './writer-state.ts';
+
+const ACTIVE_NS = 90n * 86_400n * 1_000_000_000n;
+
+/** Chain fields of the next record of this writer. */
+export function nextChain(
+  core: RepositoryCore,
+  { state, view }: { state: WriterState; view: View },
+): ChainFields {
+  const activeSinceNs = core.clock.nowNs() - ACTIVE_NS;
+  const seen = headsOf(view, activeSinceNs).filter(({ writerId }) => writerId !== state.writerId);
+  return {
+    repositoryId: toHex(core.id),
+    writerId: state.writerId,
+    writerSeq: state.writerSeq + 1,
+    previous: state.previous,
+    seen: seen.slice(-SEEN_COUNT_MAX),
+    gcGeneration: view.collector.generation,
+    configNumber: core.config.number,
+    program: PROGRAM,
+  };
+}
+
+/** The state after a record of ours was committed. */
+export function rememberHeads(after: {
+  state: WriterState;
+  view: View;
+  chain: ChainFields;
+  head: string;
+}): WriterState {
+  const { state, view, chain, head } = after;
+  const own: SeenHead = { writerId: chain.writerId, seq: chain.writerSeq, hash: head };
+  return {
+    writerId: state.writerId,
+    writerSeq: chain.writerSeq,
+    previous: head,
+    heads: newestByWriter([...state.heads, ...headsOf(view), own]),
+    gcGeneration: Math.max(state.gcGeneration, chain.gcGeneration),
+    configNumber: Math.max(state.configNumber, chain.configNumber),
+  };
+}
+
+/**
+ * What shows that the repository was set back since this client last wrote, if anything does. A
+ * remembered record must be there, or be named by a tomb or by another record.
+ */
+export function rollbackNotice(state: WriterState, view: View): string | undefined {
+  if (view.collector.generation < state.gcGeneration) {
+    return `The repository went back: collection ${state.gcGeneration} is gone`;
+  }
+  if (view.damaged.length > 0) return undefined;
+  const known = new Set<string>();
+  for (const { hash, manifest } of view.snapshots) {
+    known.add(hash);
+    known.add(manifest.chain.previous);
+    for (const head of manifest.chain.seen) known.add(head.hash);
+  }
+  for (const { hash, tomb } of view.tombs) {
+    known.add(hash);
+    for (const entry of [...tomb.forgotten, ...tomb.chain.seen]) known.add(entry.hash);
+  }
+  const lost = state.heads.find(({ hash }) => !known.has(hash));
+  if (lost === undefined) return undefined;
+  const record = `record ${lost.seq} of writer ${lost.writerId.slice(0, 8)}`;
+  return `The repository went back: ${record}, which this client has seen, is gone`;
+}
+
+function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
+  const heads: SeenHead[] = [];
+  for (const { hash, manifest } of view.snapshots) {
+    if (activeSinceNs !== undefined && manifest.startedNs < activeSinceNs) continue;
+    heads.push({ writerId: manifest.chain.writerId, seq: manifest.chain.writerSeq, hash });
+  }
+  for (const { hash, tomb } of view.tombs) {
+    heads.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
+  }
+  return newestByWriter(heads);
+}
+
+function newestByWriter(heads: readonly SeenHead[]): SeenHead[] {
+  const newest = new Map<string, SeenHead>();
+  for (const head of heads) {
+    if (head.seq > (newest.get(head.writerId)?.seq ?? 0)) newest.set(head.writerId, head);
+  }
+  return [...newest.values()].sort((a, b) => (a.writerId < b.writerId ? -1 : 1));
+}

@@ -1,0 +1,180 @@
+/**
+ * Bringing the local index up to date with the repository: the index segments it has not applied
+ * yet, which packs are listed with the right size, and which are dead. What cannot be read is
+ * reported, never fatal: a pack whose segment is lost is indexed again from its own directory.
+ */
+
+import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
+import type { PackName, SegmentName } from '../id.ts';
+import { CacheFailed } from '../index/environment.ts';
+import type { LocalIndex } from '../index/local-index.ts';
+import { parseSegment, type Segment } from '../index/segment.ts';
+import type { PackRecord } from '../pack/pack-record.ts';
+import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
+import { mapConcurrent } from '../util/concurrent.ts';
+import { readPackDirectory } from './pack-access.ts';
+import type { Repository } from './repository.ts';
+import { decodeStored, readStoredRecord } from './stored-records.ts';
+import type { DamagedObject, View } from './view.ts';
+
+const SEGMENT_NAME = /^index\/[0-3]-([0-9a-f]{64})$/;
+const PACK_NAME = /^(data|meta)\/[0-9a-f]{2}\/([0-9a-f]{64})$/;
+const READS_IN_FLIGHT = 4;
+/** Segments applied in one transaction; bounds what is held in memory. */
+const SEGMENT_BATCH_COUNT = 16;
+
+export interface ListedPack {
+  name: PackName;
+  kind: PackKind;
+  size: number;
+}
+
+export interface IndexSync {
+  index: LocalIndex;
+  /** Every pack file of the repository, by name. */
+  listed: Map<PackName, ListedPack>;
+  /** Packs that no segment names: of a session that has not ended, or of one that was killed. */
+  unindexed: ListedPack[];
+  /** Segments and packs that cannot be read. */
+  damaged: DamagedObject[];
+}
+
+/** Applies what is new since the last time. `view` must have been loaded before. */
+export async function syncIndex(
+  repository: Repository,
+  view: View,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<IndexSync> {
+  try {
+    return await syncOnce(repository, view, options);
+  } catch (error) {
+    if (!(error instanceof CacheFailed)) throw error;
+    await repository.index.moveToTemporary(error);
+    return await syncOnce(repository, view, options);
+  }
+}
+
+async function syncOnce(
+  repository: Repository,
+  view: View,
+  options: { signal?: AbortSignal | undefined },
+): Promise<IndexSync> {
+  const damaged: DamagedObject[] = [];
+  const segments = await listSegments(repository);
+  let index = await repository.index.open();
+  if ([...index.segmentNames()].some((name) => !segments.has(name))) {
+    // A segment that was compacted away or lost: what came from it alone no longer counts.
+    await repository.index.discard();
+    index = await repository.index.open();
+  }
+  const known = index.segmentNames();
+  const missing = [...segments].filter(([name]) => !known.has(name));
+  for (let i = 0; i < missing.length; i += SEGMENT_BATCH_COUNT) {
+    const batch = missing.slice(i, i + SEGMENT_BATCH_COUNT);
+    await index.applySegments(await readSegments(repository, batch, { damaged, ...options }));
+  }
+  const listed = await listPacks(repository);
+  const sizes = new Map([...listed.values()].map(({ name, size }) => [name, size]));
+  await index.updateStates({ listed: sizes, dead: view.collector.deadPacks });
+  const indexed = new Set<PackName>();
+  for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
+  const unindexed = [...listed.values()].filter(
+    ({ name }) => !view.collector.deadPacks.has(name) && !indexed.has(name),
+  );
+  return { index, listed, unindexed, damaged };
+}
+
+/** Throws the local index away and builds it again from the repository. */
+export async function rebuildIndex(
+  repository: Repository,
+  view: View,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<IndexSync> {
+  await repository.index.discard();
+  const sync = await syncIndex(repository, view, options);
+  await indexFromPacks(repository, sync, options);
+  return sync;
+}
+
+/**
+ * Reads the directories of packs that no segment names into the local index, so that their blobs
+ * are found. Whoever relies on them in a new snapshot must adopt them first (`session.ts`).
+ */
+export async function indexFromPacks(
+  repository: Repository,
+  sync: IndexSync,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<PackRecord[]> {
+  const records: PackRecord[] = [];
+  await mapConcurrent(sync.unindexed, READS_IN_FLIGHT, async (pack) => {
+    try {
+      const { record } = await readPackDirectory(repository, pack, options);
+      records.push(record);
+    } catch (error) {
+      if (error instanceof NotFoundError) return;
+      if (!(error instanceof CorruptionError)) throw error;
+      sync.damaged.push({ name: packFileName(pack), error });
+    }
+  });
+  for (const record of records) await sync.index.addPack(record);
+  return records;
+}
+
+function packFileName(pack: ListedPack): string {
+  return `${pack.kind === OBJECT_KIND.dataPack ? 'data' : 'meta'}/${pack.name.slice(0, 2)}/${pack.name}`;
+}
+
+/** Segment name to storage name. */
+async function listSegments(repository: Repository): Promise<Map<SegmentName, string>> {
+  const segments = new Map<SegmentName, string>();
+  for await (const { name } of repository.storage.list('index/')) {
+    const match = SEGMENT_NAME.exec(name);
+    if (match !== null) segments.set(match[1] as SegmentName, name);
+  }
+  return segments;
+}
+
+async function listPacks(repository: Repository): Promise<Map<PackName, ListedPack>> {
+  const packs = new Map<PackName, ListedPack>();
+  for (const prefix of ['data/', 'meta/']) {
+    for await (const { name, size } of repository.storage.list(prefix)) {
+      const match = PACK_NAME.exec(name);
+      if (match === null) continue;
+      const kind = match[1] === 'data' ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
+      packs.set(match[2] as PackName, { name: match[2] as PackName, kind, size });
+    }
+  }
+  return packs;
+}
+
+async function readSegments(
+  repository: Repository,
+  names: [SegmentName, string][],
+  options: { damaged: DamagedObject[]; signal?: AbortSignal | undefined },
+): Promise<{ name: SegmentName; segment: Segment }[]> {
+  const segments: { name: SegmentName; segment: Segment }[] = [];
+  await mapConcurrent(names, READS_IN_FLIGHT, async ([name, storageName]) => {
+    try {
+      segments.push({ name, segment: await readSegment(repository, storageName, options.signal) });
+    } catch (error) {
+      // A segment that vanished was compacted; one listing later its successor is seen.
+      if (error instanceof NotFoundError) return;
+      if (!(error instanceof VarveError) || error.code === 'STORAGE') throw error;
+      options.damaged.push({ name: storageName, error });
+    }
+  });
+  return segments;
+}
+
+async function readSegment(
+  repository: Repository,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<Segment> {
+  const { payload } = await readStoredRecord(repository, name, {
+    kinds: [OBJECT_KIND.segment],
+    isHashNamed: true,
+    signal,
+  });
+  return decodeStored({ kind: 'index segment', which: name }, () => parseSegment(payload));
+}

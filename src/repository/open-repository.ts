@@ -1,0 +1,137 @@
+/**
+ * Opening a repository: the clear part of `config` says whether this program may, a key slot gives
+ * the keys, and the sealed part of `config` must repeat the clear one.
+ */
+import { createBlobIdentifier } from '../blob/blob-ids.ts';
+import { NoRepositoryError, NotFoundError, VersionError } from '../errors.ts';
+import { deriveKeys, type RepositoryKeys } from '../keys/key-hierarchy.ts';
+import {
+  CHUNKER_NAME,
+  CONFIG_CLEAR_SIZE,
+  type ConfigClear,
+  parseConfig,
+  parseConfigClear,
+  type RepositoryConfig,
+} from '../record/config.ts';
+import { OBJECT_KIND } from '../record/object-kind.ts';
+import { openObject } from '../record/sealed-object.ts';
+import type { Storage } from '../storage/storage.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
+import { type Random, systemRandom } from '../util/random.ts';
+import { ZstdCodec } from '../util/zstd.ts';
+import { IndexHolder } from './index-holder.ts';
+import { type AskPassphrase, openKeyRing } from './key-slots.ts';
+import type { OnNotice, Repository, RepositoryCore } from './repository.ts';
+import { nodeStateFs, type StateFs } from './state-fs.ts';
+import { decodeStored, readStoredRecord } from './stored-records.ts';
+import { WriterStateStore } from './writer-state.ts';
+
+const CONFIG_SIZE_MAX = 2 ** 20;
+const CONFIG_UPDATE_NAME = /^config\.d\/([0-9a-f]{8})$/;
+
+export interface OpenOptions {
+  storage: Storage;
+  askPassphrase: AskPassphrase;
+  /** Where the local index lives; disposable. */
+  cacheDirectory: string;
+  /** Where the writer state lives; not disposable. */
+  stateDirectory: string;
+  clock?: Clock;
+  random?: Random;
+  stateFs?: StateFs;
+  onNotice?: OnNotice;
+}
+
+/**
+ * @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError
+ */
+export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { storage } = options;
+  const random = options.random ?? systemRandom;
+  const onNotice = options.onNotice ?? (() => {});
+  const file = await readConfigFile(storage);
+  const place = { kind: 'config', which: 'config' };
+  const clear = decodeStored(place, () => parseConfigClear(file));
+  const { ring } = await openKeyRing(storage, clear.repositoryId, options.askPassphrase);
+  const keys = deriveKeys(ring);
+  const config = await loadConfig({ storage, keys }, file);
+  const core: RepositoryCore = {
+    id: clear.repositoryId,
+    storage,
+    keys,
+    config,
+    canWrite: mayWrite(clear, config),
+    clock: options.clock ?? systemClock,
+    random,
+    onNotice,
+  };
+  const { cacheDirectory } = options;
+  const index = new IndexHolder({ cacheDirectory, repositoryId: core.id, onNotice });
+  return {
+    ...core,
+    identify: createBlobIdentifier(keys.blobId),
+    codec: new ZstdCodec(),
+    writerStates: new WriterStateStore({
+      directory: options.stateDirectory,
+      repositoryId: core.id,
+      fs: options.stateFs ?? nodeStateFs,
+      random,
+    }),
+    index,
+    close: async () => {
+      await index.close();
+      await storage.close();
+    },
+  };
+}
+
+async function readConfigFile(storage: Storage): Promise<Uint8Array> {
+  try {
+    return await storage.get('config', { sizeMax: CONFIG_SIZE_MAX });
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    throw new NoRepositoryError(storage.location, undefined, error);
+  }
+}
+
+/** The parameters: those of the highest update in `config.d/`, else of `config` itself. */
+async function loadConfig(
+  place: { storage: Storage; keys: RepositoryKeys },
+  file: Uint8Array,
+): Promise<RepositoryConfig> {
+  const clear = file.subarray(0, CONFIG_CLEAR_SIZE);
+  const initial = decodeStored({ kind: 'config', which: 'config' }, () => {
+    const sealed = file.subarray(CONFIG_CLEAR_SIZE);
+    const { payload } = openObject(place.keys, sealed, {
+      kinds: [OBJECT_KIND.config],
+      name: 'config',
+    });
+    return parseConfig(payload, { clear, number: 0 });
+  });
+  let newest: string | undefined;
+  for await (const { name } of place.storage.list('config.d/')) {
+    if (CONFIG_UPDATE_NAME.test(name) && (newest === undefined || name > newest)) newest = name;
+  }
+  if (newest === undefined) return initial;
+  const update = newest;
+  const { payload } = await readStoredRecord(place, update, { kinds: [OBJECT_KIND.config] });
+  const number = Number.parseInt(update.slice('config.d/'.length), 16);
+  return decodeStored({ kind: 'config', which: update }, () =>
+    parseConfig(payload, { clear, number }),
+  );
+}
+
+/** A chunker this program does not know would spoil deduplication for everybody else. */
+function mayWrite(clear: ConfigClear, config: RepositoryConfig): boolean {
+  return clear.canWrite && config.chunker.name === CHUNKER_NAME;
+}
+
+/** @throws VersionError when a later format forbids this program to write here. */
+export function demandWritable(core: RepositoryCore): void {
+  if (core.canWrite) return;
+  throw new VersionError(
+    'this repository for writing',
+    'a later format or another chunker',
+    `format 1 with chunker ${CHUNKER_NAME}`,
+  );
+}

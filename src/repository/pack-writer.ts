@@ -1,0 +1,197 @@
+/**
+ * Turns new blobs into durable packs. Blobs fill frames, frames fill packs, a full pack is verified
+ * with the reader's code, stored, and compared in size; only then does it count.
+ *
+ * While a session's new data is small its frames are kept unsealed: such a session ends with one
+ * metadata pack that holds them too, so that hourly snapshots cost three objects each.
+ */
+import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
+import { CorruptionError, StorageError } from '../errors.ts';
+import { type EncodedFrame, FrameBuilder } from '../frame/frame-builder.ts';
+import type { BlobId } from '../id.ts';
+import { KEY_CLASS } from '../keys/key-hierarchy.ts';
+import type { SaltSource } from '../keys/salt-source.ts';
+import { type FinishedPack, PackBuilder } from '../pack/pack-builder.ts';
+import { openPack, verifyPack } from '../pack/pack-reader.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
+import { assert } from '../util/assert.ts';
+import { Malformed } from '../util/byte-reader.ts';
+import { nowMs } from '../util/clock.ts';
+import { failpoint } from '../util/failpoint.ts';
+import type { Repository } from './repository.ts';
+
+/** Below this much new data (compressed) a session writes one pack in all. */
+const SMALL_SESSION_SIZE_MAX = 2 ** 22;
+/** Packs being stored while the next one fills. */
+const UPLOADS_IN_FLIGHT_MAX = 1;
+
+export interface PackWriterOptions {
+  newSalt: SaltSource;
+  sessionId: string;
+  writerId: string;
+  /** Called for each pack once it is stored and durable, in any order but one at a time. */
+  onDurable: (record: PackRecord) => Promise<void>;
+}
+
+export class PackWriter {
+  readonly #repository: Repository;
+  readonly #options: PackWriterOptions;
+  readonly #dataFrame = new FrameBuilder(KEY_CLASS.data);
+  readonly #metadataFrame = new FrameBuilder(KEY_CLASS.metadata);
+  /** Data frames of a session that is still small; undefined once it is not. */
+  #heldFrames: EncodedFrame[] | undefined = [];
+  #heldSize = 0;
+  #dataPack: PackBuilder | undefined;
+  #metadataPack: PackBuilder | undefined;
+  readonly #uploads = new Set<Promise<void>>();
+  #uploadFailure: { error: unknown } | undefined;
+  /** Bytes of packs stored so far, and of frame contents in them. */
+  storedSize = 0;
+  compressedSize = 0;
+
+  constructor(repository: Repository, options: PackWriterOptions) {
+    this.#repository = repository;
+    this.#options = options;
+  }
+
+  /** Takes a new blob; its plaintext is copied before this returns. Waits while packs are stored. */
+  async add(blob: { id: BlobId; type: BlobType; plaintext: Uint8Array }): Promise<void> {
+    const builder = blob.type === BLOB_TYPE.data ? this.#dataFrame : this.#metadataFrame;
+    if (!builder.hasRoomFor(blob.plaintext.length)) await this.#closeFrame(builder);
+    builder.add(blob);
+    if (builder.isFull) await this.#closeFrame(builder);
+  }
+
+  /** Stores everything added; all of it is durable when this returns. Nothing is added after it. */
+  async flush(): Promise<void> {
+    await this.#closeFrame(this.#dataFrame);
+    await this.#closeFrame(this.#metadataFrame);
+    // What is small enough to have been held goes into the metadata pack.
+    for (const frame of this.#heldFrames ?? [])
+      await this.#appendTo(OBJECT_KIND.metadataPack, frame);
+    this.#heldFrames = undefined;
+    await this.#closePack(OBJECT_KIND.dataPack);
+    await this.#closePack(OBJECT_KIND.metadataPack);
+    await Promise.all(this.#uploads);
+    this.#throwUploadFailure();
+  }
+
+  /** Waits for uploads under way and forgets what is not stored: the session is being given up. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#uploads);
+  }
+
+  async #closeFrame(builder: FrameBuilder): Promise<void> {
+    if (builder.isEmpty) return;
+    const { codec, config } = this.#repository;
+    const frame = builder.finish(codec, config.compressionLevel);
+    this.compressedSize += frame.content.length;
+    if (builder === this.#metadataFrame) await this.#appendTo(OBJECT_KIND.metadataPack, frame);
+    else await this.#takeDataFrame(frame);
+  }
+
+  async #takeDataFrame(frame: EncodedFrame): Promise<void> {
+    if (this.#heldFrames === undefined) {
+      await this.#appendTo(OBJECT_KIND.dataPack, frame);
+      return;
+    }
+    this.#heldFrames.push({ ...frame, content: frame.content.slice() });
+    this.#heldSize += frame.content.length;
+    if (this.#heldSize < SMALL_SESSION_SIZE_MAX) return;
+    const held = this.#heldFrames;
+    this.#heldFrames = undefined;
+    for (const heldFrame of held) await this.#appendTo(OBJECT_KIND.dataPack, heldFrame);
+  }
+
+  async #appendTo(kind: PackKind, frame: EncodedFrame): Promise<void> {
+    if (this.#openPack(kind)?.hasRoomFor(frame) === false) await this.#closePack(kind);
+    let pack = this.#openPack(kind);
+    if (pack === undefined) {
+      pack = this.#newPack(kind);
+      this.#setOpenPack(kind, pack);
+    }
+    pack.append(frame);
+  }
+
+  #openPack(kind: PackKind): PackBuilder | undefined {
+    return kind === OBJECT_KIND.dataPack ? this.#dataPack : this.#metadataPack;
+  }
+
+  #setOpenPack(kind: PackKind, pack: PackBuilder | undefined): void {
+    if (kind === OBJECT_KIND.dataPack) this.#dataPack = pack;
+    else this.#metadataPack = pack;
+  }
+
+  #newPack(kind: PackKind): PackBuilder {
+    const { keys, config, clock } = this.#repository;
+    const { newSalt, sessionId, writerId } = this.#options;
+    const isData = kind === OBJECT_KIND.dataPack;
+    const sizeTarget = isData ? config.pack.dataTarget : config.pack.metadataTarget;
+    return new PackBuilder({
+      keys,
+      kind,
+      newSalt,
+      sessionId,
+      writerId,
+      createdMs: nowMs(clock),
+      sizeTarget,
+    });
+  }
+
+  async #closePack(kind: PackKind): Promise<void> {
+    const builder = this.#openPack(kind);
+    if (builder === undefined) return;
+    this.#setOpenPack(kind, undefined);
+    const pack = builder.finish();
+    this.#verify(pack);
+    while (this.#uploads.size >= UPLOADS_IN_FLIGHT_MAX) await Promise.race(this.#uploads);
+    this.#throwUploadFailure();
+    const upload = this.#upload(pack)
+      .catch((error: unknown) => {
+        this.#uploadFailure ??= { error };
+      })
+      .finally(() => this.#uploads.delete(upload));
+    this.#uploads.add(upload);
+  }
+
+  /** Opens the finished bytes as a reader would: catches compressor and memory errors in time. */
+  #verify(pack: FinishedPack): void {
+    const { keys, codec, identify } = this.#repository;
+    try {
+      const opened = openPack(keys, { ...pack.record, bytes: pack.bytes });
+      verifyPack(opened, { codec, identify }, () => assert(false, 'delta that was not verified'));
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      throw new CorruptionError(
+        {
+          kind: 'new pack',
+          which: packStorageName(pack.record),
+          found: error.message,
+          expected: 'what was put into it (suspect this machine: memory or compressor)',
+        },
+        error,
+      );
+    }
+  }
+
+  async #upload(pack: FinishedPack): Promise<void> {
+    const { storage } = this.#repository;
+    const name = packStorageName(pack.record);
+    await failpoint('session.3.before-pack');
+    await storage.put(name, pack.bytes);
+    const stat = await storage.stat(name);
+    if (stat?.size !== pack.bytes.length) {
+      const found = stat === undefined ? 'it is not there' : `${stat.size} bytes arrived`;
+      throw new StorageError('put', name, `${found}, expected ${pack.bytes.length}`);
+    }
+    await storage.sync();
+    await failpoint('session.3.after-pack');
+    this.storedSize += pack.bytes.length;
+    await this.#options.onDurable(pack.record);
+  }
+
+  #throwUploadFailure(): void {
+    if (this.#uploadFailure !== undefined) throw this.#uploadFailure.error;
+  }
+}

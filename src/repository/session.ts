@@ -1,0 +1,378 @@
+/**
+ * A session: one process writing one snapshot, from its intent to its commit
+ * (docs/repository-format.md section 18). The order of writes follows from what must hold at every
+ * moment, whatever stops this process and whenever:
+ *
+ * - a manifest names only blobs that are durable and that no collection under way may delete;
+ * - a segment names only packs that are durable;
+ * - exactly one of commit and fence wins the name `snapshots/<sid>`;
+ * - success is reported only for a snapshot that counts.
+ *
+ *   1 intent · 2 view · 3 packs · 4 segments · 5 barrier · 6 commit · 7 look again · 8 cache and
+ *   state · 9 clean up
+ */
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { BlobType } from '../blob/blob-type.ts';
+import { BusyError } from '../errors.ts';
+import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
+import { CacheFailed } from '../index/environment.ts';
+import { isPresent } from '../index/presence.ts';
+import { encodeSegment, type Segment } from '../index/segment.ts';
+import { createSaltSource, type SaltSource } from '../keys/salt-source.ts';
+import { directoryOf, type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import { OBJECT_KIND } from '../record/object-kind.ts';
+import { sealObject } from '../record/sealed-object.ts';
+import {
+  encodeFence,
+  encodeHeartbeat,
+  encodeSession,
+  type SessionPurpose,
+} from '../record/session-records.ts';
+import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
+import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
+import { nowMs } from '../util/clock.ts';
+import { failpoint } from '../util/failpoint.ts';
+import { nextChain, rememberHeads, rollbackNotice } from './heads.ts';
+import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
+import { demandWritable } from './open-repository.ts';
+import { PackWriter } from './pack-writer.ts';
+import { PROGRAM, type Repository } from './repository.ts';
+import { loadTombs, loadView, type View } from './view.ts';
+import type { WriterState } from './writer-state.ts';
+
+const SEGMENT_PACK_COUNT = 64;
+const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
+const HEARTBEAT_INTERVAL_NS = 10n * 60n * 1_000_000_000n;
+
+/** What a manifest says beyond what the session itself knows. */
+export type ManifestInput = Omit<SnapshotManifest, 'chain' | 'sessionId' | 'segments'>;
+
+export interface CommitResult {
+  id: SessionId;
+  /** SHA-256 of the manifest's file, hex: the new head of this writer. */
+  head: string;
+  /** Somebody forgot the snapshot before its success could be reported. */
+  isForgotten: boolean;
+}
+
+export interface WriteCounts {
+  /** Blobs that were new, and bytes of their plaintext. */
+  newBlobs: number;
+  newBytes: number;
+  /** Bytes of new frame contents, and of packs stored. */
+  compressedBytes: number;
+  storedBytes: number;
+}
+
+interface SessionParts {
+  repository: Repository;
+  id: SessionId;
+  view: View;
+  sync: IndexSync;
+  state: WriterState;
+  newSalt: SaltSource;
+  /** Durable packs of sessions that died, which the first segment of this one will name. */
+  adopted: PackRecord[];
+}
+
+/** Made by `beginSession`; ended by `commit` or `abort`. Its calls must not overlap. */
+export class Session {
+  readonly id: SessionId;
+  readonly view: View;
+  readonly #repository: Repository;
+  readonly #sync: IndexSync;
+  readonly #state: WriterState;
+  readonly #newSalt: SaltSource;
+  readonly #packs: PackWriter;
+  /** Blobs handed in whose pack is not durable yet. */
+  readonly #inFlight = new Set<string>();
+  /** Durable packs that no segment of this session names yet. */
+  #unpublished: PackRecord[];
+  readonly #segments: { name: SegmentName; segment: Segment }[] = [];
+  #segmentDueNs: bigint;
+  #heartbeatDueNs: bigint;
+  #heartbeatCount = 0;
+  #newBlobs = 0;
+  #newBytes = 0;
+
+  constructor(parts: SessionParts) {
+    const { repository, id, state, newSalt } = parts;
+    this.id = id;
+    this.view = parts.view;
+    this.#repository = repository;
+    this.#sync = parts.sync;
+    this.#state = state;
+    this.#newSalt = newSalt;
+    this.#unpublished = parts.adopted;
+    this.#packs = new PackWriter(repository, {
+      newSalt,
+      sessionId: id,
+      writerId: state.writerId,
+      onDurable: (record) => this.#onDurable(record),
+    });
+    const now = repository.clock.monotonicNs();
+    this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
+    this.#heartbeatDueNs = now + HEARTBEAT_INTERVAL_NS;
+  }
+
+  get counts(): WriteCounts {
+    return {
+      newBlobs: this.#newBlobs,
+      newBytes: this.#newBytes,
+      compressedBytes: this.#packs.compressedSize,
+      storedBytes: this.#packs.storedSize,
+    };
+  }
+
+  /**
+   * Makes sure that the blob will be in the repository when this session commits, and gives its id.
+   * Its plaintext is borrowed until the promise settles.
+   */
+  async write(type: BlobType, plaintext: Uint8Array): Promise<BlobId> {
+    const id = this.#repository.identify(type, plaintext);
+    const key = blobKey(id);
+    if (this.#inFlight.has(key) || isPresent(this.#sync.index, id)) return id;
+    this.#inFlight.add(key);
+    this.#newBlobs += 1;
+    this.#newBytes += plaintext.length;
+    await this.#packs.add({ id, type, plaintext });
+    return id;
+  }
+
+  /** Does what is due by the clock: heartbeats, and segments over the packs stored so far. */
+  async tick(): Promise<void> {
+    const now = this.#repository.clock.monotonicNs();
+    if (now >= this.#heartbeatDueNs) {
+      this.#heartbeatDueNs = now + HEARTBEAT_INTERVAL_NS;
+      await this.#beat();
+    }
+    const isFull = this.#unpublished.length >= SEGMENT_PACK_COUNT;
+    if (isFull || (now >= this.#segmentDueNs && this.#unpublished.length > 0)) {
+      this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
+      await this.#publish();
+    }
+  }
+
+  /**
+   * Steps 4 to 9. When this returns, the snapshot exists and counts.
+   * @throws BusyError when a collector fenced this session: it must start over.
+   */
+  async commit(input: ManifestInput): Promise<CommitResult> {
+    await this.#packs.flush();
+    await this.#publish();
+    await failpoint('session.5.before');
+    await this.#repository.storage.sync();
+    await failpoint('session.5.after');
+    const manifest: SnapshotManifest = {
+      ...input,
+      chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
+      sessionId: this.id,
+      segments: this.#segments.map(({ name }) => name),
+    };
+    const head = await this.#putManifest(manifest);
+    const isForgotten = await this.#lookAgain();
+    await this.#remember(manifest, head);
+    await this.#cleanUp();
+    return { id: this.id, head, isForgotten };
+  }
+
+  /**
+   * Gives the session up: what is durable is published for the next one, then the fence closes the
+   * name. Failures are ignored: a collector will fence this session in time.
+   */
+  async abort(): Promise<void> {
+    const steps = [
+      () => this.#packs.abandon(),
+      () => this.#publish(),
+      () => this.#fence(),
+      () => this.#cleanUp(),
+      () => this.#repository.writerStates.release(),
+    ];
+    for (const step of steps) await step().catch(() => {});
+  }
+
+  async #onDurable(record: PackRecord): Promise<void> {
+    this.#unpublished.push(record);
+    try {
+      await this.#sync.index.addPack(record);
+    } catch (error) {
+      if (!(error instanceof CacheFailed)) throw error;
+      this.#repository.onNotice(`Cannot write the cache: ${error.message}`);
+      return; // Its blobs stay in flight for this session, which finds them there.
+    }
+    for (const { id } of directoryOf(record).blobs) this.#inFlight.delete(blobKey(id));
+  }
+
+  /** Step 4: a level-0 segment over the packs that no segment of this session names yet. */
+  async #publish(): Promise<void> {
+    if (this.#unpublished.length === 0) return;
+    const { keys, storage, clock } = this.#repository;
+    const packs = [...this.#unpublished];
+    const segment: Segment = {
+      level: 0,
+      sessionId: this.id,
+      writerId: this.#state.writerId,
+      createdMs: nowMs(clock),
+      applied: this.view.collector.generation,
+      superseded: [],
+      packs,
+    };
+    const payload = encodeSegment(segment);
+    const identity = { kind: OBJECT_KIND.segment, name: '' };
+    const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
+    const name = toHex(createHash('sha256').update(file).digest()) as SegmentName;
+    await failpoint('session.4.before');
+    await storage.put(`index/0-${name}`, file);
+    await storage.sync();
+    await failpoint('session.4.after');
+    this.#unpublished = this.#unpublished.slice(packs.length);
+    this.#segments.push({ name, segment });
+  }
+
+  /** Step 6. Losing the name with equal bytes means that an earlier attempt of ours had won it. */
+  async #putManifest(manifest: SnapshotManifest): Promise<string> {
+    const { keys, storage } = this.#repository;
+    const name = `snapshots/${this.id}`;
+    const identity = { kind: OBJECT_KIND.snapshot, name };
+    const payload = encodeManifest(manifest);
+    const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
+    await failpoint('session.6.before');
+    const outcome = await storage.putIfAbsent(name, file);
+    await failpoint('session.6.after');
+    if (outcome === 'exists' && !equalBytes(await storage.get(name), file)) {
+      throw fencedError(this.id);
+    }
+    return toHex(createHash('sha256').update(file).digest());
+  }
+
+  /** Step 7: what was forgotten or closed while this session slept? */
+  async #lookAgain(): Promise<boolean> {
+    await failpoint('session.7.before');
+    const tombs = await loadTombsNow(this.#repository);
+    const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
+    if (isClosed) throw fencedError(this.id);
+    await failpoint('session.7.after');
+    return tombs.some(({ tomb }) => tomb.forgotten.some(({ sessionId }) => sessionId === this.id));
+  }
+
+  /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
+  async #remember(manifest: SnapshotManifest, head: string): Promise<void> {
+    const { writerStates, onNotice } = this.#repository;
+    await failpoint('session.8.before');
+    try {
+      await this.#sync.index.applySegments(this.#segments);
+      await writerStates.save(
+        rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
+      );
+    } catch (error) {
+      onNotice(`Cannot update the local state: ${(error as Error).message}`);
+    } finally {
+      await writerStates.release().catch(() => {});
+    }
+    await failpoint('session.8.after');
+  }
+
+  /** Step 9, where the storage permits it. */
+  async #cleanUp(): Promise<void> {
+    const { storage } = this.#repository;
+    await failpoint('session.9.before');
+    try {
+      for (let i = 1; i <= this.#heartbeatCount; i++) {
+        await storage.delete(heartbeatName(this.id, i));
+      }
+      await storage.delete(`sessions/${this.id}`);
+    } catch {
+      // A maintenance host deletes them.
+    }
+    await failpoint('session.9.after');
+  }
+
+  async #beat(): Promise<void> {
+    const { keys, storage } = this.#repository;
+    this.#heartbeatCount += 1;
+    const name = heartbeatName(this.id, this.#heartbeatCount);
+    const payload = encodeHeartbeat(this.id, this.#heartbeatCount);
+    const identity = { kind: OBJECT_KIND.session, name };
+    await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
+  }
+
+  async #fence(): Promise<void> {
+    const { keys, storage } = this.#repository;
+    const name = `snapshots/${this.id}`;
+    const identity = { kind: OBJECT_KIND.fence, name };
+    const payload = encodeFence('closed');
+    await failpoint('session.fence.before');
+    await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
+    await failpoint('session.fence.after');
+  }
+}
+
+/** Steps 1 and 2: the intent, and only then the view. */
+export async function beginSession(
+  repository: Repository,
+  options: { purpose: SessionPurpose; signal?: AbortSignal | undefined },
+): Promise<Session> {
+  demandWritable(repository);
+  const { keys, storage, random, clock, writerStates } = repository;
+  const state = await writerStates.acquire(repository.onNotice);
+  const id = toHex(random.bytes(16)) as SessionId;
+  const writerId = fromHex(state.writerId);
+  const newSalt = createSaltSource(keys.current, { writerId, random, clock });
+  const name = `sessions/${id}`;
+  const payload = encodeSession({
+    sessionId: id,
+    writerId: state.writerId,
+    startedMs: nowMs(clock),
+    host: hostname(),
+    program: PROGRAM,
+    purpose: options.purpose,
+  });
+  const intent = sealObject(keys, { kind: OBJECT_KIND.session, name }, { payload, salt: newSalt });
+  try {
+    await failpoint('session.1.before');
+    await storage.putIfAbsent(name, intent);
+    await failpoint('session.1.after');
+    const view = await loadView(repository, 'write');
+    const notice = rollbackNotice(state, view);
+    if (notice !== undefined) repository.onNotice(notice);
+    const sync = await syncIndex(repository, view, options);
+    const adopted = await adoptPacks(repository, sync, options.signal);
+    await failpoint('session.2.after');
+    return new Session({ repository, id, view, sync, state, newSalt, adopted });
+  } catch (error) {
+    await storage.delete(name).catch(() => {});
+    await writerStates.release().catch(() => {});
+    throw error;
+  }
+}
+
+/** Takes over durable packs that no segment names: their writer was killed before it could. */
+async function adoptPacks(
+  repository: Repository,
+  sync: IndexSync,
+  signal: AbortSignal | undefined,
+): Promise<PackRecord[]> {
+  if (sync.unindexed.length === 0) return [];
+  const records = await indexFromPacks(repository, sync, { signal });
+  for (const record of records) {
+    await repository.storage.adopt(packStorageName(record), { signal });
+  }
+  await repository.storage.sync();
+  return records;
+}
+
+async function loadTombsNow(repository: Repository) {
+  for (;;) {
+    const loaded = await loadTombs(repository);
+    if (loaded !== undefined) return loaded.tombs;
+  }
+}
+
+function heartbeatName(id: SessionId, number: number): string {
+  return `sessions/${id}.h${number.toString(16).padStart(6, '0')}`;
+}
+
+function fencedError(id: SessionId): BusyError {
+  return new BusyError(id, `Cannot commit snapshot "${id}": a collection fenced its session`);
+}

@@ -1,0 +1,162 @@
+/**
+ * The view of a repository: what counts at this moment. Read in this order, which the model of the
+ * protocol demands: collector records, snapshots, then tombs, then index segments (`index-sync.ts`).
+ * A tomb that is gone when it is read was merged into another one: list again.
+ */
+import { CorruptionError, NotFoundError, VarveError, VersionError } from '../errors.ts';
+import type { SessionId } from '../id.ts';
+import { parseTomb, type Tomb } from '../record/collector-records.ts';
+import { OBJECT_KIND } from '../record/object-kind.ts';
+import { parseManifest } from '../snapshot/manifest.ts';
+import { compareSnapshots, type Snapshot } from '../snapshot/selection.ts';
+import { mapConcurrent } from '../util/concurrent.ts';
+import { type CollectorState, loadCollectorState, NO_COLLECTION } from './collector-state.ts';
+import type { RepositoryCore } from './repository.ts';
+import { decodeStored, readStoredRecord } from './stored-records.ts';
+
+const LISTING_TRIES_MAX = 10;
+const READS_IN_FLIGHT = 8;
+const SNAPSHOT_NAME = /^snapshots\/([0-9a-f]{32})$/;
+const TOMB_NAME = /^tombs\/[0-9a-f]{64}$/;
+
+/** An object that should be readable and is not. */
+export interface DamagedObject {
+  name: string;
+  error: VarveError;
+}
+
+export interface View {
+  /** Live snapshots, oldest first: committed, neither fenced, forgotten nor closed. */
+  snapshots: Snapshot[];
+  /** Snapshots that a tomb forgets, readable or not. */
+  forgotten: Set<SessionId>;
+  /** Sessions that can never commit again, by fence or by a merged tomb. */
+  closed: Set<SessionId>;
+  collector: CollectorState;
+  /** Tombs, for the chain of records. */
+  tombs: { hash: string; tomb: Tomb }[];
+  /** Snapshots and tombs that cannot be read. */
+  damaged: DamagedObject[];
+}
+
+/**
+ * @param purpose Whoever writes must understand every collector record; a reader goes on without
+ * those it cannot read, and finds them among the damaged objects.
+ * @throws CorruptionError, VersionError for a writer that cannot read a collector record.
+ */
+export async function loadView(core: RepositoryCore, purpose: 'read' | 'write'): Promise<View> {
+  const unreadable: DamagedObject[] = [];
+  const collector = await loadCollectorState(core).catch((error: unknown) => {
+    if (purpose === 'write' || !isDamage(error)) throw error;
+    unreadable.push({ name: 'gc/', error });
+    return NO_COLLECTION;
+  });
+  for (let i = 0; i < LISTING_TRIES_MAX; i++) {
+    const manifests = await loadManifests(core);
+    const tombs = manifests && (await loadTombs(core));
+    if (manifests === undefined || tombs === undefined) continue;
+    const view = assembleView(manifests, tombs, collector);
+    view.damaged.push(...unreadable);
+    return view;
+  }
+  throw new CorruptionError({
+    kind: 'snapshots and tombs',
+    which: 'snapshots/',
+    found: `another listing at each of ${LISTING_TRIES_MAX} tries`,
+    expected: 'a listing that stays while it is read',
+  });
+}
+
+interface LoadedManifests {
+  snapshots: Snapshot[];
+  fenced: SessionId[];
+  damaged: DamagedObject[];
+}
+
+export interface LoadedTombs {
+  tombs: { hash: string; tomb: Tomb }[];
+  damaged: DamagedObject[];
+}
+
+function assembleView(
+  { snapshots, fenced, damaged }: LoadedManifests,
+  loaded: LoadedTombs,
+  collector: CollectorState,
+): View {
+  const forgotten = new Set<SessionId>();
+  const closed = new Set<SessionId>(fenced);
+  for (const { tomb } of loaded.tombs) {
+    for (const { sessionId } of tomb.forgotten) forgotten.add(sessionId as SessionId);
+    for (const sessionId of tomb.closed) closed.add(sessionId as SessionId);
+  }
+  return {
+    snapshots: snapshots
+      .filter(({ id }) => !forgotten.has(id) && !closed.has(id))
+      .sort(compareSnapshots),
+    forgotten,
+    closed,
+    collector,
+    tombs: loaded.tombs,
+    damaged: [...damaged, ...loaded.damaged],
+  };
+}
+
+/** Undefined when a listed name is gone: list again. */
+async function loadManifests(core: RepositoryCore): Promise<LoadedManifests | undefined> {
+  const names: string[] = [];
+  for await (const { name } of core.storage.list('snapshots/')) {
+    if (SNAPSHOT_NAME.test(name)) names.push(name);
+  }
+  const loaded: LoadedManifests = { snapshots: [], fenced: [], damaged: [] };
+  const isComplete = await readEach(names, loaded.damaged, async (name) => {
+    const id = name.slice('snapshots/'.length) as SessionId;
+    const kinds = [OBJECT_KIND.snapshot, OBJECT_KIND.fence];
+    const { kind, payload, hash } = await readStoredRecord(core, name, { kinds });
+    if (kind === OBJECT_KIND.fence) {
+      loaded.fenced.push(id);
+      return;
+    }
+    const manifest = decodeStored({ kind: 'snapshot', which: id }, () => parseManifest(payload));
+    loaded.snapshots.push({ id, hash, manifest });
+  });
+  return isComplete ? loaded : undefined;
+}
+
+export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs | undefined> {
+  const names: string[] = [];
+  for await (const { name } of core.storage.list('tombs/')) {
+    if (TOMB_NAME.test(name)) names.push(name);
+  }
+  const loaded: LoadedTombs = { tombs: [], damaged: [] };
+  const isComplete = await readEach(names, loaded.damaged, async (name) => {
+    const expected = { kinds: [OBJECT_KIND.tomb], isHashNamed: true };
+    const { payload, hash } = await readStoredRecord(core, name, expected);
+    const tomb = decodeStored({ kind: 'tomb', which: name }, () => parseTomb(payload));
+    loaded.tombs.push({ hash, tomb });
+  });
+  return isComplete ? loaded : undefined;
+}
+
+/** Reads all names; what cannot be read is collected. False when one of them is gone. */
+async function readEach(
+  names: readonly string[],
+  damaged: DamagedObject[],
+  readOne: (name: string) => Promise<void>,
+): Promise<boolean> {
+  let isComplete = true;
+  await mapConcurrent(names, READS_IN_FLIGHT, async (name) => {
+    try {
+      await readOne(name);
+    } catch (error) {
+      if (error instanceof NotFoundError) isComplete = false;
+      else if (isDamage(error)) damaged.push({ name, error });
+      else throw error;
+    }
+  });
+  return isComplete;
+}
+
+/** An object is unreadable for good, as opposed to storage that fails at the moment. */
+function isDamage(error: unknown): error is VarveError {
+  return error instanceof VarveError && (error.code === 'CORRUPT' || error instanceof VersionError);
+}
