@@ -4,9 +4,12 @@
  * views of it that callers hold.
  */
 import { readFileSync } from 'node:fs';
+import { assert } from '../util/assert.ts';
 import { type ChunkerKeys, deriveChunkerKeys } from './keys.ts';
 import { type ChunkerProfile, candidateOdds } from './profile.ts';
 import {
+  assertOffsets,
+  assertRange,
   bufferCapacity,
   type Candidate,
   cutCountMax,
@@ -14,13 +17,13 @@ import {
   type ScannerOptions,
 } from './scanner-contract.ts';
 
-/** What is used of the global; @types/node does not describe it. */
-declare const WebAssembly: {
+/** What is used of the global; @types/node does not describe it, and `--jitless` takes it away. */
+interface WebAssemblyGlobal {
   readonly Memory: new (pages: { initial: number; maximum: number }) => { buffer: ArrayBuffer };
   readonly Module: new (code: Uint8Array) => object;
   readonly Instance: new (module: object, imports: object) => { exports: object };
   validate(code: Uint8Array): boolean;
-};
+}
 
 interface ScanExports {
   configure(minimum: number, maximum: number, mixZeroBits: number, strictBelow: number): void;
@@ -32,13 +35,15 @@ const PAGE_SIZE = 65536;
 /** The layout that scanner/scan.ts draws. */
 const BUFFER_OFFSET = 128;
 const READABLE_AFTER = 32;
+/** Candidates handed over at a time; the list is written where cuts are. */
 const LISTED_MAX = 4096;
 
+const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyGlobal };
 const code = readFileSync(new URL('./scan.wasm', import.meta.url));
 
 /** Whether this process can run WebAssembly and its SIMD instructions. */
 export function hasSimd(): boolean {
-  return typeof WebAssembly !== 'undefined' && WebAssembly.validate(code);
+  return WebAssembly?.validate(code) ?? false;
 }
 
 export function createSimdScanner(
@@ -46,10 +51,12 @@ export function createSimdScanner(
   profile: ChunkerProfile,
   options: ScannerOptions = {},
 ): Scanner {
+  assert(WebAssembly !== undefined, 'hasSimd() was asked');
   const capacity = bufferCapacity(profile, options);
-  const resultsOffset = roundUp(BUFFER_OFFSET + capacity + READABLE_AFTER, 8);
-  const results = Math.max(4 * cutCountMax(profile, capacity), 8 * LISTED_MAX);
-  const pageCount = Math.ceil((resultsOffset + results) / PAGE_SIZE);
+  const cutCount = cutCountMax(profile, capacity);
+  const resultsOffset = roundUp(BUFFER_OFFSET + capacity + READABLE_AFTER, 4);
+  const size = resultsOffset + Math.max(4 * cutCount, 8 * LISTED_MAX);
+  const pageCount = Math.ceil(size / PAGE_SIZE);
   const memory = new WebAssembly.Memory({ initial: pageCount, maximum: pageCount });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory } });
   const wasm = exports as ScanExports;
@@ -58,13 +65,18 @@ export function createSimdScanner(
   const { mixZeroBits, strictBelow } = candidateOdds(profile);
   wasm.configure(profile.minimum, profile.maximum, mixZeroBits, strictBelow);
 
+  const buffer = new Uint8Array(memory.buffer, BUFFER_OFFSET, capacity);
   const pairs = new Uint32Array(memory.buffer, resultsOffset, 2 * LISTED_MAX);
   return {
     profile,
-    buffer: new Uint8Array(memory.buffer, BUFFER_OFFSET, capacity),
-    cuts: new Uint32Array(memory.buffer, resultsOffset, cutCountMax(profile, capacity)),
-    scan: (start, end, isLast) => wasm.scan(start, end, isLast ? 1 : 0, resultsOffset),
+    buffer,
+    cuts: new Uint32Array(memory.buffer, resultsOffset, cutCount),
+    scan: (start, end, isLast) => {
+      assertRange(buffer, start, end);
+      return wasm.scan(start, end, isLast ? 1 : 0, resultsOffset);
+    },
     listCandidates: (from, to) => {
+      assertOffsets(buffer, from, to);
       const listed: Candidate[] = [];
       let next = from;
       let count: number;

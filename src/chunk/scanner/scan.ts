@@ -89,7 +89,10 @@ function cutAfter(start: u32, stop: u32): u32 {
  *
  * The sum of 16 weighted gears is built by doubling, each vector shifted against the one before:
  * pairs = g + 3 g<<1, quads = pairs + 3 pairs<<2, octets = quads + quads<<4, sums = octets + octets<<8.
- * The 17 bytes before the first byte taken give all that is needed of the vector before.
+ * The 16 bytes before those of the first step give all that is needed of the vector before.
+ *
+ * `bench -- scan`: 7.7 GB/s of random input at the default profile, of which half is skipped. Keeping
+ * the nibble mask in memory, so that the engine need not rebuild it, gained 3 % and was left out.
  */
 function findCandidate(from: u32, to: u32): u32 {
   const tableLow = v128.load(TABLE_LOW);
@@ -179,44 +182,32 @@ function mix(at: u32): u64 {
   );
 }
 
-let v0: u64 = 0;
-let v1: u64 = 0;
-let v2: u64 = 0;
-let v3: u64 = 0;
-
-/** Low half of the SipHash-1-3 of the 32 bytes before `at`. */
+/**
+ * Low half of the SipHash-1-3 of the 32 bytes before `at`. Eight equal rounds with all state in
+ * locals: four take a word, one the length, and the three final ones nothing.
+ */
 function rank(at: u32): u32 {
-  v0 = load<u64>(SIP_0) ^ 0x736f6d6570736575;
-  v1 = load<u64>(SIP_1) ^ 0x646f72616e646f6d;
-  v2 = load<u64>(SIP_0) ^ 0x6c7967656e657261;
-  v3 = load<u64>(SIP_1) ^ 0x7465646279746573;
-  absorb(load<u64>(at - 32));
-  absorb(load<u64>(at - 24));
-  absorb(load<u64>(at - 16));
-  absorb(load<u64>(at - 8));
-  absorb((<u64>32) << 56);
-  v2 ^= 0xff;
-  sipRound();
-  sipRound();
-  sipRound();
+  let v0 = load<u64>(SIP_0) ^ 0x736f6d6570736575;
+  let v1 = load<u64>(SIP_1) ^ 0x646f72616e646f6d;
+  let v2 = load<u64>(SIP_0) ^ 0x6c7967656e657261;
+  let v3 = load<u64>(SIP_1) ^ 0x7465646279746573;
+  for (let i: u32 = 0; i < 8; i++) {
+    let word: u64 = 0;
+    if (i < 4) word = load<u64>(at - 32 + (i << 3));
+    else if (i == 4) word = (<u64>32) << 56;
+    else if (i == 5) v2 ^= 0xff;
+    v3 ^= word;
+    v0 += v1;
+    v1 = rotl(v1, 13) ^ v0;
+    v0 = rotl(v0, 32);
+    v2 += v3;
+    v3 = rotl(v3, 16) ^ v2;
+    v0 += v3;
+    v3 = rotl(v3, 21) ^ v0;
+    v2 += v1;
+    v1 = rotl(v1, 17) ^ v2;
+    v2 = rotl(v2, 32);
+    v0 ^= word;
+  }
   return <u32>(v0 ^ v1 ^ v2 ^ v3);
-}
-
-function absorb(word: u64): void {
-  v3 ^= word;
-  sipRound();
-  v0 ^= word;
-}
-
-function sipRound(): void {
-  v0 += v1;
-  v1 = rotl(v1, 13) ^ v0;
-  v0 = rotl(v0, 32);
-  v2 += v3;
-  v3 = rotl(v3, 16) ^ v2;
-  v0 += v3;
-  v3 = rotl(v3, 21) ^ v0;
-  v2 += v1;
-  v1 = rotl(v1, 17) ^ v2;
-  v2 = rotl(v2, 32);
 }
