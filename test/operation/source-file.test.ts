@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   mkdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -99,8 +100,7 @@ test('SourceFile.read() reports an error in the middle', (t) => {
 
 const replacements: [string, (path: string, t: TestContext) => unknown, string][] = [
   ['nothing', () => undefined, 'vanished'],
-  ['a symlink', (path) => symlinkSync('/etc/passwd', path), 'file_changed'],
-  ['a FIFO', (path) => execFileSync('mkfifo', [path]), 'file_changed'],
+  ['a symlink to it', (path) => symlinkSync(`${path}.old`, path), 'file_changed'],
   ['a directory', (path) => mkdirSync(path), 'file_changed'],
   ['a socket', listenAt, 'file_changed'],
   ['another file', (path) => writeFileSync(path, content), 'file_changed'],
@@ -111,7 +111,7 @@ for (const [what, replace, reason] of replacements) {
   }, async (t) => {
     const { path, identity } = makeFile(t);
     // Kept under another name, so that its inode number is not given to the next file.
-    execFileSync('mv', [path, `${path}.old`]);
+    renameSync(path, `${path}.old`);
     await replace(path, t);
 
     assert.throws(() => openSourceFile({ fs: nodeSourceFs, path: b(path), identity }), {
@@ -122,6 +122,26 @@ for (const [what, replace, reason] of replacements) {
     rmSync(path, { force: true, recursive: true });
   });
 }
+
+test('openSourceFile() does not wait at a FIFO (S07)', (t) => {
+  const path = join(tempDir(t), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const [file, fs] = ['source-file.js', 'source-fs.js'].map(
+    (name) => new URL(`../../src/walk/${name}`, import.meta.url).href,
+  );
+  // In a child, because waiting would stop this process and every timeout in it.
+  const script = `
+    const { openSourceFile } = await import('${file}');
+    const { nodeSourceFs: fs } = await import('${fs}');
+    const path = Buffer.from(process.argv[1]);
+    try { openSourceFile({ fs, path, identity: fs.lstat(path) }); }
+    catch (error) { process.stdout.write(error.reason); }`;
+
+  const args = ['--input-type=module', '--eval', script, path];
+  const output = execFileSync(process.execPath, args, { timeout: 20_000, encoding: 'utf8' });
+
+  assert.equal(output, 'file_changed');
+});
 
 function listenAt(path: string, t: TestContext): Promise<void> {
   const server = createServer();

@@ -407,7 +407,7 @@ test('a directory that is there already is entered, private while open, where th
   assert.deepEqual(readdirSync(join(dir, 'sub')), ['kept', 'new']);
 });
 
-test('TargetDirectory restores 500 levels and refuses 4,097', (t) => {
+test('TargetDirectory restores 500 levels', (t) => {
   const { dir, target } = open(t);
   const stack = [target.root];
   for (let depth = 1; depth <= 500; depth++) {
@@ -420,6 +420,17 @@ test('TargetDirectory restores 500 levels and refuses 4,097', (t) => {
   const { lines } = walkTree([dir]);
   assert.equal(lines.filter((line) => line.startsWith('entry f')).length, 2);
   assert.equal(lines.filter((line) => line.endsWith('nine-byte')).length, 1000);
+});
+
+test('TargetDirectory.enter() refuses to go deeper than 4,096 levels', (t) => {
+  const { target } = open(t, {
+    makeDirectory: () => undefined,
+    openDirectory: () => target.root.fd,
+  });
+  let directory = target.root;
+  for (let depth = 1; depth <= 4096; depth++) directory = directory.enter(b('d'));
+
+  assert.throws(() => directory.enter(b('d')), { code: 'TARGET', reason: 'too_deep' });
 });
 
 test('devices, FIFOs and sockets are refused by name', (t) => {
