@@ -5,7 +5,7 @@
  * text, which is good enough to read with and refused where it would be dangerous to write.
  */
 import { closeSync, constants, openSync, statSync } from 'node:fs';
-import { bufferOf, concatBytes, fromAscii } from '../util/bytes.ts';
+import { bufferOf, fromAscii } from '../util/bytes.ts';
 
 /** An open directory and the path by which it was reached (bytes, for messages). */
 export interface DirectoryHandle {
@@ -54,13 +54,21 @@ export function childPath(directory: DirectoryHandle, name: Uint8Array): Uint8Ar
   return joinPath(selfPath(directory), name);
 }
 
-/** The two with one slash between them. */
-export function joinPath(parent: Uint8Array, name: Uint8Array): Uint8Array {
-  if (parent.at(-1) === slash) return concatBytes(parent, name);
-  return concatBytes(parent, slashBytes, name);
+/** One path of all, with one slash between each two. */
+export function joinPath(top: Uint8Array, ...names: readonly Uint8Array[]): Uint8Array {
+  const start = top.at(-1) === slash ? top.length - 1 : top.length;
+  let size = start;
+  for (const name of names) size += 1 + name.length;
+  const joined = new Uint8Array(size);
+  joined.set(top.subarray(0, start));
+  let offset = start;
+  for (const name of names) {
+    joined[offset] = slash;
+    joined.set(name, offset + 1);
+    offset += 1 + name.length;
+  }
+  return names.length === 0 ? top : joined;
 }
-
-const slashBytes = Uint8Array.of(slash);
 
 /** Opens a directory for reading its names; a symlink in the last place is an error (ELOOP). */
 export function openDirectory(path: Uint8Array): number {

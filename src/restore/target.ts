@@ -69,7 +69,7 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     onProblem: options.onProblem,
     notes: { ownerNotSetCount: 0 },
   };
-  const root = new TargetDirectory(run, fd, path);
+  const root = new TargetDirectory(run, fd);
   if (!mayHoldEntries) demandEmpty(run, root);
   return { root, notes: run.notes };
 }
@@ -95,10 +95,10 @@ interface Place {
 export class TargetDirectory implements PlacedDirectory {
   readonly fd: number;
   readonly #run: TargetRun;
-  /** Of the target itself the path the user typed. */
-  readonly #place: Place | Uint8Array;
+  /** Undefined for the target itself. */
+  readonly #place: Place | undefined;
 
-  constructor(run: TargetRun, fd: number, place: Place | Uint8Array) {
+  constructor(run: TargetRun, fd: number, place?: Place) {
     this.#run = run;
     this.fd = fd;
     this.#place = place;
@@ -106,13 +106,15 @@ export class TargetDirectory implements PlacedDirectory {
 
   /** For messages; put together when asked for, so that depth costs no memory. */
   get path(): Uint8Array {
-    if (this.#place instanceof Uint8Array) return this.#place;
-    return joinPath(this.#place.parent.path, this.#place.name);
+    return joinPath(this.#run.target.path, ...this.names);
   }
 
   get names(): Uint8Array[] {
-    if (this.#place instanceof Uint8Array) return [];
-    return [...this.#place.parent.names, this.#place.name];
+    const names: Uint8Array[] = [];
+    for (let place = this.#place; place !== undefined; place = place.parent.#place) {
+      names.push(place.name);
+    }
+    return names.reverse();
   }
 
   /**
@@ -122,7 +124,7 @@ export class TargetDirectory implements PlacedDirectory {
    */
   enter(name: Uint8Array): TargetDirectory {
     this.#demandUsable(name);
-    const depth = this.#place instanceof Uint8Array ? 1 : this.#place.depth + 1;
+    const depth = (this.#place?.depth ?? 0) + 1;
     if (depth > depthMax) throw this.#error(name, { operation: 'create', reason: 'too_deep' });
     const fd = this.#attempt('create', name, () => this.#makeAndOpen(name));
     return new TargetDirectory(this.#run, fd, { parent: this, name, depth });

@@ -40,8 +40,13 @@ export class SourceEntry {
 
   /** Absolute; too long to be opened where the tree is deep. */
   get path(): Uint8Array {
-    if (this.#place instanceof Uint8Array) return this.#place;
-    return joinPath(this.#place.path, this.metadata.name);
+    const names: Uint8Array[] = [];
+    let entry: SourceEntry = this;
+    while (entry.#place instanceof SourceDirectory) {
+      names.push(entry.metadata.name);
+      entry = entry.#place.entry;
+    }
+    return joinPath(entry.#place, ...names.reverse());
   }
 
   /**
@@ -63,18 +68,18 @@ function release(): void {}
 /** A directory being walked. It is closed when the walk has left it and nobody holds it. */
 export class SourceDirectory implements DirectoryHandle {
   readonly fd: number;
+  readonly entry: SourceEntry;
   readonly #fs: SourceFs;
-  readonly #place: { readonly path: Uint8Array };
   #holderCount = 1;
 
-  constructor(fs: SourceFs, fd: number, place: { readonly path: Uint8Array }) {
+  constructor(fs: SourceFs, fd: number, entry: SourceEntry) {
     this.#fs = fs;
     this.fd = fd;
-    this.#place = place;
+    this.entry = entry;
   }
 
   get path(): Uint8Array {
-    return this.#place.path;
+    return this.entry.path;
   }
 
   hold(): void {

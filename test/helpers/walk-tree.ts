@@ -1,0 +1,60 @@
+/** Walks sources and keeps the events as lines, for tests that compare them. */
+
+import { concatBytes, encodeU32, encodeU64 } from '../../src/util/bytes.ts';
+import { readAccountNames } from '../../src/walk/account-names.ts';
+import { planSources } from '../../src/walk/plan-sources.ts';
+import type { SourceEntry } from '../../src/walk/source-entry.ts';
+import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import type { SourceMetadata } from '../../src/walk/source-metadata.ts';
+import { type WalkEvent, type WalkOptions, walk } from '../../src/walk/walk.ts';
+
+/** Stands for the keyed hash: readable and different for different input. */
+export function testLinkGroup(mountOrdinal: number, inode: bigint): Uint8Array {
+  return concatBytes(encodeU32(mountOrdinal), encodeU64(inode));
+}
+
+export interface Walked {
+  readonly events: WalkEvent[];
+  /** `enter /a`, `entry f /a/b`, `leave /a`, `error reason /c`, one per event, latin1. */
+  readonly lines: string[];
+}
+
+export function walkOptions(fs: SourceFs): WalkOptions {
+  return { fs, accounts: readAccountNames(), linkGroup: testLinkGroup };
+}
+
+export function walkTree(sources: (string | Uint8Array)[], fs: SourceFs = nodeSourceFs): Walked {
+  const events = [...walk(planSources(sources, '/'), walkOptions(fs))];
+  return { events, lines: events.map(describe) };
+}
+
+function describe(event: WalkEvent): string {
+  if (event.kind === 'error') return `error ${event.error.reason} ${latin1(event.error.path)}`;
+  const { metadata, path } = event.entry;
+  const type = event.kind === 'entry' ? `${metadata.type} ` : '';
+  return `${event.kind} ${type}${latin1(path)}`;
+}
+
+function latin1(path: Uint8Array): string {
+  return Buffer.from(path).toString('latin1');
+}
+
+/** The entry that ends with `/name`, entered or not. */
+export function entryNamed(walked: Walked, name: string): SourceEntry {
+  for (const event of walked.events) {
+    if (event.kind === 'error' || event.kind === 'leave') continue;
+    if (latin1(event.entry.metadata.name) === name) return event.entry;
+  }
+  throw new Error(`no entry ${name}`);
+}
+
+export function metadataOf(walked: Walked, name: string): SourceMetadata {
+  return entryNamed(walked, name).metadata;
+}
+
+/** Lines below `top`, with `top` cut off. */
+export function linesBelow(walked: Walked, top: string): string[] {
+  return walked.lines
+    .filter((line) => line.includes(`${top}/`))
+    .map((line) => line.replace(`${top}/`, ''));
+}

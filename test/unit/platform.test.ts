@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  childPath,
+  hasDirectoryHandles,
+  joinPath,
+  O_PATH,
+} from '../../src/platform/directory-handle.ts';
+import { lstatChild, lstatPath, statDescriptor, statPath } from '../../src/platform/file-stat.ts';
+import { linkDescriptor, renameNoReplace } from '../../src/platform/link.ts';
+import { futimens, utimens } from '../../src/platform/times.ts';
+import { b } from '../helpers/raw-path.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+
+const onLinux = { skip: process.platform !== 'linux' };
+const someTimes = [
+  { seconds: 1_700_000_000n, nanoseconds: 123_456_789 },
+  { seconds: -5n, nanoseconds: 1 },
+  { seconds: -2_145_916_800n, nanoseconds: 999_999_999 },
+  { seconds: 0n, nanoseconds: 0 },
+  // 2446, a second before the last that ext4 knows (of which it drops the nanoseconds).
+  { seconds: 15_032_385_534n, nanoseconds: 7 },
+];
+
+test('utimens() and futimens() keep every nanosecond, before 1970 and after 2400', onLinux, (t) => {
+  const path = join(tempDir(t), 'file');
+  writeFileSync(path, '');
+  const fd = openSync(path, 'r+');
+  t.after(() => closeSync(fd));
+
+  for (const mtime of someTimes) {
+    const expected = mtime.seconds * 1_000_000_000n + BigInt(mtime.nanoseconds);
+    utimens(b(path), { mtime }, true);
+    assert.equal(lstatSync(path, { bigint: true }).mtimeNs, expected);
+    assert.deepEqual(lstatPath(b(path)).mtime, mtime);
+
+    futimens(fd, { mtime: { seconds: 1n, nanoseconds: 1 } });
+    futimens(fd, { mtime, atime: mtime });
+    const stats = fstatSync(fd, { bigint: true });
+    assert.deepEqual([stats.mtimeNs, stats.atimeNs], [expected, expected]);
+  }
+});
+
+test('utimens() leaves the access time alone when there is none', onLinux, (t) => {
+  const path = join(tempDir(t), 'file');
+  writeFileSync(path, '');
+  utimesSync(path, 1000, 2000);
+
+  utimens(b(path), { mtime: { seconds: 3000n, nanoseconds: 0 } }, true);
+
+  assert.deepEqual([statSync(path).atimeMs, statSync(path).mtimeMs], [1_000_000, 3_000_000]);
+});
+
+test('utimens() with nofollow sets the times of a symlink and not of its target', onLinux, (t) => {
+  const dir = tempDir(t);
+  const [file, link] = [join(dir, 'file'), join(dir, 'link')];
+  writeFileSync(file, '');
+  symlinkSync('file', link);
+  const before = lstatSync(file).mtimeMs;
+
+  utimens(b(link), { mtime: { seconds: 5n, nanoseconds: 6 } }, true);
+
+  assert.equal(lstatSync(link, { bigint: true }).mtimeNs, 5_000_000_006n);
+  assert.equal(lstatSync(file).mtimeMs, before);
+});
+
+test('utimens() throws the error Node would throw', (t) => {
+  const path = join(tempDir(t), 'nothing');
+
+  assert.throws(() => utimens(b(path), { mtime: { seconds: 0n, nanoseconds: 0 } }, true), {
+    code: 'ENOENT',
+  });
+});
+
+test('the four stat calls agree with those of Node', (t) => {
+  const dir = tempDir(t);
+  writeFileSync(join(dir, 'file'), 'five5', { mode: 0o640 });
+  symlinkSync('file', join(dir, 'link'));
+  const fd = openSync(dir, constants.O_RDONLY);
+  const fileFd = openSync(join(dir, 'file'), constants.O_RDONLY);
+  t.after(() => [fd, fileFd].forEach(closeSync));
+  const directory = { fd, path: b(dir) };
+  const node = lstatSync(join(dir, 'file'), { bigint: true });
+
+  const stat = lstatChild(directory, b('file'));
+
+  assert.equal(stat.type, 'f');
+  assert.equal(stat.mode, Number(node.mode) & 0o7777);
+  assert.deepEqual([stat.size, stat.inode], [node.size, node.ino]);
+  assert.deepEqual([stat.uid, stat.gid], [Number(node.uid), Number(node.gid)]);
+  assert.equal(stat.linkCount, 1);
+  assert.equal(stat.mtime.seconds * 1_000_000_000n + BigInt(stat.mtime.nanoseconds), node.mtimeNs);
+  assert.equal(stat.ctime.seconds * 1_000_000_000n + BigInt(stat.ctime.nanoseconds), node.ctimeNs);
+  assert.deepEqual(statDescriptor(fileFd), stat);
+  assert.deepEqual(statPath(b(join(dir, 'link'))), stat);
+  assert.deepEqual(lstatPath(b(join(dir, 'link'))), lstatChild(directory, b('link')));
+  assert.equal(lstatChild(directory, b('link')).type, 'l');
+  assert.throws(() => lstatChild(directory, b('nothing')), { code: 'ENOENT' });
+});
+
+test('statPath() splits device numbers', onLinux, () => {
+  assert.deepEqual(statPath(b('/dev/null')).special, { major: 1, minor: 3 });
+  assert.equal(statPath(b('/dev/null')).type, 'c');
+});
+
+test('childPath() follows the open directory when its path changes', onLinux, (t) => {
+  assert.equal(hasDirectoryHandles(), true);
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'before'));
+  const fd = openSync(join(dir, 'before'), constants.O_RDONLY);
+  t.after(() => closeSync(fd));
+  renameSync(join(dir, 'before'), join(dir, 'after'));
+
+  writeFileSync(Buffer.from(childPath({ fd, path: b(join(dir, 'before')) }, b('file'))), 'content');
+
+  assert.equal(readFileSync(join(dir, 'after', 'file'), 'utf8'), 'content');
+});
+
+test('joinPath() puts one slash between', () => {
+  assert.deepEqual(Buffer.from(joinPath(b('/'), b('a'))), b('/a'));
+  assert.deepEqual(Buffer.from(joinPath(b('/a'), b('b'))), b('/a/b'));
+});
+
+test('a name with a zero byte is refused before it reaches C', (t) => {
+  const path = b(`${tempDir(t)}/file\0.txt`);
+
+  assert.throws(() => utimens(path, { mtime: { seconds: 0n, nanoseconds: 0 } }, true));
+  assert.throws(() => lstatPath(path));
+});
+
+test('linkDescriptor() links what is open, even a symlink, and replaces nothing', onLinux, (t) => {
+  const dir = tempDir(t);
+  symlinkSync('nowhere', join(dir, 'link'));
+  writeFileSync(join(dir, 'taken'), '');
+  const fd = openSync(join(dir, 'link'), O_PATH | constants.O_NOFOLLOW);
+  t.after(() => closeSync(fd));
+
+  linkDescriptor(fd, b(join(dir, 'second')));
+
+  assert.equal(readlinkSync(join(dir, 'second')), 'nowhere');
+  assert.equal(lstatSync(join(dir, 'second')).nlink, 2);
+  assert.throws(() => linkDescriptor(fd, b(join(dir, 'taken'))), { code: 'EEXIST' });
+});
+
+test('renameNoReplace() renames, and fails where the new name is taken', (t) => {
+  const dir = tempDir(t);
+  const [from, to, taken] = [join(dir, 'from'), join(dir, 'to'), join(dir, 'taken')];
+  writeFileSync(from, 'new');
+  symlinkSync('nowhere', taken);
+
+  assert.throws(() => renameNoReplace(b(from), b(taken)), { code: 'EEXIST' });
+  assert.equal(readFileSync(from, 'utf8'), 'new');
+  renameNoReplace(b(from), b(to));
+
+  assert.equal(readFileSync(to, 'utf8'), 'new');
+  assert.throws(() => lstatSync(from), { code: 'ENOENT' });
+  assert.equal(readlinkSync(taken), 'nowhere');
+});
