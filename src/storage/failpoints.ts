@@ -22,7 +22,7 @@ export const STORAGE_FAILPOINTS = [
   'storage.delete.after-unlink',
 ] as const;
 
-export type StorageFailpoint = (typeof STORAGE_FAILPOINTS)[number];
+type StorageFailpoint = (typeof STORAGE_FAILPOINTS)[number];
 
 export function pass(point: StorageFailpoint): Promise<void> {
   return failpoint(point);

@@ -27,7 +27,7 @@ const PREFIX =
   /^(?:(?:data|meta|parity)\/(?:[0-9a-f]{2}\/)?|(?:config\.d|keys|index|sessions|snapshots|tombs|gc|tmp|probe)\/)?$/;
 
 /** Whether the name contains the hash of the content, so that equal names mean equal bytes. */
-export function isContentName(name: string): boolean {
+function isContentName(name: string): boolean {
   return CONTENT_NAMED.some((shape) => shape.test(name));
 }
 

@@ -35,12 +35,13 @@ class Ledger {
   readonly durable = new Set<string>();
   /** Deleted durably, and not stored again. */
   readonly deleted = new Set<string>();
-  readonly #changes: { readonly name: string; readonly into: Set<string> }[] = [];
+  /** Acknowledged, and to be noted as durable by the next sync that succeeds. */
+  readonly #changes = new Set<{ readonly name: string; readonly into: Set<string> }>();
 
   async put(storage: Storage, bytes: Uint8Array): Promise<void> {
     const name = this.#begin(dataName(bytes), bytes);
     await storage.put(name, bytes);
-    this.#changes.push({ name, into: this.durable });
+    this.#changes.add({ name, into: this.durable });
   }
 
   async putIfAbsent(storage: Storage, name: string, bytes: Uint8Array): Promise<void> {
@@ -52,13 +53,16 @@ class Ledger {
   async delete(storage: Storage, name: string): Promise<void> {
     this.durable.delete(name);
     await storage.delete(name);
-    this.#changes.push({ name, into: this.deleted });
+    this.#changes.add({ name, into: this.deleted });
   }
 
   async sync(storage: Storage): Promise<void> {
-    const acknowledged = this.#changes.splice(0);
+    const acknowledged = [...this.#changes];
     await storage.sync();
-    for (const { name, into } of acknowledged) into.add(name);
+    for (const change of acknowledged) {
+      change.into.add(change.name);
+      this.#changes.delete(change);
+    }
   }
 
   #begin(name: string, bytes: Uint8Array): string {
@@ -70,23 +74,20 @@ class Ledger {
 
 type Step = (storage: Storage, ledger: Ledger) => Promise<void>;
 
-/** A small session: packs in three shards, a segment's place taken by more packs, a commit. */
+/** A small session: packs in several shards, two at a time, one twice; then a commit and cleaning. */
 function sessionSteps(): Step[] {
   const random = seededRandom(7);
-  const packs = [0, 1, 700, 3000, 5000, 1200].map((size) => random.bytes(size));
-  const [empty, tiny, small, large, larger, last] = packs as [
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-  ];
+  const small = random.bytes(700);
+  const large = random.bytes(3000);
+  const larger = random.bytes(5000);
+  const last = random.bytes(1200);
+  const empty = new Uint8Array(0);
   const session = chosenName('sessions', 1);
+  const intent = random.bytes(300);
   const manifest = random.bytes(900);
   return [
-    (storage, ledger) => ledger.putIfAbsent(storage, 'config', random.bytes(0)),
-    (storage, ledger) => ledger.putIfAbsent(storage, session, tiny),
+    (storage, ledger) => ledger.putIfAbsent(storage, 'config', empty),
+    (storage, ledger) => ledger.putIfAbsent(storage, session, intent),
     (storage, ledger) => ledger.put(storage, small),
     async (storage, ledger) => {
       await settleAll([ledger.put(storage, large), ledger.put(storage, larger)]);

@@ -70,7 +70,10 @@ test('crash() can tear a file that was not synced', async () => {
   await syncDirectory(sim, '/');
 
   assert.deepEqual(await fates(sim, '/a', 'weak'), ['beginning', 'torn', 'whole']);
-  assert.deepEqual(await fates(sim, '/a', 'ordered'), ['beginning']);
+  const ordered = await fates(sim, '/a', 'ordered');
+  assert.ok(
+    ordered.includes('beginning') && !ordered.includes('torn') && !ordered.includes('absent'),
+  );
 });
 
 test('crash() loses a directory whose own name was not synced, with all that is in it', async () => {
