@@ -1,5 +1,5 @@
 /**
- * Storage: named immutable files somewhere. The commit protocol (docs/commit-and-collection.md)
+ * Storage: named immutable files somewhere. The commit protocol (docs/repository-format.md section 18)
  * needs no more than this of a backend, and every backend passes the same suite,
  * `test/storage/storage-contract.ts`.
  *

@@ -1,0 +1,50 @@
+/**
+ * What `check` reports. Each kind of damage has one name, used by the finding, the fixture and the
+ * test alike.
+ */
+import type { SessionId } from '../id.ts';
+
+export type FindingKind =
+  /** A snapshot manifest, tomb, collector record or index segment cannot be read. */
+  | 'record-damaged'
+  /** A pack that the index names is not in the storage. */
+  | 'pack-missing'
+  /** A pack has another size than its record says. */
+  | 'pack-size-mismatch'
+  /** A pack's own directory cannot be read, or is not what the index segment says. */
+  | 'pack-directory-damaged'
+  /** `--read-data`: a pack's bytes are not what its name says, or a frame does not open. */
+  | 'pack-damaged'
+  /** `--read-data`: a blob has other content than its id says. */
+  | 'blob-damaged'
+  /** A live blob has no copy at all. */
+  | 'blob-missing'
+  /** A live blob has copies, none of which can be decoded. */
+  | 'blob-unreadable'
+  /** A tree page or chunk list is intact and yet breaks the rules of the format. */
+  | 'tree-malformed'
+  /** A chunk's recorded length differs from its blob's. */
+  | 'chunk-length-mismatch'
+  /** A node has a field of a later version that must be understood. */
+  | 'node-refused'
+  /** Records this client has seen are gone. */
+  | 'repository-rolled-back'
+  /** A durable pack that no index segment names: of a session that is running or was killed. */
+  | 'pack-unindexed';
+
+/** `damage` makes `check` fail; `note` is told and costs nothing. */
+export type Severity = 'damage' | 'note';
+
+export interface Finding {
+  kind: FindingKind;
+  severity: Severity;
+  /** Storage name of the object, or the id of the blob. */
+  object: string;
+  message: string;
+  /** Snapshots hurt by it, where that is known. */
+  snapshots: SessionId[];
+  /** Paths hurt by it, at most `PATH_SAMPLE_COUNT_MAX`, each as raw bytes. */
+  paths: Uint8Array[];
+}
+
+export const PATH_SAMPLE_COUNT_MAX = 20;

@@ -1,0 +1,112 @@
+/**
+ * Reading an open repository: its view, the local index brought up to date, and blobs, trees and
+ * file contents on top of them. A blob that the segments do not know may lie in a pack whose segment
+ * is lost: the first miss reads the directories of all packs that no segment names.
+ */
+import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
+import { CorruptionError, NotFoundError } from '../errors.ts';
+import type { BlobId } from '../id.ts';
+import type { SnapshotRoot } from '../snapshot/manifest.ts';
+import { type ListChild, readChunks } from '../tree/chunk-list.ts';
+import type { Content } from '../tree/content.ts';
+import { findPath } from '../tree/find-path.ts';
+import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
+import { readDirectory } from '../tree/tree-reader.ts';
+import { Malformed } from '../util/byte-reader.ts';
+import { toHex } from '../util/bytes.ts';
+import { BlobReader, type OnBadCopy } from './blob-reader.ts';
+import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
+import type { Repository } from './repository.ts';
+import { loadView, type View } from './view.ts';
+
+export interface ReadOptions {
+  signal?: AbortSignal | undefined;
+  onBadCopy?: OnBadCopy | undefined;
+}
+
+/** Loads the view and the index for reading. */
+export async function openReadAccess(
+  repository: Repository,
+  options: ReadOptions = {},
+): Promise<ReadAccess> {
+  const view = await loadView(repository, 'read');
+  const sync = await syncIndex(repository, view, options);
+  return new ReadAccess(repository, { view, sync, ...options });
+}
+
+export class ReadAccess {
+  readonly view: View;
+  readonly sync: IndexSync;
+  readonly #repository: Repository;
+  readonly #reader: BlobReader;
+  readonly #signal: AbortSignal | undefined;
+  #hasReadPacks = false;
+
+  constructor(repository: Repository, parts: { view: View; sync: IndexSync } & ReadOptions) {
+    this.view = parts.view;
+    this.sync = parts.sync;
+    this.#repository = repository;
+    this.#reader = new BlobReader(repository, parts.sync.index, parts.onBadCopy);
+    this.#signal = parts.signal;
+  }
+
+  /**
+   * The verified plaintext of a blob; not to be changed.
+   * @throws NotFoundError, CorruptionError, StorageError
+   */
+  async read(id: BlobId, type: BlobType): Promise<Uint8Array> {
+    this.#signal?.throwIfAborted();
+    try {
+      return await this.#reader.read(id, type, { signal: this.#signal });
+    } catch (error) {
+      if (!(error instanceof NotFoundError) || this.#hasReadPacks) throw error;
+      this.#hasReadPacks = true;
+      if (this.sync.unindexed.length === 0) throw error;
+      await indexFromPacks(this.#repository, this.sync, { signal: this.#signal });
+      return await this.#reader.read(id, type, { signal: this.#signal });
+    }
+  }
+
+  /** All entries of a directory, in batches. */
+  async *directory(root: DirectoryRoot): AsyncGenerator<DirectoryEntry[], void, undefined> {
+    const batches = readDirectory(root, (id) => this.read(id, BLOB_TYPE.treePage));
+    yield* this.#naming({ kind: 'tree page', which: toHex(root.id) }, batches);
+  }
+
+  /** Chunks and holes of a file, in batches. */
+  async *chunks(content: Content): AsyncGenerator<ListChild[], void, undefined> {
+    const which = content.kind === 'empty' ? 'empty' : toHex(content.id);
+    const batches = readChunks(content, (id) => this.read(id, BLOB_TYPE.chunkList));
+    yield* this.#naming({ kind: 'chunk list', which }, batches);
+  }
+
+  /** The entry at a path of names from `/`, or undefined. */
+  async find(
+    root: SnapshotRoot,
+    names: readonly Uint8Array[],
+  ): Promise<DirectoryEntry | undefined> {
+    try {
+      return await findPath(root, names, (id) => this.read(id, BLOB_TYPE.treePage));
+    } catch (error) {
+      throw named(error, { kind: 'tree', which: toHex(root.id) });
+    }
+  }
+
+  /** A wrong id after opening is always damage; so is a well-sealed page that makes no sense. */
+  async *#naming<T>(
+    object: { kind: string; which: string },
+    batches: AsyncGenerator<T, void, undefined>,
+  ): AsyncGenerator<T, void, undefined> {
+    try {
+      yield* batches;
+    } catch (error) {
+      throw named(error, object);
+    }
+  }
+}
+
+function named(error: unknown, object: { kind: string; which: string }): unknown {
+  if (!(error instanceof Malformed)) return error;
+  const expected = 'what the format allows';
+  return new CorruptionError({ ...object, found: error.message, expected }, error);
+}
