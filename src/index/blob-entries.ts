@@ -6,8 +6,9 @@
  * An entry takes 32 bytes here while it is sorted; the caller bounds how many there are.
  */
 import { endianness } from 'node:os';
-import type { PackDirectory } from '../pack/directory.ts';
-import { compareBytes, equalBytes, viewOf } from '../util/bytes.ts';
+import { scanBlobs } from '../pack/directory.ts';
+import type { PackRecord } from '../pack/pack-record.ts';
+import { compareBytes, viewOf } from '../util/bytes.ts';
 import { BLOB_KEY_SIZE, BLOB_VALUE_SIZE, writeBlobValue } from './cache-rows.ts';
 import type { Table } from './environment.ts';
 
@@ -19,29 +20,42 @@ export class BlobEntries {
   #entries = new Uint8Array(ENTRY_SIZE * 1024);
   #count = 0;
 
-  addPack(packNo: number, directory: PackDirectory): void {
-    this.#reserve(directory.blobs.length);
-    for (const [slot, blob] of directory.blobs.entries()) {
+  /**
+   * Takes in all blobs of a pack.
+   * @returns how many there are.
+   */
+  addPack(packNo: number, record: PackRecord): number {
+    const { body } = record;
+    let slot = 0;
+    return scanBlobs(body, (idOffset, depth) => {
       const start = this.#count * ENTRY_SIZE;
-      this.#entries.set(blob.id.subarray(0, BLOB_KEY_SIZE), start);
-      const value = this.#entries.subarray(start + BLOB_KEY_SIZE, start + ENTRY_SIZE);
-      writeBlobValue(value, { packNo, slot, depth: blob.delta?.depth ?? 0 });
+      if (start === this.#entries.length) this.#grow();
+      const entries = this.#entries;
+      for (let i = 0; i < BLOB_KEY_SIZE; i++) entries[start + i] = body[idOffset + i] as number;
+      writeBlobValue(entries, start + BLOB_KEY_SIZE, { packNo, slot, depth });
       this.#count++;
-    }
+      slot++;
+    });
   }
 
   /** Writes all entries in the order of their keys; inside a transaction. */
   writeTo(table: Table): void {
     const [anyKey] = table.getKeys({ limit: 1 });
     const isEmpty = anyKey === undefined;
-    let previous = new Uint8Array(0);
+    const entries = this.#entries;
+    // LMDB copies both at once. Memory of their own, because it takes their address.
+    const key = new Uint8Array(new ArrayBuffer(BLOB_KEY_SIZE));
+    const value = new Uint8Array(new ArrayBuffer(BLOB_VALUE_SIZE));
+    let previous = -1;
     for (const start of this.#sortedStarts()) {
-      const key = this.#entries.subarray(start, start + BLOB_KEY_SIZE);
-      const value = this.#entries.subarray(start + BLOB_KEY_SIZE, start + ENTRY_SIZE);
+      for (let i = 0; i < BLOB_KEY_SIZE; i++) key[i] = entries[start + i] as number;
+      for (let i = 0; i < BLOB_VALUE_SIZE; i++) {
+        value[i] = entries[start + BLOB_KEY_SIZE + i] as number;
+      }
       // A second copy of a blob cannot be appended: its key is not beyond the last one.
-      const append = isEmpty && !equalBytes(key, previous);
+      const append = isEmpty && !hasSameKey(entries, start, previous);
       table.putSync(key, value, { append });
-      previous = key;
+      previous = start;
     }
   }
 
@@ -84,11 +98,16 @@ export class BlobEntries {
     return compareBytes(entries.subarray(a, a + ENTRY_SIZE), entries.subarray(b, b + ENTRY_SIZE));
   }
 
-  #reserve(count: number): void {
-    const needed = (this.#count + count) * ENTRY_SIZE;
-    if (needed <= this.#entries.length) return;
-    const grown = new Uint8Array(Math.max(needed, 2 * this.#entries.length));
+  #grow(): void {
+    const grown = new Uint8Array(2 * this.#entries.length);
     grown.set(this.#entries);
     this.#entries = grown;
   }
+}
+
+/** Sorted neighbours agree in their first bytes, so the last ones are compared first. */
+function hasSameKey(entries: Uint8Array, a: number, b: number): boolean {
+  if (b < 0) return false;
+  for (let i = BLOB_KEY_SIZE - 1; i >= 0; i--) if (entries[a + i] !== entries[b + i]) return false;
+  return true;
 }

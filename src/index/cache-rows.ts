@@ -27,7 +27,6 @@ export const CACHE_SCHEMA = 'varve.index/1';
 export const BLOB_KEY_SIZE = 16;
 export const BLOB_VALUE_SIZE = 8;
 const CRC_SIZE = 4;
-const SLOT_BITS = 24;
 
 /** What the last view said of a pack. */
 export const PACK_STATE = {
@@ -68,26 +67,23 @@ export interface SegmentRow {
   createdMs: number;
 }
 
-export function writeBlobValue(bytes: Uint8Array, copy: BlobCopy): void {
+/** Writes the value at `offset`; this and its reader are on the path of every chunk. */
+export function writeBlobValue(bytes: Uint8Array, offset: number, copy: BlobCopy): void {
   const { packNo, slot, depth } = copy;
-  bytes[0] = packNo;
-  bytes[1] = packNo >>> 8;
-  bytes[2] = packNo >>> 16;
-  bytes[3] = packNo >>> 24;
-  bytes[4] = slot;
-  bytes[5] = slot >>> 8;
-  bytes[6] = slot >>> 16;
-  bytes[7] = depth;
+  bytes[offset] = packNo;
+  bytes[offset + 1] = packNo >>> 8;
+  bytes[offset + 2] = packNo >>> 16;
+  bytes[offset + 3] = packNo >>> 24;
+  bytes[offset + 4] = slot;
+  bytes[offset + 5] = slot >>> 8;
+  bytes[offset + 6] = slot >>> 16;
+  bytes[offset + 7] = depth;
 }
 
 export function readBlobValue(bytes: Uint8Array): BlobCopy {
-  const view = viewOf(bytes);
-  const place = view.getUint32(4, true);
-  return {
-    packNo: view.getUint32(0, true),
-    slot: place & (2 ** SLOT_BITS - 1),
-    depth: place >>> SLOT_BITS,
-  };
+  const byte = (i: number): number => bytes[i] as number;
+  const packNo = (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
+  return { packNo, slot: byte(4) | (byte(5) << 8) | (byte(6) << 16), depth: byte(7) };
 }
 
 export function packKey(packNo: number): Uint8Array {

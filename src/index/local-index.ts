@@ -271,12 +271,10 @@ export class LocalIndex {
     const { packs } = this.#environment;
     const [last] = packs.getKeys({ reverse: true, limit: 1 });
     const packNo = last === undefined ? 1 : viewOf(last).getUint32(0) + 1;
-    const directory = directoryOf(record);
     const key = packKey(packNo);
     packs.putSync(key, encodePack(key, record));
-    entries.addPack(packNo, directory);
+    const blobCount = entries.addPack(packNo, record);
     const { name, length, kind } = record;
-    const blobCount = directory.blobs.length;
     return { packNo, name, length, blobCount, kind, isIndexed: false, state: PACK_STATE.missing };
   }
 

@@ -63,7 +63,7 @@ function sumOfPacks(environment: Environment): Map<number, BlobSum> {
     demand(isSame && row.blobCount === blobs.length, 'row of another pack');
     const total = { count: 0, sum: 0 };
     for (const [slot, blob] of blobs.entries()) {
-      writeBlobValue(value, { packNo, slot, depth: blob.delta?.depth ?? 0 });
+      writeBlobValue(value, 0, { packNo, slot, depth: blob.delta?.depth ?? 0 });
       addTo(total, blob.id.subarray(0, BLOB_KEY_SIZE), value);
     }
     sums.set(packNo, total);
