@@ -172,6 +172,27 @@ export function parseDirectory(
   return { sessionId, writerId, createdMs, bodySize, frames, blobs };
 }
 
+/**
+ * Visits the blobs of a body that was parsed before, in order: where the id stands in it, and the
+ * depth (0 for a whole blob). A tenth of the time of a parse; the index adds millions of blobs so.
+ */
+export function scanBlobs(
+  body: Uint8Array,
+  visit: (idOffset: number, depth: number) => void,
+): number {
+  const view = viewOf(body);
+  const blobCount = view.getUint32(8, true);
+  let offset = DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * view.getUint32(4, true);
+  for (let slot = 0; slot < blobCount; slot++) {
+    const flags = body[offset + 37] as number;
+    visit(offset, body[offset + 38] as number);
+    offset += BLOB_RECORD_SIZE;
+    if ((flags & FLAG_DELTA) !== 0) offset += DELTA_PART_SIZE;
+    if ((flags & FLAG_FEATURES) !== 0) offset += FEATURES_PART_SIZE;
+  }
+  return blobCount;
+}
+
 function readFrames(
   reader: ByteReader,
   frameCount: number,

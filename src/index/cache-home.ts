@@ -1,0 +1,151 @@
+/**
+ * Where the local index lives: `<cache>/<repository id>/` when it can be made and opened, otherwise
+ * a temporary directory that is removed at the end. No trouble with a cache is an error: damage costs
+ * a rebuild, a missing or full disk costs a warning.
+ */
+import { join } from 'node:path';
+import type { RepositoryId } from '../id.ts';
+import { toHex } from '../util/bytes.ts';
+import {
+  claimDirectory,
+  claimFile,
+  dataFileInode,
+  discardDirectory,
+  releaseDirectory,
+} from './cache-directory.ts';
+import { type CacheFs, systemCacheFs } from './cache-fs.ts';
+import { CACHE_SCHEMA } from './cache-rows.ts';
+import {
+  CacheFailed,
+  type Environment,
+  isDamage,
+  openEnvironment,
+  putMeta,
+  readMeta,
+  writeAll,
+} from './environment.ts';
+
+export interface LocalIndexOptions {
+  /** Directory of all caches; undefined for a temporary one. */
+  cacheDir: string | undefined;
+  repositoryId: RepositoryId;
+  /** Told once when there can be no kept cache, or when one is found damaged. */
+  onNotice?: (text: string) => void;
+  fs?: CacheFs;
+}
+
+export interface CacheHome {
+  environment: Environment;
+  path: string;
+  /** @param isIntact false when anything in the cache was found damaged or could not be written. */
+  close(isIntact: boolean): Promise<void>;
+}
+
+export async function openCacheHome(options: LocalIndexOptions): Promise<CacheHome> {
+  const { cacheDir, repositoryId, fs = systemCacheFs } = options;
+  if (cacheDir !== undefined) {
+    const path = cacheDirectoryOf({ cacheDir, repositoryId });
+    try {
+      return await openKept(fs, path, repositoryId);
+    } catch (error) {
+      const reason = String((error as Error).message);
+      options.onNotice?.(`Cannot use the cache "${path}": ${reason}; going on without it`);
+    }
+  }
+  return openTemporary(fs, repositoryId);
+}
+
+/** Throws a cache away, for a caller that found it does not fit the repository. */
+export async function discardCache(options: {
+  cacheDir: string;
+  repositoryId: RepositoryId;
+  fs?: CacheFs;
+}): Promise<void> {
+  const fs = options.fs ?? systemCacheFs;
+  const path = cacheDirectoryOf(options);
+  if ((await fs.stat(path)) !== undefined) await discardDirectory(fs, path);
+}
+
+function cacheDirectoryOf(options: { cacheDir: string; repositoryId: RepositoryId }): string {
+  return join(options.cacheDir, toHex(options.repositoryId));
+}
+
+async function openKept(fs: CacheFs, path: string, repositoryId: RepositoryId): Promise<CacheHome> {
+  const found = await openClaimed(fs, path, repositoryId);
+  if (found !== undefined) return found;
+  await discardDirectory(fs, path);
+  const empty = await openClaimed(fs, path, repositoryId);
+  if (empty === undefined) throw new CacheFailed('an empty cache does not open');
+  return empty;
+}
+
+async function openClaimed(
+  fs: CacheFs,
+  path: string,
+  repositoryId: RepositoryId,
+): Promise<CacheHome | undefined> {
+  const claim = await claimDirectory(fs, path);
+  let environment: Environment | undefined;
+  try {
+    environment = await openFitting(path, repositoryId);
+  } finally {
+    if (environment === undefined) await fs.remove(claimFile(claim));
+  }
+  if (environment === undefined) return undefined;
+  const { root } = environment;
+  const inode = await dataFileInode(fs, path);
+  return {
+    environment,
+    path,
+    close: async (isIntact) => {
+      await root.close();
+      await releaseDirectory(fs, claim, { isIntact, inode });
+    },
+  };
+}
+
+async function openTemporary(fs: CacheFs, repositoryId: RepositoryId): Promise<CacheHome> {
+  const path = await fs.makeTemporary();
+  const environment = await openFitting(path, repositoryId);
+  if (environment === undefined) throw new CacheFailed('an empty cache does not open');
+  return {
+    environment,
+    path,
+    close: async () => {
+      await environment.root.close();
+      await fs.remove(path);
+    },
+  };
+}
+
+/** Undefined when what is there is damaged, of another schema or of another repository. */
+async function openFitting(
+  path: string,
+  repositoryId: RepositoryId,
+): Promise<Environment | undefined> {
+  let environment: Environment | undefined;
+  try {
+    environment = await openEnvironment(path);
+    if (fitRepository(environment, toHex(repositoryId))) return environment;
+  } catch (error) {
+    if (!isDamage(error)) {
+      await environment?.root.close();
+      throw error;
+    }
+  }
+  await environment?.root.close();
+  return undefined;
+}
+
+/** Whether the cache is of this schema and repository; an empty one becomes so. */
+function fitRepository(environment: Environment, repositoryId: string): boolean {
+  const schema = readMeta(environment, 'schema');
+  if (schema !== undefined) {
+    return schema === CACHE_SCHEMA && readMeta(environment, 'repo_id') === repositoryId;
+  }
+  writeAll(environment, () => {
+    putMeta(environment, 'schema', CACHE_SCHEMA);
+    putMeta(environment, 'repo_id', repositoryId);
+  });
+  return true;
+}

@@ -1,0 +1,109 @@
+/**
+ * The LMDB environment of the local index: which databases there are, and the one way to write.
+ *
+ * Transactions are synchronous, because only those abort as a whole when something inside them
+ * fails; they are short (one pack, or a few segments). `overlappingSync` is off: a commit is on disk
+ * when it returns, and a power cut leaves the last commit. The map grows by itself.
+ */
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { demand, Malformed } from '../util/byte-reader.ts';
+import { bufferOf, encodeUtf8, fromAscii } from '../util/bytes.ts';
+import { checkCrc, withCrc } from './cache-rows.ts';
+
+/** A database of byte strings. */
+export type Table = Database<Uint8Array, Uint8Array>;
+
+export interface Environment {
+  root: RootDatabase<Uint8Array, Uint8Array>;
+  blobs: Table;
+  packs: Table;
+  packid: Table;
+  features: Table;
+  segments: Table;
+  meta: Table;
+}
+
+/**
+ * The cache cannot be written, or what it holds is damaged. Nothing of the failed call was
+ * recorded. The caller goes on with a temporary cache (`cacheDir: undefined`).
+ */
+export class CacheFailed extends Error {
+  constructor(cause: unknown) {
+    super('Cannot write the local index', { cause });
+    this.name = 'CacheFailed';
+  }
+}
+
+/** Opens what a claim found fit to map; read-only for the probe. */
+export async function openEnvironment(
+  path: string,
+  options?: { readOnly: true },
+): Promise<Environment> {
+  const root = open<Uint8Array, Uint8Array>({
+    ...options,
+    path,
+    noSubdir: false,
+    overlappingSync: false,
+    maxDbs: 8,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+  });
+  try {
+    return {
+      root,
+      blobs: openTable(root, 'blobs', { dupSort: true }),
+      packs: openTable(root, 'packs'),
+      packid: openTable(root, 'packid'),
+      features: openTable(root, 'features'),
+      segments: openTable(root, 'segments'),
+      meta: openTable(root, 'meta'),
+    };
+  } catch (error) {
+    await root.close();
+    throw error;
+  }
+}
+
+function openTable(root: Environment['root'], name: string, options?: { dupSort: true }): Table {
+  const table: Table | undefined = root.openDB(name, {
+    ...options,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+  });
+  demand(table !== undefined, `no database "${name}"`);
+  return table;
+}
+
+/** Runs `action` in one transaction, all of it or nothing. */
+export function writeAll(environment: Environment, action: () => void): void {
+  try {
+    environment.root.transactionSync(action);
+  } catch (error) {
+    if (isDamage(error) || errorNumber(error) > 0) throw new CacheFailed(error);
+    throw error;
+  }
+}
+
+/** The file holds what was never written: a row with a wrong check sum, or LMDB's own complaint. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof Malformed || errorNumber(error) < 0;
+}
+
+/** LMDB's own codes are negative, the system's are errno. */
+function errorNumber(error: unknown): number {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'number' ? code : 0;
+}
+
+export function readMeta(environment: Environment, key: string): string | undefined {
+  const keyBytes = fromAscii(key);
+  const value = environment.meta.get(keyBytes);
+  if (value === undefined) return undefined;
+  return bufferOf(checkCrc(keyBytes, value).rest()).toString('utf8');
+}
+
+/** Inside a transaction. */
+export function putMeta(environment: Environment, key: string, text: string): void {
+  const keyBytes = fromAscii(key);
+  environment.meta.putSync(keyBytes, withCrc(keyBytes, encodeUtf8(text)));
+}

@@ -1,0 +1,340 @@
+/**
+ * The local index: which packs hold which blobs, as far as the segments applied so far and the packs
+ * of this session say. A view of the repository in LMDB, disposable at any time: what is in it can
+ * always be read again from the index segments.
+ *
+ * Invariants:
+ * - A pack's record, its row and all its blobs are written in one transaction; a segment's row is
+ *   written with the last of its packs. So a recorded segment is complete.
+ * - Nothing in memory changes before the transaction that it mirrors was committed.
+ * - Answers are hints: "no copy" may be wrong after damage (the blob is stored again), a copy may be
+ *   another blob with the same first 16 bytes. Whoever reads compares the full id (`presence.ts`).
+ *
+ * A session calls `updateStates` with its view before it asks what is present.
+ */
+import type { BlobId, PackName, SegmentName } from '../id.ts';
+import type { PackDirectory } from '../pack/directory.ts';
+import { directoryOf, type PackRecord } from '../pack/pack-record.ts';
+import { fromHex, toHex, viewOf } from '../util/bytes.ts';
+import { BlobEntries } from './blob-entries.ts';
+import {
+  type CacheHome,
+  discardCache,
+  type LocalIndexOptions,
+  openCacheHome,
+} from './cache-home.ts';
+import {
+  BLOB_KEY_SIZE,
+  type BlobCopy,
+  decodePack,
+  decodePackRow,
+  encodePack,
+  encodePackRow,
+  encodeSegmentRow,
+  PACK_STATE,
+  packKey,
+  readBlobValue,
+  type SegmentRow,
+} from './cache-rows.ts';
+import { DirectoryCache, type OpenedDirectory } from './directory-cache.ts';
+import {
+  CacheFailed,
+  type Environment,
+  isDamage,
+  putMeta,
+  readMeta,
+  writeAll,
+} from './environment.ts';
+import { type PackInfo, PackStates, type PackView } from './pack-states.ts';
+import type { Segment } from './segment.ts';
+
+/**
+ * What the blob table says of an id: no copy, a whole copy in a usable pack, or only others (deltas,
+ * copies in packs that do not count).
+ */
+export type LookUp = 'none' | 'whole' | 'other';
+
+export interface IndexCounts {
+  packs: number;
+  /** Copies of blobs, in all packs. */
+  blobs: number;
+  segments: number;
+}
+
+export class LocalIndex {
+  readonly #home: CacheHome;
+  readonly #environment: Environment;
+  readonly #onNotice: ((text: string) => void) | undefined;
+  readonly #states = new PackStates();
+  readonly #directories = new DirectoryCache();
+  #isDamaged = false;
+  /** Lengths of the delta chains found present so far (`presence.ts`); empty after a new view. */
+  readonly chainLengths: Map<number, number> = new Map();
+
+  constructor(home: CacheHome, onNotice: ((text: string) => void) | undefined) {
+    this.#home = home;
+    this.#environment = home.environment;
+    this.#onNotice = onNotice;
+    this.#reading(undefined, () => {
+      for (const { key, value } of this.#environment.packid.getRange()) {
+        this.#states.set(toPackInfo(key, value));
+      }
+    });
+  }
+
+  /** Opens the cache of a repository; it may turn out empty (`segmentNames`). */
+  static async open(options: LocalIndexOptions): Promise<LocalIndex> {
+    return new LocalIndex(await openCacheHome(options), options.onNotice);
+  }
+
+  /** Throws the cache of a repository away: a segment it was made of no longer exists. */
+  static discard(options: Parameters<typeof discardCache>[0]): Promise<void> {
+    return discardCache(options);
+  }
+
+  /** Damage was met while reading: answers may lack copies, and the next `open` begins anew. */
+  get isDamaged(): boolean {
+    return this.#isDamaged;
+  }
+
+  get counts(): IndexCounts {
+    const { blobs, segments } = this.#environment;
+    return {
+      packs: this.#states.count,
+      blobs: entryCount(blobs.getStats()),
+      segments: entryCount(segments.getStats()),
+    };
+  }
+
+  /** Segments whose packs are all in here. */
+  segmentNames(): Set<SegmentName> {
+    const names = new Set<SegmentName>();
+    for (const key of this.#environment.segments.getKeys()) names.add(toHex(key) as SegmentName);
+    return names;
+  }
+
+  /**
+   * Takes over parsed segments, in one transaction. Packs already known keep their number. Memory
+   * is proportional to what is given: a few segments at a time.
+   * @throws CacheFailed when it cannot be written; nothing was.
+   */
+  async applySegments(segments: readonly { name: SegmentName; segment: Segment }[]): Promise<void> {
+    const records = segments.flatMap(({ segment }) => segment.packs);
+    const { segments: table } = this.#environment;
+    this.#addPacks(records, { isIndexed: true }, () => {
+      for (const { name, segment } of segments) {
+        const key = fromHex(name);
+        table.putSync(key, encodeSegmentRow(key, this.#describeSegment(segment)));
+      }
+    });
+  }
+
+  /** Forgets that superseded segments were applied; their packs stay, named by other segments. */
+  async forgetSegments(names: Iterable<SegmentName>): Promise<void> {
+    this.#write(() => {
+      for (const name of names) this.#environment.segments.removeSync(fromHex(name));
+    });
+  }
+
+  /** A pack that this session made durable (or adopted) and that is in no segment yet. */
+  async addPack(record: PackRecord): Promise<void> {
+    this.#states.addOwn(record.name);
+    this.#addPacks([record], { isIndexed: false }, () => {});
+  }
+
+  /** Sets the states of all packs by the view of this session. */
+  async updateStates(view: PackView): Promise<void> {
+    const { packid } = this.#environment;
+    const packs: PackInfo[] = [];
+    this.#states.setView(view);
+    this.chainLengths.clear();
+    this.#write(() => {
+      const changed: PackInfo[] = [];
+      for (const { key, value } of packid.getRange()) {
+        const row = toPackInfo(key, value);
+        const pack = { ...row, state: this.#states.stateOf(row) };
+        packs.push(pack);
+        if (pack.state !== row.state) changed.push(pack);
+      }
+      for (const pack of changed) this.#putRow(pack);
+    });
+    for (const pack of packs) this.#states.set(pack);
+  }
+
+  /** One read in nearly every case: the question whether a chunk is a duplicate. */
+  lookUp(id: BlobId): LookUp {
+    try {
+      const { blobs } = this.#environment;
+      const first = blobs.getBinaryFast(id.subarray(0, BLOB_KEY_SIZE));
+      if (first === undefined) return 'none';
+      const copy = readBlobValue(first);
+      if (copy.depth === 0 && this.#states.isUsable(copy.packNo)) return 'whole';
+    } catch (error) {
+      return this.#noteDamage(error, 'none');
+    }
+    const isWhole = (copy: BlobCopy) => copy.depth === 0 && this.isUsable(copy.packNo);
+    return this.copies(id).some(isWhole) ? 'whole' : 'other';
+  }
+
+  /** Copies in all known packs whatever their state, whole ones first, then by depth. */
+  copies(id: BlobId): BlobCopy[] {
+    return this.#reading([], () => {
+      const values = this.#environment.blobs.getValues(id.subarray(0, BLOB_KEY_SIZE));
+      const copies = [...values].map(readBlobValue);
+      const known = copies.filter((copy) => this.pack(copy.packNo) !== undefined);
+      return known.sort((a, b) => a.depth - b.depth);
+    });
+  }
+
+  /** Whether a whole copy in this pack counts as present. */
+  isUsable(packNo: number): boolean {
+    return this.pack(packNo) !== undefined && this.#states.isUsable(packNo);
+  }
+
+  pack(packNo: number): PackInfo | undefined {
+    return this.#states.get(packNo) ?? this.#loadPack(packNo);
+  }
+
+  packs(): Iterable<PackInfo> {
+    return this.#states.all();
+  }
+
+  packNo(name: PackName): number | undefined {
+    return this.#reading(undefined, () => this.#readRow(name)?.packNo);
+  }
+
+  /** The whole record of a pack, for a segment that is to name it. */
+  record(packNo: number): PackRecord | undefined {
+    return this.#reading(undefined, () => {
+      const key = packKey(packNo);
+      const value = this.#environment.packs.get(key);
+      return value === undefined ? undefined : decodePack(key, value);
+    });
+  }
+
+  directory(packNo: number): PackDirectory | undefined {
+    return this.openDirectory(packNo)?.directory;
+  }
+
+  /** The parsed directory with what is needed to read frames of the pack. */
+  openDirectory(packNo: number): OpenedDirectory | undefined {
+    const kept = this.#directories.get(packNo);
+    if (kept !== undefined) return kept;
+    return this.#reading(undefined, () => {
+      const record = this.record(packNo);
+      if (record === undefined) return undefined;
+      const { body, ...pack } = record;
+      const opened = { pack, directory: directoryOf(record) };
+      this.#directories.set(packNo, opened);
+      return opened;
+    });
+  }
+
+  /** Text of the caller's own under a key; survives as long as the cache does. */
+  getMeta(key: string): string | undefined {
+    return this.#reading(undefined, () => readMeta(this.#environment, key));
+  }
+
+  async setMeta(entries: Readonly<Record<string, string>>): Promise<void> {
+    this.#write(() => {
+      for (const [key, text] of Object.entries(entries)) putMeta(this.#environment, key, text);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#home.close(!this.#isDamaged);
+  }
+
+  #addPacks(
+    records: readonly PackRecord[],
+    options: { isIndexed: boolean },
+    finish: () => void,
+  ): void {
+    const changed: PackInfo[] = [];
+    this.#write(() => {
+      const entries = new BlobEntries();
+      for (const record of records) {
+        const row = this.#readRow(record.name) ?? this.#insert(record, entries);
+        const isIndexed = row.isIndexed || options.isIndexed;
+        const pack = { ...row, isIndexed, state: this.#states.stateOf({ ...row, isIndexed }) };
+        this.#putRow(pack);
+        changed.push(pack);
+      }
+      entries.writeTo(this.#environment.blobs);
+      finish();
+    });
+    for (const pack of changed) this.#states.set(pack);
+  }
+
+  /** Puts the record of a pack that is not known yet. Its row and blobs are left to the caller. */
+  #insert(record: PackRecord, entries: BlobEntries): PackInfo {
+    const { packs } = this.#environment;
+    const [last] = packs.getKeys({ reverse: true, limit: 1 });
+    const packNo = last === undefined ? 1 : viewOf(last).getUint32(0) + 1;
+    const key = packKey(packNo);
+    packs.putSync(key, encodePack(key, record));
+    const blobCount = entries.addPack(packNo, record);
+    const { name, length, kind } = record;
+    return { packNo, name, length, blobCount, kind, isIndexed: false, state: PACK_STATE.missing };
+  }
+
+  #readRow(name: PackName): PackInfo | undefined {
+    const key = fromHex(name);
+    const value = this.#environment.packid.get(key);
+    return value === undefined ? undefined : toPackInfo(key, value);
+  }
+
+  #putRow(pack: PackInfo): void {
+    const key = fromHex(pack.name);
+    this.#environment.packid.putSync(key, encodePackRow(key, pack));
+  }
+
+  #describeSegment({ level, createdMs, packs }: Segment): SegmentRow {
+    let blobCount = 0;
+    for (const { name } of packs) blobCount += this.#readRow(name)?.blobCount ?? 0;
+    return { level, packCount: packs.length, blobCount, createdMs };
+  }
+
+  /** Takes in a pack that another process has added since. */
+  #loadPack(packNo: number): PackInfo | undefined {
+    const name = this.record(packNo)?.name;
+    const row = name && this.#reading(undefined, () => this.#readRow(name));
+    if (row === undefined || row.packNo !== packNo) return undefined;
+    const pack = { ...row, state: this.#states.stateOf(row) };
+    this.#states.set(pack);
+    return pack;
+  }
+
+  #write(action: () => void): void {
+    try {
+      writeAll(this.#environment, action);
+    } catch (error) {
+      if (error instanceof CacheFailed) this.#isDamaged = true;
+      throw error;
+    }
+  }
+
+  #reading<T>(otherwise: T, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      return this.#noteDamage(error, otherwise);
+    }
+  }
+
+  /** Damage means "not found": whoever writes stores again, and the next run rebuilds. */
+  #noteDamage<T>(error: unknown, otherwise: T): T {
+    if (!isDamage(error)) throw error;
+    if (!this.#isDamaged) this.#onNotice?.(`The cache "${this.#home.path}" is damaged`);
+    this.#isDamaged = true;
+    return otherwise;
+  }
+}
+
+function toPackInfo(key: Uint8Array, value: Uint8Array): PackInfo {
+  return { ...decodePackRow(key, value), name: toHex(key) as PackName };
+}
+
+function entryCount(stats: object): number {
+  return (stats as { entryCount: number }).entryCount;
+}

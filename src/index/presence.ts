@@ -1,0 +1,106 @@
+/**
+ * Questions about single blobs that need more than one row of the index: is a blob present, and where
+ * can it be read.
+ *
+ * Rule PRESENT: a blob counts as present through a copy whose pack is live in the view of this
+ * session, or was uploaded by it. Rule CHAIN: a delta copy counts only if its base is present in the
+ * same way, down to a whole copy, at most 32 deep. The state of its own pack is not enough: a fenced
+ * writer may wake up and publish a delta whose base was deleted meanwhile.
+ */
+import type { BlobId } from '../id.ts';
+import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
+import type { PackRecord } from '../pack/pack-record.ts';
+import { equalBytes } from '../util/bytes.ts';
+import type { BlobCopy, PackState } from './cache-rows.ts';
+import { PACK_STATE } from './cache-rows.ts';
+import type { LocalIndex } from './local-index.ts';
+
+const SLOT_COUNT_MAX = 2 ** 24;
+
+/** A copy of a blob that can be read. */
+export interface Location extends BlobCopy {
+  /** Record of the pack without its directory. */
+  pack: Omit<PackRecord, 'body'>;
+  state: PackState;
+  frame: FrameEntry;
+  blob: BlobEntry;
+}
+
+/** Whether a blob need not be stored: rules PRESENT and CHAIN. */
+export function isPresent(index: LocalIndex, id: BlobId): boolean {
+  const found = index.lookUp(id);
+  if (found !== 'other') return found === 'whole';
+  return chainLength(index, { id, lengthMax: DELTA_DEPTH_MAX }, new Map()) > 0;
+}
+
+/**
+ * Where copies of a blob lie: those in live packs first, and whole copies before deltas, which come
+ * by rising depth. Copies in dead or missing packs may still be readable and come last.
+ */
+export function locate(index: LocalIndex, id: BlobId): Location[] {
+  const locations: Location[] = [];
+  for (const copy of index.copies(id)) {
+    const opened = index.openDirectory(copy.packNo);
+    const blob = opened?.directory.blobs[copy.slot];
+    const state = index.pack(copy.packNo)?.state;
+    if (opened === undefined || blob === undefined || state === undefined) continue;
+    if (!equalBytes(blob.id, id)) continue;
+    const frame = opened.directory.frames[blob.frame] as FrameEntry;
+    locations.push({ ...copy, pack: opened.pack, state, frame, blob });
+  }
+  return locations.sort((a, b) => rank(a.state) - rank(b.state));
+}
+
+function rank(state: PackState): number {
+  return state === PACK_STATE.live || state === PACK_STATE.unindexed ? 0 : state;
+}
+
+/** Failures so far: the longest chain that was tried from a delta copy in vain. */
+type Failures = Map<number, number>;
+
+/**
+ * Deltas from `id` up to a whole copy in usable packs, by a chain no longer than `lengthMax`; -1 when
+ * there is none. Lengths found are remembered in the index. Failures are remembered for one
+ * question, each with its bound: so cycles end, and the answer is exact all the same.
+ */
+function chainLength(
+  index: LocalIndex,
+  wanted: { id: BlobId; lengthMax: number },
+  failures: Failures,
+): number {
+  const { id, lengthMax } = wanted;
+  for (const copy of index.copies(id)) {
+    if (!index.isUsable(copy.packNo)) continue;
+    if (copy.depth === 0) return 0;
+    if (lengthMax === 0) break;
+    const length = deltaChainLength(index, { id, copy, lengthMax }, failures);
+    if (length >= 0) return length;
+  }
+  return -1;
+}
+
+function deltaChainLength(
+  index: LocalIndex,
+  wanted: { id: BlobId; copy: BlobCopy; lengthMax: number },
+  failures: Failures,
+): number {
+  const { id, copy, lengthMax } = wanted;
+  const place = copy.packNo * SLOT_COUNT_MAX + copy.slot;
+  const known = index.chainLengths.get(place);
+  if (known !== undefined && known <= lengthMax) return known;
+  if ((failures.get(place) ?? 0) >= lengthMax) return -1;
+  failures.set(place, lengthMax);
+  const base = baseOf(index, copy, id);
+  if (base === undefined) return -1;
+  const baseLength = chainLength(index, { id: base, lengthMax: lengthMax - 1 }, failures);
+  if (baseLength < 0) return -1;
+  index.chainLengths.set(place, baseLength + 1);
+  return baseLength + 1;
+}
+
+/** The base of a delta copy, when the copy really is one of `id`. */
+function baseOf(index: LocalIndex, copy: BlobCopy, id: BlobId): BlobId | undefined {
+  const blob = index.directory(copy.packNo)?.blobs[copy.slot];
+  if (blob === undefined || !equalBytes(blob.id, id)) return undefined;
+  return blob.delta?.base;
+}
