@@ -5,7 +5,7 @@
 import { lstatSync, renameSync } from 'node:fs';
 import { constants } from 'node:os';
 import { bufferOf } from '../util/bytes.ts';
-import { descriptorPath } from './directory-handle.ts';
+import { childPath, type DirectoryHandle, descriptorPath } from './directory-handle.ts';
 import {
   atCurrentDirectory,
   atSymlinkFollow,
@@ -28,16 +28,22 @@ export function linkDescriptor(fd: number, path: Uint8Array): void {
   demandSuccess(library, 'linkat', result);
 }
 
-/** Renames; fails with EEXIST where there is something under the new name. */
-export function renameNoReplace(from: Uint8Array, to: Uint8Array): void {
+interface Names {
+  readonly from: Uint8Array;
+  readonly to: Uint8Array;
+}
+
+/** Renames within a directory; fails with EEXIST where there is something under the new name. */
+export function renameNoReplace(directory: DirectoryHandle, names: Names): void {
   const library = libc();
-  if (library === undefined || !renameByKernel(library, from, to)) renameIfFree(from, to);
+  if (library === undefined || !renameByKernel(library, directory.fd, names)) {
+    renameIfFree(childPath(directory, names.from), childPath(directory, names.to));
+  }
 }
 
 /** False where the file system knows rename only without flags, as some network ones do. */
-function renameByKernel(library: Libc, from: Uint8Array, to: Uint8Array): boolean {
-  const here = atCurrentDirectory;
-  const result = library.renameat2(here, cString(from), here, cString(to), renameNoReplaceFlag);
+function renameByKernel(library: Libc, fd: number, { from, to }: Names): boolean {
+  const result = library.renameat2(fd, cString(from), fd, cString(to), renameNoReplaceFlag);
   if (result === 0) return true;
   const error = systemError('renameat2', library.errno());
   if (error.code === 'EINVAL' || error.code === 'ENOSYS') return false;

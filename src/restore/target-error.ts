@@ -50,16 +50,22 @@ export function targetError(failure: TargetFailure): TargetError {
   return new TargetError(path, operation, reason, message, cause);
 }
 
-export function targetReason(cause: unknown): TargetReason {
+function targetReason(cause: unknown): TargetReason {
   return reasonByErrno.get(errnoCode(cause) ?? '') ?? 'io';
 }
 
+/** An operation on an entry; its path is put together only when something goes wrong. */
+export interface Attempt {
+  readonly operation: string;
+  readonly path: () => Uint8Array;
+}
+
 /** Does one thing to one entry; what the system says becomes a `TargetError`. */
-export function attempt<T>(what: { path: Uint8Array; operation: string }, action: () => T): T {
+export function attempt<T>({ operation, path }: Attempt, action: () => T): T {
   try {
     return action();
   } catch (cause) {
     if (cause instanceof TargetError) throw cause;
-    throw targetError({ ...what, reason: targetReason(cause), cause });
+    throw targetError({ path: path(), operation, reason: targetReason(cause), cause });
   }
 }

@@ -54,15 +54,17 @@ export class TargetFile {
   finish(size: number, metadata: TargetMetadata): void {
     const { fs } = this.#run;
     try {
-      this.#attempt('write', () => this.#setSize(size));
       const stat = this.#attempt('stat', () => fs.fstat(this.#fd));
       if (stat.type !== 'f' || stat.linkCount !== 1) {
         const found = `new file has ${stat.linkCount} links`;
         throw targetError({ path: this.path, operation: 'create', reason: 'unsafe', found });
       }
-      applyMetadata(this.#run, { fd: this.#fd, path: this.path, isSymlink: false }, metadata);
-      const path = childPath(this.#directory, this.#name);
-      this.#attempt('create', () => fs.renameNoReplace(this.#temporaryPath, path));
+      // A hole at the end is never written, so the size may have to be set.
+      if (stat.size !== BigInt(size)) this.#attempt('write', () => fs.truncate(this.#fd, size));
+      const entry = { fd: this.#fd, path: () => this.path, isSymlink: false };
+      applyMetadata(this.#run, entry, metadata);
+      const names = { from: this.#temporaryName, to: this.#name };
+      this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));
       recordCreated(this.#run, metadata.linkGroup, {
         directory: this.#directory,
         name: this.#name,
@@ -82,12 +84,6 @@ export class TargetFile {
     this.#run.fs.close(this.#fd);
   }
 
-  /** A hole at the end is never written, so the size has to be set. */
-  #setSize(size: number): void {
-    const { fs } = this.#run;
-    if (fs.fstat(this.#fd).size !== BigInt(size)) fs.truncate(this.#fd, size);
-  }
-
   #remove(): void {
     try {
       this.#run.fs.unlink(this.#temporaryPath);
@@ -97,6 +93,6 @@ export class TargetFile {
   }
 
   #attempt<T>(operation: string, action: () => T): T {
-    return attempt({ path: this.path, operation }, action);
+    return attempt({ operation, path: () => this.path }, action);
   }
 }

@@ -48,7 +48,7 @@ export interface TargetFs {
   /** Another name for what the descriptor names. */
   linkDescriptor(fd: number, path: Uint8Array): void;
   /** Fails where the new name is taken. */
-  renameNoReplace(from: Uint8Array, to: Uint8Array): void;
+  renameNoReplace(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
   unlink(path: Uint8Array): void;
   fstat(fd: number): FileStat;
   /** How many bytes were written. */

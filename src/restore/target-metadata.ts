@@ -3,7 +3,6 @@
  * setuid, and everything before it changes the times. What cannot be set is reported and does not
  * cost the entry.
  */
-
 import { TargetError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import type { FileTimes, Timestamp } from '../platform/times.ts';
@@ -21,7 +20,7 @@ export interface TargetMetadata {
 /** An entry with its descriptor; of a symlink the descriptor only names it. */
 export interface OpenEntry {
   readonly fd: number;
-  readonly path: Uint8Array;
+  readonly path: () => Uint8Array;
   readonly isSymlink: boolean;
 }
 
@@ -54,12 +53,12 @@ function reporting<T>(run: TargetRun, action: () => T): T | undefined {
 function applyOwner(run: TargetRun, entry: OpenEntry, owner: TargetMetadata['owner']): boolean {
   if (owner === undefined) return false;
   const operation = 'set owner of';
-  return attempt({ path: entry.path, operation }, () => {
+  return attempt({ operation, path: entry.path }, () => {
     if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
     const cause = changeOwner(run, entry, owner);
     // Looked at, not believed: 2^32 - 1 means "leave it" to the system, which then succeeds.
     if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
-    if (run.isRoot) throw targetError({ path: entry.path, operation, reason: 'owner', cause });
+    if (run.isRoot) throw targetError({ path: entry.path(), operation, reason: 'owner', cause });
     run.notes.ownerNotSetCount++;
     return false;
   });
@@ -105,5 +104,5 @@ function applyMode(
   attempt({ path, operation }, () => run.fs.chmod(fd, mayBeSpecial ? mode : mode & ~specialBits));
   if (mayBeSpecial || (mode & specialBits) === 0) return;
   const found = 'setuid, setgid and sticky are set as root only, after the owner';
-  throw targetError({ path, operation, reason: 'special_bits', found });
+  throw targetError({ path: path(), operation, reason: 'special_bits', found });
 }

@@ -55,7 +55,7 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     const found = 'this system has no safe way to create entries as root';
     throw targetError({ path, operation: 'open', reason: 'unsafe', found });
   }
-  const fd = attempt({ path, operation: 'open' }, () => {
+  const fd = attempt({ operation: 'open', path: () => path }, () => {
     fs.makeTarget(path);
     return fs.openTarget(path);
   });
@@ -75,10 +75,9 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
 }
 
 function demandEmpty({ fs }: TargetRun, root: TargetDirectory): void {
-  const { path } = root;
   try {
-    if (attempt({ path, operation: 'list' }, () => fs.isEmpty(root))) return;
-    throw targetError({ path, operation: 'open', reason: 'not_empty' });
+    if (attempt({ operation: 'list', path: () => root.path }, () => fs.isEmpty(root))) return;
+    throw targetError({ path: root.path, operation: 'open', reason: 'not_empty' });
   } catch (error) {
     fs.close(root.fd);
     throw error;
@@ -90,6 +89,8 @@ interface Place {
   readonly parent: TargetDirectory;
   readonly name: Uint8Array;
   readonly depth: number;
+  /** To be given back unless the directory gets another. */
+  readonly modeBefore: number | undefined;
 }
 
 export class TargetDirectory implements PlacedDirectory {
@@ -126,8 +127,8 @@ export class TargetDirectory implements PlacedDirectory {
     this.#demandUsable(name);
     const depth = (this.#place?.depth ?? 0) + 1;
     if (depth > depthMax) throw this.#error(name, { operation: 'create', reason: 'too_deep' });
-    const fd = this.#attempt('create', name, () => this.#makeAndOpen(name));
-    return new TargetDirectory(this.#run, fd, { parent: this, name, depth });
+    const { fd, modeBefore } = this.#attempt('create', name, () => this.#makeAndOpen(name));
+    return new TargetDirectory(this.#run, fd, { parent: this, name, depth, modeBefore });
   }
 
   /**
@@ -185,24 +186,37 @@ export class TargetDirectory implements PlacedDirectory {
     return this.#error(name, { operation: 'create', reason: 'special_file', found });
   }
 
-  /** Gives the directory its metadata, if any, and closes it. */
-  leave(metadata?: TargetMetadata): void {
+  /**
+   * Gives the directory its metadata and closes it. Without any it keeps what it has, and a mode it
+   * had before.
+   *
+   * @throws TargetError
+   */
+  leave(metadata: TargetMetadata = {}): void {
+    const { fs } = this.#run;
+    const path = (): Uint8Array => this.path;
+    const modeBefore = this.#place?.modeBefore;
     try {
-      if (metadata === undefined) return;
-      applyMetadata(this.#run, { fd: this.fd, path: this.path, isSymlink: false }, metadata);
+      if (modeBefore !== undefined && metadata.mode === undefined) {
+        attempt({ operation: 'set mode of', path }, () => fs.chmod(this.fd, modeBefore));
+      }
+      applyMetadata(this.#run, { fd: this.fd, path, isSymlink: false }, metadata);
     } finally {
-      this.#run.fs.close(this.fd);
+      fs.close(this.fd);
     }
   }
 
-  #makeAndOpen(name: Uint8Array): number {
+  /** The descriptor, and the mode of a directory that was there before. */
+  #makeAndOpen(name: Uint8Array): { fd: number; modeBefore: number | undefined } {
     const { fs } = this.#run;
     const path = childPath(this, name);
     const isNew = this.#makeDirectory(path);
     const fd = fs.openDirectory(path);
+    if (isNew) return { fd, modeBefore: undefined };
     try {
-      if (!isNew) fs.chmod(fd, privateMode);
-      return fd;
+      const { mode } = fs.fstat(fd);
+      fs.chmod(fd, privateMode);
+      return { fd, modeBefore: mode };
     } catch (error) {
       fs.close(fd);
       throw error;
@@ -230,7 +244,8 @@ export class TargetDirectory implements PlacedDirectory {
         const found = 'it is no longer the symlink just made';
         throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
       }
-      applyMetadata(this.#run, { fd, path: this.#pathOf(name), isSymlink: true }, metadata);
+      const entry = { fd, path: () => this.#pathOf(name), isSymlink: true };
+      applyMetadata(this.#run, entry, metadata);
       recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
     } finally {
       fs.close(fd);
@@ -252,6 +267,6 @@ export class TargetDirectory implements PlacedDirectory {
   }
 
   #attempt<T>(operation: string, name: Uint8Array, action: () => T): T {
-    return attempt({ path: this.#pathOf(name), operation }, action);
+    return attempt({ operation, path: () => this.#pathOf(name) }, action);
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -396,15 +397,19 @@ test('read-only directories are restored with what they hold (X11)', (t) => {
 
 test('a directory that is there already is entered, private while open, where that is allowed', (t) => {
   const { dir, target } = open(t, {}, true);
-  mkdirSync(join(dir, 'sub'), { mode: 0o777 });
+  mkdirSync(join(dir, 'sub'));
+  chmodSync(join(dir, 'sub'), 0o2755);
   writeFileSync(join(dir, 'sub', 'kept'), '');
 
   const sub = target.root.enter(b('sub'));
   assert.equal(statSync(join(dir, 'sub')).mode & 0o7777, 0o700);
   put(sub, 'new');
-  sub.leave({ mode: 0o750 });
+  sub.leave();
 
   assert.deepEqual(readdirSync(join(dir, 'sub')), ['kept', 'new']);
+  assert.equal(statSync(join(dir, 'sub')).mode & 0o7777, 0o2755);
+  target.root.enter(b('sub')).leave({ mode: 0o750 });
+  assert.equal(statSync(join(dir, 'sub')).mode & 0o7777, 0o750);
 });
 
 test('TargetDirectory restores 500 levels', (t) => {

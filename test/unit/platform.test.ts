@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -160,15 +161,18 @@ test('linkDescriptor() links what is open, even a symlink, and replaces nothing'
 
 test('renameNoReplace() renames, and fails where the new name is taken', (t) => {
   const dir = tempDir(t);
-  const [from, to, taken] = [join(dir, 'from'), join(dir, 'to'), join(dir, 'taken')];
-  writeFileSync(from, 'new');
-  symlinkSync('nowhere', taken);
+  writeFileSync(join(dir, 'from'), 'new');
+  symlinkSync('nowhere', join(dir, 'taken'));
+  const fd = openSync(dir, constants.O_RDONLY);
+  t.after(() => closeSync(fd));
+  const rename = (to: string): void => {
+    renameNoReplace({ fd, path: b(dir) }, { from: b('from'), to: b(to) });
+  };
 
-  assert.throws(() => renameNoReplace(b(from), b(taken)), { code: 'EEXIST' });
-  assert.equal(readFileSync(from, 'utf8'), 'new');
-  renameNoReplace(b(from), b(to));
+  assert.throws(() => rename('taken'), { code: 'EEXIST' });
+  assert.equal(readFileSync(join(dir, 'from'), 'utf8'), 'new');
+  rename('to');
 
-  assert.equal(readFileSync(to, 'utf8'), 'new');
-  assert.throws(() => lstatSync(from), { code: 'ENOENT' });
-  assert.equal(readlinkSync(taken), 'nowhere');
+  assert.deepEqual(readdirSync(dir), ['taken', 'to']);
+  assert.equal(readlinkSync(join(dir, 'taken')), 'nowhere');
 });
