@@ -3,6 +3,7 @@
  * test alike.
  */
 import type { SessionId } from '../id.ts';
+import { equalBytes } from '../util/bytes.ts';
 
 export type FindingKind =
   /** A snapshot manifest, tomb, collector record or index segment cannot be read. */
@@ -48,3 +49,30 @@ export interface Finding {
 }
 
 export const PATH_SAMPLE_COUNT_MAX = 20;
+
+/** Gathers findings: one per kind and object, with the snapshots and paths it hurts. */
+export class Findings {
+  readonly #byKey = new Map<string, Finding>();
+
+  get all(): Finding[] {
+    return [...this.#byKey.values()];
+  }
+
+  add(
+    found: Pick<Finding, 'kind' | 'object' | 'message'> & { severity?: Severity },
+    hurt?: { snapshot: SessionId; path: Uint8Array },
+  ): void {
+    const key = `${found.kind} ${found.object}`;
+    const finding = this.#byKey.get(key) ?? {
+      ...found,
+      severity: found.severity ?? 'damage',
+      snapshots: [],
+      paths: [],
+    };
+    this.#byKey.set(key, finding);
+    if (hurt === undefined) return;
+    if (!finding.snapshots.includes(hurt.snapshot)) finding.snapshots.push(hurt.snapshot);
+    const isKnown = finding.paths.some((path) => equalBytes(path, hurt.path));
+    if (!isKnown && finding.paths.length < PATH_SAMPLE_COUNT_MAX) finding.paths.push(hurt.path);
+  }
+}

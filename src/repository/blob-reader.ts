@@ -14,7 +14,7 @@ import { FRAME_KIND } from '../frame/frame-record.ts';
 import { type BlobId, blobKey } from '../id.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { type Location, locate } from '../index/presence.ts';
-import { DELTA_DEPTH_MAX } from '../pack/directory.ts';
+import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
 import { encodedDelta } from '../pack/pack-reader.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
@@ -47,6 +47,8 @@ export class BlobReader {
   readonly #source: FrameSource;
   readonly #frames = new WeightedCache<string, Uint8Array>(FRAME_CACHE_SIZE_MAX);
   readonly #onBadCopy: OnBadCopy;
+  /** The frame `verifyCopy` was last asked about: its blobs come one after another. */
+  #verifying: { content: Uint8Array; decoded: Uint8Array } | undefined;
 
   constructor(repository: Repository, index: LocalIndex, onBadCopy: OnBadCopy = () => {}) {
     this.#index = index;
@@ -94,7 +96,32 @@ export class BlobReader {
     const object = { kind: BLOB_TYPE_NAMES[type], which: toHex(id) };
     decodeStored(object, () => demand(blob.type === type, `blob of type ${blob.type}`));
     const frame = await this.#readFrame(location, attempt.signal);
-    const base = blob.delta === undefined ? undefined : await this.#readBase(id, location, attempt);
+    return await this.#decodeCopy(blob, frame, attempt);
+  }
+
+  /**
+   * Decodes one copy out of a frame that was opened, and checks its id.
+   * @param content of the frame, still encoded as it lies in the pack.
+   * @throws CorruptionError, and for the base of a delta whatever `read` throws.
+   */
+  async verifyCopy(
+    blob: BlobEntry,
+    { frame, content }: { frame: FrameEntry; content: Uint8Array },
+  ): Promise<void> {
+    const object = { kind: BLOB_TYPE_NAMES[blob.type], which: toHex(blob.id) };
+    if (this.#verifying?.content !== content) {
+      const decoded = decodeStored(object, () => this.#decodeFrame(frame, content));
+      this.#verifying = { content, decoded };
+    }
+    const attempt = { busy: new Set<string>(), copiesLeft: COPIES_TRIED_MAX, signal: undefined };
+    await this.#decodeCopy(blob, this.#verifying.decoded, attempt);
+  }
+
+  /** @param frame decoded plaintexts, or the encoded deltas of a delta frame. */
+  async #decodeCopy(blob: BlobEntry, frame: Uint8Array, attempt: Attempt): Promise<Uint8Array> {
+    const { id, type, delta } = blob;
+    const object = { kind: BLOB_TYPE_NAMES[type], which: toHex(id) };
+    const base = delta === undefined ? undefined : await this.#readBase(blob, attempt);
     const plaintext = decodeStored(object, () =>
       base === undefined
         ? frame.subarray(blob.rawOffset, blob.rawOffset + blob.rawSize)
@@ -104,8 +131,8 @@ export class BlobReader {
     throw new CorruptionError({ ...object, found: 'content with another id', expected: 'its own' });
   }
 
-  async #readBase(id: BlobId, location: Location, attempt: Attempt): Promise<Uint8Array> {
-    const { blob } = location;
+  async #readBase(blob: BlobEntry, attempt: Attempt): Promise<Uint8Array> {
+    const { id } = blob;
     const object = { kind: 'delta chain', which: toHex(id) };
     const base = blob.delta?.base as BlobId;
     const key = blobKey(id);
@@ -128,13 +155,15 @@ export class BlobReader {
     const cached = this.#frames.get(key);
     if (cached !== undefined) return cached;
     const content = await this.#source.read(pack, frame, { signal });
-    const decoded =
-      frame.kind === FRAME_KIND.delta
-        ? content
-        : decodeStored({ kind: 'pack', which: packStorageName(pack) }, () =>
-            decodeWholeFrame(this.#codec, frame, content),
-          );
+    const object = { kind: 'pack', which: packStorageName(pack) };
+    const decoded = decodeStored(object, () => this.#decodeFrame(frame, content));
     this.#frames.set(key, decoded, decoded.length);
     return decoded;
+  }
+
+  #decodeFrame(frame: FrameEntry, content: Uint8Array): Uint8Array {
+    return frame.kind === FRAME_KIND.delta
+      ? content
+      : decodeWholeFrame(this.#codec, frame, content);
   }
 }

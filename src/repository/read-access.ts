@@ -6,6 +6,7 @@
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
+import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
@@ -65,6 +66,14 @@ export class ReadAccess {
       await indexFromPacks(this.#repository, this.sync, { signal: this.#signal });
       return await this.#reader.read(id, type, { signal: this.#signal });
     }
+  }
+
+  /** See `BlobReader.verifyCopy`. */
+  async verifyCopy(
+    blob: BlobEntry,
+    held: { frame: FrameEntry; content: Uint8Array },
+  ): Promise<void> {
+    await this.#reader.verifyCopy(blob, held);
   }
 
   /** All entries of a directory, in batches. */

@@ -1,0 +1,269 @@
+/**
+ * The library. This is all of it that is public: the command line uses nothing else.
+ *
+ * Write: `walk` → `chunk` (scan, cut) → `blob` (id) → `repository/dedupe` (`index`) → `similarity` (base? delta) →
+ * `frame` (group, compress, seal) → `pack` → `storage` → `index` segment → `tree` → `snapshot` (commit).
+ *
+ * Read: `snapshot` → `tree` → `restore/plan` → `index` → `storage` (ranges, by pack) → `pack` → `frame` (open,
+ * decompress, resolve delta base) → `blob` (verify id) → `restore` (write file, apply metadata).
+ */
+import { hostname, userInfo } from 'node:os';
+import { resolve } from 'node:path';
+import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
+import { type ListedEntry, listEntries } from './browse/list-entries.ts';
+import type { SourceError, VarveError } from './errors.ts';
+import { type CheckResult, checkRepository } from './maintain/check.ts';
+import type { LongCall } from './progress.ts';
+import { rebuildIndex } from './repository/index-sync.ts';
+import { initRepository as initStored } from './repository/init-repository.ts';
+import { defaultCacheDirectory, defaultStateDirectory } from './repository/local-directories.ts';
+import { openRepository as openStored } from './repository/open-repository.ts';
+import { openReadAccess } from './repository/read-access.ts';
+import type { Repository as OpenedRepository } from './repository/repository.ts';
+import { type DamagedObject, loadView } from './repository/view.ts';
+import { type RestoreResult, restoreSnapshot } from './restore/restore-snapshot.ts';
+import {
+  matchesFilter,
+  type Snapshot,
+  type SnapshotFilter,
+  selectSnapshot,
+} from './snapshot/selection.ts';
+import { createStorage, openStorage } from './storage/location.ts';
+import { encodeUtf8, toHex } from './util/bytes.ts';
+
+export type { SnapshotResult } from './backup/take-snapshot.ts';
+export type { ListedEntry } from './browse/list-entries.ts';
+export {
+  BusyError,
+  CorruptionError,
+  KeyError,
+  NoRepositoryError,
+  NotFoundError,
+  RepositoryExistsError,
+  SourceError,
+  StorageError,
+  TargetError,
+  VarveError,
+  VersionError,
+} from './errors.ts';
+export type { CheckResult } from './maintain/check.ts';
+export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
+export type { LongCall, OnProgress, Progress } from './progress.ts';
+export type { RestoreResult } from './restore/restore-snapshot.ts';
+export type { SnapshotManifest } from './snapshot/manifest.ts';
+export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
+export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
+
+/** A path: text, or raw bytes where it is not UTF-8. */
+export type Path = string | Uint8Array;
+
+export interface InitOptions {
+  /** Where the repository is to be; a local path in this version. */
+  location: string;
+  /** Without one the repository opens for everybody who can read it. */
+  passphrase?: string | undefined;
+}
+
+export interface OpenOptions {
+  location: string;
+  /** A passphrase, or a function asked for one only when no key slot opens without. */
+  passphrase?: string | (() => Promise<string | undefined>) | undefined;
+  /** Of the disposable local index; default by the XDG base directories. */
+  cacheDirectory?: string | undefined;
+  /** Of the writer state, which is not disposable. */
+  stateDirectory?: string | undefined;
+  /** Told of conditions a user should know that stop nothing. */
+  onNotice?: ((text: string) => void) | undefined;
+}
+
+export interface SnapshotOptions extends LongCall {
+  paths: readonly Path[];
+  /** Relative paths start here; default: the process's. */
+  workingDirectory?: string | undefined;
+  host?: string | undefined;
+  /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
+  source?: string | undefined;
+  tags?: readonly string[] | undefined;
+  /** Told of every entry that could not be saved as it is; the snapshot goes on. */
+  onError?: ((error: SourceError) => void) | undefined;
+}
+
+export interface SnapshotPath {
+  snapshot: Snapshot;
+  /** Absolute path in the snapshot; default `/`. */
+  path?: Path | undefined;
+}
+
+export interface ListOptions extends SnapshotPath, LongCall {
+  isRecursive?: boolean | undefined;
+}
+
+export interface RestoreOptions extends SnapshotPath, LongCall {
+  /** Directory to restore into: new or empty. */
+  target: Path;
+  /** Told of every entry that could not be restored, or not quite; the restore goes on. */
+  onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
+}
+
+export interface CheckOptions extends LongCall {
+  /** Read every pack and decode every blob. */
+  isReadingData?: boolean | undefined;
+}
+
+export interface RebuildResult {
+  packs: number;
+  blobs: number;
+  segments: number;
+  /** Segments and packs that could not be read. */
+  damaged: DamagedObject[];
+}
+
+/** An open repository. Its calls may not overlap; `close` ends it. */
+export interface Repository {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly location: string;
+  /** @throws NotFoundError when none of the paths exists, BusyError, StorageError */
+  snapshot(options: SnapshotOptions): Promise<SnapshotResult>;
+  /** Live snapshots, oldest first. */
+  snapshots(filter?: SnapshotFilter): Promise<{ snapshots: Snapshot[]; damaged: DamagedObject[] }>;
+  /**
+   * The snapshot that a full id, a unique prefix of it, `latest`, `latest~2` or
+   * `@2026-01-31T12:00` means.
+   * @throws NotFoundError
+   */
+  select(selector: string, filter?: SnapshotFilter): Promise<Snapshot>;
+  /** The entries of a directory of a snapshot, or the one entry at the path. @throws NotFoundError */
+  list(options: ListOptions): AsyncGenerator<ListedEntry, void, undefined>;
+  /** @throws NotFoundError, TargetError when the target cannot be used at all */
+  restore(options: RestoreOptions): Promise<RestoreResult>;
+  check(options?: CheckOptions): Promise<CheckResult>;
+  /** Throws the local index away and builds it again. Writes nothing to the repository. */
+  rebuildIndex(options?: LongCall): Promise<RebuildResult>;
+  close(): Promise<void>;
+}
+
+/**
+ * Creates a repository.
+ * @returns its id (64 hex digits) and the name of the key slot made.
+ * @throws RepositoryExistsError, StorageError
+ */
+export async function initRepository(
+  options: InitOptions,
+): Promise<{ id: string; location: string; keySlot: string }> {
+  const { passphrase } = options;
+  const storage = await createStorage(options.location);
+  try {
+    const { id, keySlot } = await initStored({
+      storage,
+      credential: passphrase === undefined ? { kind: 'none' } : { kind: 'passphrase', passphrase },
+    });
+    return { id: toHex(id), location: storage.location, keySlot };
+  } finally {
+    await storage.close();
+  }
+}
+
+/** @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError */
+export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { passphrase, onNotice } = options;
+  const storage = await openStorage(options.location);
+  try {
+    const opened = await openStored({
+      storage,
+      askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
+      cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
+      stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
+      ...(onNotice !== undefined && { onNotice: once(onNotice) }),
+    });
+    return asPublic(opened);
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+function asPublic(repository: OpenedRepository): Repository {
+  const loadForReading = () => loadView(repository, 'read');
+  return {
+    id: toHex(repository.id),
+    location: repository.storage.location,
+    snapshot: (options) => snapshot(repository, options),
+    snapshots: async (filter = {}) => {
+      const { snapshots, damaged } = await loadForReading();
+      return { snapshots: snapshots.filter((one) => matchesFilter(one, filter)), damaged };
+    },
+    select: async (selector, filter) =>
+      selectSnapshot((await loadForReading()).snapshots, selector, filter),
+    list: (options) => list(repository, options),
+    restore: (options) => {
+      const { path, target, ...rest } = options;
+      const names = namesOf(path);
+      return restoreSnapshot(repository, { ...rest, names, target: targetPath(target) });
+    },
+    check: (options) => checkRepository(repository, options),
+    rebuildIndex: (options = {}) => rebuild(repository, options),
+    close: () => repository.close(),
+  };
+}
+
+async function snapshot(
+  repository: OpenedRepository,
+  options: SnapshotOptions,
+): Promise<SnapshotResult> {
+  const { source, host = hostname(), workingDirectory = process.cwd() } = options;
+  return await takeSnapshot(repository, {
+    ...options,
+    workingDirectory,
+    host: encodeUtf8(host),
+    user: encodeUtf8(userName()),
+    source: source === undefined ? undefined : encodeUtf8(source),
+    timeZone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
+  });
+}
+
+/** Accounts without a name exist, in containers for one. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? '');
+  }
+}
+
+async function* list(
+  repository: OpenedRepository,
+  options: ListOptions,
+): AsyncGenerator<ListedEntry, void, undefined> {
+  const { snapshot: chosen, path, isRecursive = false, signal } = options;
+  const access = await openReadAccess(repository, { signal });
+  yield* listEntries(access, { snapshot: chosen, names: namesOf(path), isRecursive });
+}
+
+async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
+  const view = await loadView(repository, 'read');
+  const { index, damaged } = await rebuildIndex(repository, view, options);
+  return { ...index.counts, damaged };
+}
+
+/** The components of an absolute path in a snapshot. */
+function namesOf(path: Path | undefined): Uint8Array[] {
+  if (path === undefined) return [];
+  const text = Buffer.from(path as Uint8Array).toString('latin1');
+  const names = text.split('/').filter((name) => name !== '' && name !== '.');
+  return names.map((name) => new Uint8Array(Buffer.from(name, 'latin1')));
+}
+
+function targetPath(target: Path): Uint8Array {
+  return typeof target === 'string' ? encodeUtf8(resolve(target)) : target;
+}
+
+/** Each text is told once. */
+function once(onNotice: (text: string) => void): (text: string) => void {
+  const told = new Set<string>();
+  return (text) => {
+    if (told.has(text)) return;
+    told.add(text);
+    onNotice(text);
+  };
+}
