@@ -3,7 +3,7 @@
  * another is meant. Ids of content are bytes (they live in hot paths and binary records), names of
  * stored objects are the text that stands in their storage key.
  */
-import { bufferOf, toHex } from './util/bytes.ts';
+import { bufferOf } from './util/bytes.ts';
 
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
@@ -24,8 +24,4 @@ export type WriterId = Branded<string, 'WriterId'>;
 /** Key of a blob id in a `Map`: the bytes as a string of 32 characters (cheaper than hex). */
 export function blobKey(id: Uint8Array): string {
   return bufferOf(id).toString('latin1');
-}
-
-export function shortId(id: string | Uint8Array): string {
-  return (typeof id === 'string' ? id : toHex(id)).slice(0, 8);
 }

@@ -37,10 +37,8 @@ export interface RepositoryConfig {
   number: number;
 }
 
-export const CHUNKER_NAME = 's16p/1';
-
-export const DEFAULT_CONFIG: RepositoryConfig = {
-  chunker: { name: CHUNKER_NAME, average: 65_536, minimum: 32_768, maximum: 131_072 },
+/** What a config that says nothing else means; the chunker's own defaults are known to `chunk/`. */
+export const DEFAULT_PARAMETERS: Omit<RepositoryConfig, 'chunker'> = {
   pack: { dataTarget: 2 ** 26, metadataTarget: 2 ** 24 },
   compressionLevel: 3,
   deltaDepthMax: 8,
@@ -87,6 +85,7 @@ export function parseConfigClear(config: Uint8Array): ConfigClear {
   }
   const repositoryId = reader.take(32) as RepositoryId;
   demand(reader.u8() === SHARD_BITS, 'shard bits');
+  reader.zeros(47);
   return {
     repositoryId: new Uint8Array(repositoryId) as RepositoryId,
     canWrite: minWriter <= FORMAT_MAJOR && readOnlyCompat === 0n,
@@ -110,20 +109,20 @@ export function encodeConfig(config: RepositoryConfig, clear: Uint8Array): Uint8
  */
 export function parseConfig(
   payload: Uint8Array,
-  options: { clear: Uint8Array; number: number },
+  options: { clear: Uint8Array; number: number; defaults: RepositoryConfig },
 ): RepositoryConfig {
   const record = parseRecord(payload, 'config');
   const clear = Buffer.from(options.clear).toString('base64');
   demand(textField(record, 'clear') === clear, 'the sealed part repeats another clear part');
   const pack = optionalObject(record, 'pack');
-  const chunker = objectField(record, 'chunker');
-  const defaults = DEFAULT_CONFIG;
+  const chunker = optionalObject(record, 'chunker');
+  const { defaults } = options;
   return {
     chunker: {
-      name: textField(chunker, 'name'),
-      average: integerField(chunker, 'average'),
-      minimum: integerField(chunker, 'minimum'),
-      maximum: integerField(chunker, 'maximum'),
+      name: chunker['name'] === undefined ? defaults.chunker.name : textField(chunker, 'name'),
+      average: optionalInteger(chunker, 'average', defaults.chunker.average),
+      minimum: optionalInteger(chunker, 'minimum', defaults.chunker.minimum),
+      maximum: optionalInteger(chunker, 'maximum', defaults.chunker.maximum),
     },
     pack: {
       dataTarget: optionalInteger(pack, 'data_target', defaults.pack.dataTarget),

@@ -7,7 +7,7 @@ import type { RepositoryId } from '../id.ts';
 import { deriveKeys } from '../keys/key-hierarchy.ts';
 import type { Credential } from '../keys/key-slot.ts';
 import { createSaltSource } from '../keys/salt-source.ts';
-import { DEFAULT_CONFIG, encodeConfig, encodeConfigClear } from '../record/config.ts';
+import { encodeConfig, encodeConfigClear } from '../record/config.ts';
 import type { KeyRing } from '../record/key-ring.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
@@ -16,6 +16,7 @@ import { concatBytes } from '../util/bytes.ts';
 import { type Clock, nowMs, systemClock } from '../util/clock.ts';
 import { failpoint } from '../util/failpoint.ts';
 import { type Random, systemRandom } from '../util/random.ts';
+import { DEFAULT_CONFIG } from './default-config.ts';
 import { addKeySlot } from './key-slots.ts';
 
 /** What may lie at a location without making `init` refuse it: remains of an earlier attempt. */

@@ -3,10 +3,10 @@
  * the keys, and the sealed part of `config` must repeat the clear one.
  */
 import { createBlobIdentifier } from '../blob/blob-ids.ts';
+import { CHUNKER_NAME, checkProfile } from '../chunk/profile.ts';
 import { NoRepositoryError, NotFoundError, VersionError } from '../errors.ts';
 import { deriveKeys, type RepositoryKeys } from '../keys/key-hierarchy.ts';
 import {
-  CHUNKER_NAME,
   CONFIG_CLEAR_SIZE,
   type ConfigClear,
   parseConfig,
@@ -19,6 +19,7 @@ import type { Storage } from '../storage/storage.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { type Random, systemRandom } from '../util/random.ts';
 import { ZstdCodec } from '../util/zstd.ts';
+import { DEFAULT_CONFIG } from './default-config.ts';
 import { IndexHolder } from './index-holder.ts';
 import { type AskPassphrase, openKeyRing } from './key-slots.ts';
 import type { OnNotice, Repository, RepositoryCore } from './repository.ts';
@@ -106,7 +107,7 @@ async function loadConfig(
       kinds: [OBJECT_KIND.config],
       name: 'config',
     });
-    return parseConfig(payload, { clear, number: 0 });
+    return parseConfig(payload, { clear, number: 0, defaults: DEFAULT_CONFIG });
   });
   let newest: string | undefined;
   for await (const { name } of place.storage.list('config.d/')) {
@@ -117,13 +118,19 @@ async function loadConfig(
   const { payload } = await readStoredRecord(place, update, { kinds: [OBJECT_KIND.config] });
   const number = Number.parseInt(update.slice('config.d/'.length), 16);
   return decodeStored({ kind: 'config', which: update }, () =>
-    parseConfig(payload, { clear, number }),
+    parseConfig(payload, { clear, number, defaults: DEFAULT_CONFIG }),
   );
 }
 
 /** A chunker this program does not know would spoil deduplication for everybody else. */
-function mayWrite(clear: ConfigClear, config: RepositoryConfig): boolean {
-  return clear.canWrite && config.chunker.name === CHUNKER_NAME;
+function mayWrite(clear: ConfigClear, { chunker }: RepositoryConfig): boolean {
+  if (!clear.canWrite || chunker.name !== CHUNKER_NAME) return false;
+  try {
+    checkProfile(chunker);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws VersionError when a later format forbids this program to write here. */

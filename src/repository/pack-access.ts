@@ -6,13 +6,7 @@
 import { openFrame } from '../frame/frame-codec.ts';
 import type { PackName } from '../id.ts';
 import type { FrameEntry, PackDirectory } from '../pack/directory.ts';
-import {
-  type OpenedPack,
-  openDirectory,
-  openPack,
-  packKeysOf,
-  parseTrailer,
-} from '../pack/pack-reader.ts';
+import { openDirectory, packKeysOf, parseTrailer } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName, TRAILER_SIZE } from '../pack/pack-record.ts';
 import { HEADER_SIZE } from '../record/header.ts';
 import type { PackKind } from '../record/object-kind.ts';
@@ -125,15 +119,4 @@ async function readTail(
   const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
   const range = { offset, length: pack.size - offset };
   return await core.storage.getRange(packStorageName(pack), range, options);
-}
-
-/** Reads a whole pack and opens it: name, header, trailer and directory are checked. */
-export async function readWholePack(
-  core: RepositoryCore,
-  pack: { name: PackName; kind: PackKind },
-  options: CallOptions & { sizeMax: number },
-): Promise<OpenedPack> {
-  const name = packStorageName(pack);
-  const bytes = await core.storage.get(name, options);
-  return decodeStored({ kind: 'pack', which: name }, () => openPack(core.keys, { ...pack, bytes }));
 }

@@ -68,6 +68,11 @@ export class ReadAccess {
     }
   }
 
+  /** The content of one chunk of a file. */
+  async readChunk(id: BlobId): Promise<Uint8Array> {
+    return await this.read(id, BLOB_TYPE.data);
+  }
+
   /** See `BlobReader.verifyCopy`. */
   async verifyCopy(
     blob: BlobEntry,

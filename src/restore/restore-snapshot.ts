@@ -5,7 +5,6 @@
  *
  * One failing entry costs that entry alone: it is reported, the rest goes on.
  */
-import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, TargetError, VarveError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
 import { openReadAccess, type ReadAccess } from '../repository/read-access.ts';
@@ -186,7 +185,7 @@ class Run {
     for await (const chunks of this.#access.chunks(node.content ?? { kind: 'empty' })) {
       for (const { id, length } of chunks) {
         if (id !== undefined) {
-          const plaintext = await this.#access.read(id, BLOB_TYPE.data);
+          const plaintext = await this.#access.readChunk(id);
           demandLength(plaintext, Number(length), toHex(id));
           file.write(plaintext, position);
         }

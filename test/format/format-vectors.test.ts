@@ -22,6 +22,7 @@ import { encodeKeyRing, parseKeyRing } from '../../src/record/key-ring.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { openObject, sealParts } from '../../src/record/sealed-object.ts';
 import { encodeFence, parseFence } from '../../src/record/session-records.ts';
+import { DEFAULT_CONFIG } from '../../src/repository/default-config.ts';
 import { concatBytes, encodeU64, encodeUtf8, fromHex, toHex } from '../../src/util/bytes.ts';
 import { padme } from '../../src/util/padme.ts';
 import { ZstdCodec } from '../../src/util/zstd.ts';
@@ -265,7 +266,7 @@ test('config: the clear and the sealed part of the vectors agree', () => {
 
   const { repositoryId } = parseConfigClear(file);
   const { payload } = openObject(keys, file.subarray(128), { kinds: [10], name: 'config' });
-  const config = parseConfig(payload, { clear, number: 0 });
+  const config = parseConfig(payload, { clear, number: 0, defaults: DEFAULT_CONFIG });
 
   assert.equal(toHex(repositoryId), toHex(keys.repositoryId));
   assert.equal(toHex(encodeConfigClear(keys.repositoryId)), toHex(clear));
