@@ -48,7 +48,7 @@ export interface Finding {
   paths: Uint8Array[];
 }
 
-export const PATH_SAMPLE_COUNT_MAX = 20;
+const PATH_SAMPLE_COUNT_MAX = 20;
 
 /** Gathers findings: one per kind and object, with the snapshots and paths it hurts. */
 export class Findings {

@@ -162,7 +162,11 @@ export class Session {
     await this.#packs.flush();
     await this.#publish();
     await failpoint('session.5.before');
-    await this.#repository.storage.sync();
+    const { storage, onNotice } = this.#repository;
+    await storage.sync();
+    if (storage.durability === 'weak') {
+      onNotice(`Storage "${storage.location}" cannot promise that new names survive a power cut`);
+    }
     await failpoint('session.5.after');
     const manifest: SnapshotManifest = {
       ...input,
