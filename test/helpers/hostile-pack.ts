@@ -123,7 +123,7 @@ function readWholeBlobs(pack: OpenedPack): Map<string, Uint8Array> {
     for (const blob of pack.directory.blobs) {
       if (blob.frame !== position) continue;
       const end = blob.rawOffset + blob.rawSize;
-      plaintexts.set(toHex(blob.id), Uint8Array.from(raw.subarray(blob.rawOffset, end)));
+      plaintexts.set(toHex(blob.id), raw.subarray(blob.rawOffset, end));
     }
   }
   return plaintexts;
