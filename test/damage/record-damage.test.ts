@@ -2,10 +2,18 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { keyedHash } from '../../src/keys/blake3.ts';
 import type { RepositoryKeys } from '../../src/keys/key-hierarchy.ts';
 import { OBJECT_KIND, type ObjectKind, RECORD_SIZE_MAX } from '../../src/record/object-kind.ts';
 import { openObject, sealObject, sealParts } from '../../src/record/sealed-object.ts';
-import { concatBytes, encodeU32, encodeU64, fromHex, toHex } from '../../src/util/bytes.ts';
+import {
+  concatBytes,
+  encodeU32,
+  encodeU64,
+  encodeUtf8,
+  fromHex,
+  toHex,
+} from '../../src/util/bytes.ts';
 import { ZstdCodec } from '../../src/util/zstd.ts';
 import {
   assertRefused,
@@ -33,12 +41,14 @@ const formatVectors = readVectors('format-vectors.json') as {
 const { plain, zstd, part_size: partSizeMax } = objectVectors;
 const { snapshot, fence } = formatVectors;
 
+const fenceObject: ObjectVector = { ...fence, kind: OBJECT_KIND.fence };
+
 /** One object of each make: several parts, compressed, one part, and the smallest there is. */
 const goldenObjects: Record<string, ObjectVector> = {
   plain,
   zstd,
   snapshot: { ...snapshot, kind: OBJECT_KIND.snapshot },
-  fence: { ...fence, kind: OBJECT_KIND.fence },
+  fence: fenceObject,
 };
 
 function open(
@@ -179,7 +189,28 @@ test('openObject() refuses a key generation that the ring does not hold', () => 
   const file = fromHex(fence.file);
   file[12] = 1;
 
-  assertRefused(() => open(file, goldenObjects['fence'] as ObjectVector), /key generation 1/);
+  assertRefused(() => open(file, fenceObject), /key generation 1/);
+});
+
+test('openObject() refuses flags that a key holder set', () => {
+  const file = fromHex(fence.file);
+  for (const [offset, message] of [
+    [10, /^flags$/],
+    [11, /^flags$/],
+    [9, /object kind 4/],
+  ] as const) {
+    const header = file.slice(0, 48);
+    header[offset] = (header[offset] as number) ^ 1;
+    const mac = keyedHash(
+      testKeys.current.headerMac,
+      testKeys.repositoryId,
+      Uint8Array.of(fence.name.length, 0),
+      encodeUtf8(fence.name),
+      header,
+    );
+    const forged = concatBytes(header, mac.subarray(0, 16), file.subarray(64));
+    assertRefused(() => open(forged, fenceObject), message);
+  }
 });
 
 test('openObject() refuses absurd part lengths before it reads a part', () => {
@@ -187,10 +218,10 @@ test('openObject() refuses absurd part lengths before it reads a part', () => {
 
   for (const length of [0, 1, 16, 2 ** 20 + 17, 2 ** 31, 2 ** 32 - 1]) {
     file.set(encodeU32(length), 64);
-    assertRefused(() => open(file, goldenObjects['fence'] as ObjectVector), /part length/);
+    assertRefused(() => open(file, fenceObject), /part length/);
   }
   file.set(encodeU32(2 ** 20 + 16), 64);
-  assertRefused(() => open(file, goldenObjects['fence'] as ObjectVector), /passes the end/);
+  assertRefused(() => open(file, fenceObject), /passes the end/);
 });
 
 test('openObject() refuses a joined plaintext that is not what it states', () => {

@@ -102,6 +102,7 @@ test('openKeySlot() checks every bound before any work is done', async () => {
     ['log2 N 0', changed(golden, 12, [0])],
     ['log2 N 14', changed(golden, 12, [14])],
     ['log2 N 23', changed(golden, 12, [23])],
+    ['log2 N 23 with r 1', changed(golden, 12, [23, 0, 0, 0, 1])],
     ['log2 N 40', changed(golden, 12, [40])],
     ['log2 N 2^32 - 1', changed(golden, 12, u32(2 ** 32 - 1))],
     ['r 0', changed(golden, 16, [0])],
@@ -132,8 +133,9 @@ test('openKeySlot() checks every bound before any work is done', async () => {
     damaged.push([`cut to ${size}`, golden.subarray(0, size)]);
   }
 
+  // With a wrong passphrase, so that no later step can be the one that calls it damaged.
   for (const [label, slot] of damaged) {
-    assert.equal(await outcomeOf(slot), 'damaged', label);
+    assert.equal(await outcomeOf(slot, passphrase('wrong')), 'damaged', label);
   }
 });
 
