@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 import type { Blake3Hasher } from '@napi-rs/blake-hash';
 import { blake3 } from '@noble/hashes/blake3.js';
-import { bufferOf } from '../util/bytes.ts';
+import { bufferOf, plainBytes } from '../util/bytes.ts';
 
 /** Digest of the whole message, 32 new bytes. */
 export type KeyedHasher = (message: Uint8Array) => Uint8Array;
@@ -28,7 +28,7 @@ export function createKeyedHasher(key: Uint8Array): KeyedHasher {
   const hasher = native.newKeyed(bufferOf(key));
   return (message) => {
     hasher.reset();
-    return hasher.update(message).digestBuffer();
+    return plainBytes(hasher.update(message).digestBuffer());
   };
 }
 

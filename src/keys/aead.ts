@@ -6,7 +6,7 @@
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { demand } from '../util/byte-reader.ts';
-import { concatBytes, viewOf } from '../util/bytes.ts';
+import { concatBytes, plainBytes, viewOf } from '../util/bytes.ts';
 
 export const TAG_SIZE = 16;
 
@@ -58,5 +58,5 @@ export function openAead(
   } catch {
     demand(false, 'authentication tag does not match');
   }
-  return plaintext;
+  return plainBytes(plaintext);
 }

@@ -1,7 +1,7 @@
 /** What an index segment and the local index keep of a pack: enough to read any frame of it. */
 import type { PackName } from '../id.ts';
 import { TAG_SIZE } from '../keys/aead.ts';
-import type { PackKind } from '../record/object-kind.ts';
+import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { demand } from '../util/byte-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
@@ -34,10 +34,13 @@ export function sealedDirectorySize(bodySize: number): number {
 export function directoryOf(pack: PackRecord): PackDirectory {
   demand(pack.length <= PACK_SIZE_MAX && padme(pack.length) === pack.length, 'pack length');
   const frameEnd = pack.length - TRAILER_SIZE - sealedDirectorySize(pack.body.length);
-  return parseDirectory(pack.body, { kind: pack.kind, frameEnd });
+  const directory = parseDirectory(pack.body, { kind: pack.kind, frameEnd });
+  demand(directory.bodySize === pack.body.length, 'directory body length');
+  return directory;
 }
 
 /** Storage name of a pack: data packs and metadata packs have their own tops, sharded by 2 digits. */
 export function packStorageName(pack: { name: PackName; kind: PackKind }): string {
-  return `${pack.kind === 1 ? 'data' : 'meta'}/${pack.name.slice(0, 2)}/${pack.name}`;
+  const top = pack.kind === OBJECT_KIND.dataPack ? 'data' : 'meta';
+  return `${top}/${pack.name.slice(0, 2)}/${pack.name}`;
 }

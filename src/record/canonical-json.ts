@@ -11,6 +11,7 @@ export interface JsonObject {
   [key: string]: JsonValue;
 }
 
+/** Objects and lists within one another, the record itself counted. */
 const JSON_DEPTH_MAX = 16;
 const JSON_STRING_SIZE_MAX: number = 2 ** 20;
 const JSON_ARRAY_LENGTH_MAX: number = 2 ** 20;
@@ -42,13 +43,13 @@ export function isObject(value: JsonValue | undefined): value is JsonObject {
 }
 
 function canonicalText(value: JsonValue, depth: number): string {
-  demand(depth <= JSON_DEPTH_MAX, 'record nested too deeply');
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') {
     demand(Number.isSafeInteger(value) && !Object.is(value, -0), 'number is not a safe integer');
     return String(value);
   }
   if (typeof value === 'string') return stringText(value);
+  demand(depth < JSON_DEPTH_MAX, 'record nested too deeply');
   if (Array.isArray(value)) {
     demand(value.length <= JSON_ARRAY_LENGTH_MAX, 'array too long');
     return `[${value.map((item) => canonicalText(item, depth + 1)).join(',')}]`;

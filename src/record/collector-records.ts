@@ -78,6 +78,7 @@ export function parseSweep(payload: Uint8Array): Sweep {
 
 /** A merged sweep: everything swept in the generations `from` to `generation`. */
 export interface MergedSweep {
+  chain: ChainFields;
   generation: number;
   from: number;
   delete: string[];
@@ -86,6 +87,7 @@ export interface MergedSweep {
 export function parseMergedSweep(payload: Uint8Array): MergedSweep {
   const record = parseRecord(payload, 'merged');
   const merged = {
+    chain: parseChain(record),
     generation: integerField(record, 'generation', 1),
     from: integerField(record, 'from', 1),
     delete: hexListField(record, 'delete', 32),

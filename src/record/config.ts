@@ -45,6 +45,10 @@ export const DEFAULT_PARAMETERS: Omit<RepositoryConfig, 'chunker'> = {
   number: 0,
 };
 
+/** Largest values of the optional numbers: a pack, a level of zstd, a chain of deltas. */
+const OPTIONAL_MAX = { data_target: 2 ** 30, meta_target: 2 ** 30, level: 22, max_depth: 32 };
+type OptionalKey = keyof typeof OPTIONAL_MAX;
+
 export function encodeConfigClear(repositoryId: RepositoryId): Uint8Array {
   const body = concatBytes(
     CONFIG_MAGIC,
@@ -85,7 +89,7 @@ export function parseConfigClear(config: Uint8Array): ConfigClear {
   }
   const repositoryId = reader.take(32) as RepositoryId;
   demand(reader.u8() === SHARD_BITS, 'shard bits');
-  reader.zeros(47);
+  reader.zeros(CRC_OFFSET - reader.offset);
   return {
     repositoryId: new Uint8Array(repositoryId) as RepositoryId,
     canWrite: minWriter <= FORMAT_MAJOR && readOnlyCompat === 0n,
@@ -114,31 +118,30 @@ export function parseConfig(
   const record = parseRecord(payload, 'config');
   const clear = Buffer.from(options.clear).toString('base64');
   demand(textField(record, 'clear') === clear, 'the sealed part repeats another clear part');
-  const pack = optionalObject(record, 'pack');
-  const chunker = optionalObject(record, 'chunker');
   const { defaults } = options;
+  const pack = optionalObject(record, 'pack');
+  const compression = optionalObject(record, 'compression');
+  const delta = optionalObject(record, 'delta');
   return {
-    chunker: {
-      name: chunker['name'] === undefined ? defaults.chunker.name : textField(chunker, 'name'),
-      average: optionalInteger(chunker, 'average', defaults.chunker.average),
-      minimum: optionalInteger(chunker, 'minimum', defaults.chunker.minimum),
-      maximum: optionalInteger(chunker, 'maximum', defaults.chunker.maximum),
-    },
+    chunker: record['chunker'] === undefined ? defaults.chunker : parseChunker(record),
     pack: {
       dataTarget: optionalInteger(pack, 'data_target', defaults.pack.dataTarget),
       metadataTarget: optionalInteger(pack, 'meta_target', defaults.pack.metadataTarget),
     },
-    compressionLevel: optionalInteger(
-      optionalObject(record, 'compression'),
-      'level',
-      defaults.compressionLevel,
-    ),
-    deltaDepthMax: optionalInteger(
-      optionalObject(record, 'delta'),
-      'max_depth',
-      defaults.deltaDepthMax,
-    ),
+    compressionLevel: optionalInteger(compression, 'level', defaults.compressionLevel),
+    deltaDepthMax: optionalInteger(delta, 'max_depth', defaults.deltaDepthMax),
     number: options.number,
+  };
+}
+
+/** Its sizes are judged where files are cut; a reader needs none of them. */
+function parseChunker(record: JsonObject): RepositoryConfig['chunker'] {
+  const chunker = objectField(record, 'chunker');
+  return {
+    name: textField(chunker, 'name'),
+    average: integerField(chunker, 'average'),
+    minimum: integerField(chunker, 'minimum'),
+    maximum: integerField(chunker, 'maximum'),
   };
 }
 
@@ -146,8 +149,12 @@ function optionalObject(record: JsonObject, key: string): JsonObject {
   return record[key] === undefined ? {} : objectField(record, key);
 }
 
-function optionalInteger(record: JsonObject, key: string, otherwise: number): number {
-  return record[key] === undefined ? otherwise : integerField(record, key);
+/** The field, or its default where it is absent; never above what the format allows. */
+function optionalInteger(record: JsonObject, key: OptionalKey, otherwise: number): number {
+  if (record[key] === undefined) return otherwise;
+  const value = integerField(record, key);
+  demand(value <= OPTIONAL_MAX[key], `${key} is above ${OPTIONAL_MAX[key]}`);
+  return value;
 }
 
 /** CRC-32C (Castagnoli), bit by bit: it guards 124 bytes once per run. */

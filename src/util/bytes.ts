@@ -13,6 +13,14 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/**
+ * A plain `Uint8Array` over the memory of a `Buffer`, for what Node hands out: `slice` of a `Buffer`
+ * does not copy, and a signature that says `Uint8Array` should mean one.
+ */
+export function plainBytes(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}
+
 export function toHex(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('hex');
 }
