@@ -11,9 +11,12 @@
  *    process that dies leaves none.
  * 2. Otherwise the file must be as long as its newest meta page says; this takes plain reads.
  * 3. A process that still lives has it open: it was good when that one opened it.
- * 4. Otherwise a child process opens it and reads every record. If the child dies or complains, the
- *    directory is renamed away as a whole, LMDB's lock with it, and removed. Whoever still has the
- *    old one open goes on with it undisturbed.
+ * 4. Otherwise a child process reads every record and writes it into a new file, which takes the
+ *    place of the old one: what can be read may still kill whoever writes into it. If the child dies
+ *    or complains, the new file is an empty one.
+ *
+ * A directory that is given up is renamed aside as a whole, LMDB's lock with it, and then removed.
+ * Whoever still has it open goes on with it undisturbed.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -26,7 +29,8 @@ import type { CacheFs, FileState } from './cache-fs.ts';
 const DATA_FILE = 'data.mdb';
 const CLEAN_FILE = 'clean';
 const CLAIM_PREFIX = 'process-';
-const DISCARDED_MARK = '.discarded-';
+/** Directories given up, and copies being made, until they are removed or renamed. */
+const ASIDE_MARK = '.aside-';
 const CLEAN_SIZE_MAX = 256;
 const PROBE_TIMEOUT_MS = 600_000;
 
@@ -43,11 +47,14 @@ export interface CacheClaim {
 
 /** Claims `path` for this process and leaves nothing in it that must not be mapped. */
 export async function claimDirectory(fs: CacheFs, path: string): Promise<CacheClaim> {
-  await sweepDiscarded(fs, path);
+  await sweepAside(fs, path);
   const claim = { path, token: await newToken(fs) };
   await enter(fs, claim);
-  if (!(await isFitToMap(fs, claim))) {
+  const trust = await judge(fs, claim);
+  if (trust !== 'fit') {
+    const copy = trust === 'doubtful' ? await copyByProbe(fs, path) : undefined;
     await discardDirectory(fs, path);
+    if (copy !== undefined) await takePlace(fs, { copy, path });
     await enter(fs, claim);
   }
   await fs.remove(join(path, CLEAN_FILE));
@@ -82,9 +89,13 @@ export async function dataFileInode(fs: CacheFs, path: string): Promise<bigint |
 
 /** Takes the directory out of the way in one step, then removes it. */
 export async function discardDirectory(fs: CacheFs, path: string): Promise<void> {
-  const away = `${path}${DISCARDED_MARK}${randomBytes(4).toString('hex')}`;
+  const away = asideName(path);
   await fs.rename(path, away);
   await fs.remove(away);
+}
+
+function asideName(path: string): string {
+  return `${path}${ASIDE_MARK}${randomBytes(4).toString('hex')}`;
 }
 
 async function enter(fs: CacheFs, claim: CacheClaim): Promise<void> {
@@ -92,22 +103,23 @@ async function enter(fs: CacheFs, claim: CacheClaim): Promise<void> {
   await fs.write(claimFile(claim), '');
 }
 
-async function sweepDiscarded(fs: CacheFs, path: string): Promise<void> {
+async function sweepAside(fs: CacheFs, path: string): Promise<void> {
   const parent = dirname(path);
   for (const name of await fs.list(parent)) {
-    if (name.startsWith(basename(path) + DISCARDED_MARK)) await fs.remove(join(parent, name));
+    if (name.startsWith(basename(path) + ASIDE_MARK)) await fs.remove(join(parent, name));
   }
 }
 
-async function isFitToMap(fs: CacheFs, claim: CacheClaim): Promise<boolean> {
+/** `doubtful`: nothing speaks against it but that nobody closed it. */
+async function judge(fs: CacheFs, claim: CacheClaim): Promise<'fit' | 'doubtful' | 'lost'> {
   const dataPath = join(claim.path, DATA_FILE);
   const state = await fs.stat(dataPath);
-  if (state === undefined) return true;
+  if (state === undefined) return 'fit';
   const clean = await fs.readHead(join(claim.path, CLEAN_FILE), CLEAN_SIZE_MAX);
-  if (clean !== undefined && Buffer.from(clean).toString('latin1') === describe(state)) return true;
-  if (!(await isLongEnough(fs, dataPath))) return false;
-  if (await hasLiveUser(fs, claim)) return true;
-  return isProbeContent(claim.path);
+  if (clean !== undefined && Buffer.from(clean).toString('latin1') === describe(state))
+    return 'fit';
+  if (!(await isLongEnough(fs, dataPath))) return 'lost';
+  return (await hasLiveUser(fs, claim)) ? 'fit' : 'doubtful';
 }
 
 function describe(state: FileState): string {
@@ -134,18 +146,36 @@ async function isLongEnough(fs: CacheFs, dataPath: string): Promise<boolean> {
   return state !== undefined && BigInt(state.size) >= needed;
 }
 
-/** Reads everything in a child process, which may die of it. */
-function isProbeContent(path: string): Promise<boolean> {
+/** Path of a copy of all that is there, made by a child process; undefined when it did not live. */
+async function copyByProbe(fs: CacheFs, path: string): Promise<string | undefined> {
+  const copy = asideName(path);
+  await fs.makeDirectory(copy);
+  if ((await runProbe(path, copy)) === 0) return copy;
+  await fs.remove(copy);
+  return undefined;
+}
+
+/** Exit code of the probe; undefined when it was killed. */
+function runProbe(path: string, copy: string): Promise<number | undefined> {
   const program = fileURLToPath(new URL('./probe.js', import.meta.url));
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [program, path], {
+    const child = spawn(process.execPath, [program, path, copy], {
       stdio: 'ignore',
       timeout: PROBE_TIMEOUT_MS,
       killSignal: 'SIGKILL',
     });
-    child.on('error', () => resolve(false));
-    child.on('exit', (code) => resolve(code === 0));
+    child.on('error', () => resolve(undefined));
+    child.on('exit', (code) => resolve(code ?? undefined));
   });
+}
+
+async function takePlace(fs: CacheFs, place: { copy: string; path: string }): Promise<void> {
+  try {
+    await fs.rename(place.copy, place.path);
+  } catch {
+    // Another process has put a new one there meanwhile; that one is as good.
+    await fs.remove(place.copy);
+  }
 }
 
 /** Whether another claim belongs to a process that lives; files of dead ones are removed. */

@@ -68,8 +68,8 @@ export class LocalIndex {
   readonly #states = new PackStates();
   readonly #directories = new DirectoryCache();
   #isDamaged = false;
-  /** Lengths of the delta chains found present so far (`presence.ts`); empty after a new view. */
-  readonly chainLengths: Map<number, number> = new Map();
+  /** Delta chains found present, by `blobKey` of the id (`presence.ts`); empty after a new view. */
+  readonly chainLengths: Map<string, number> = new Map();
 
   constructor(home: CacheHome, onNotice: ((text: string) => void) | undefined) {
     this.#home = home;

@@ -7,7 +7,7 @@
  * same way, down to a whole copy, at most 32 deep. The state of its own pack is not enough: a fenced
  * writer may wake up and publish a delta whose base was deleted meanwhile.
  */
-import type { BlobId } from '../id.ts';
+import { type BlobId, blobKey } from '../id.ts';
 import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
 import { equalBytes } from '../util/bytes.ts';
@@ -16,6 +16,8 @@ import { PACK_STATE } from './cache-rows.ts';
 import type { LocalIndex } from './local-index.ts';
 
 const SLOT_COUNT_MAX = 2 ** 24;
+/** Each takes about 120 bytes. */
+const REMEMBERED_CHAINS_MAX = 131_072;
 
 /** A copy of a blob that can be read. */
 export interface Location extends BlobCopy {
@@ -69,6 +71,8 @@ function chainLength(
   failures: Failures,
 ): number {
   const { id, lengthMax } = wanted;
+  const known = index.chainLengths.get(blobKey(id));
+  if (known !== undefined && known <= lengthMax) return known;
   for (const copy of index.copies(id)) {
     if (!index.isUsable(copy.packNo)) continue;
     if (copy.depth === 0) return 0;
@@ -86,15 +90,14 @@ function deltaChainLength(
 ): number {
   const { id, copy, lengthMax } = wanted;
   const place = copy.packNo * SLOT_COUNT_MAX + copy.slot;
-  const known = index.chainLengths.get(place);
-  if (known !== undefined && known <= lengthMax) return known;
   if ((failures.get(place) ?? 0) >= lengthMax) return -1;
   failures.set(place, lengthMax);
   const base = baseOf(index, copy, id);
   if (base === undefined) return -1;
   const baseLength = chainLength(index, { id: base, lengthMax: lengthMax - 1 }, failures);
   if (baseLength < 0) return -1;
-  index.chainLengths.set(place, baseLength + 1);
+  if (index.chainLengths.size >= REMEMBERED_CHAINS_MAX) index.chainLengths.clear();
+  index.chainLengths.set(blobKey(id), baseLength + 1);
   return baseLength + 1;
 }
 

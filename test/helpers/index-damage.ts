@@ -1,0 +1,143 @@
+/**
+ * A small cache with known content, to be damaged and opened again. What must hold afterwards,
+ * whatever was done to its files: it opens, a segment it calls applied is complete, no location is
+ * wrong, and after the missing segments are applied and more is written everything is there.
+ */
+import assert from 'node:assert/strict';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BlobId, SegmentName } from '../../src/id.ts';
+import { LocalIndex } from '../../src/index/local-index.ts';
+import { isPresent, locate } from '../../src/index/presence.ts';
+import type { Segment } from '../../src/index/segment.ts';
+import { directoryOf, type PackRecord } from '../../src/pack/pack-record.ts';
+import { toHex } from '../../src/util/bytes.ts';
+import {
+  bigPackOf,
+  listingOf,
+  packOf,
+  randomIds,
+  segmentName,
+  segmentOf,
+  testRepositoryId,
+} from './index-packs.ts';
+import { seededRandom } from './seeded-random.ts';
+
+export interface NamedSegment {
+  name: SegmentName;
+  segment: Segment;
+}
+
+export interface CacheFixture {
+  cacheDir: string;
+  /** The environment's directory in it. */
+  path: string;
+  segments: NamedSegment[];
+  packs: PackRecord[];
+}
+
+/** Packs of whole blobs, and of deltas on them, in four segments. */
+export function damageSegments(): NamedSegment[] {
+  const random = seededRandom(77);
+  return Array.from({ length: 4 }, (_, i) => {
+    const ids = randomIds(random, 60);
+    const deltas = randomIds(random, 20).map((id, j) => ({ id, base: ids[j] as BlobId }));
+    const large = bigPackOf(`large ${i}`, randomIds(random, 900));
+    const packs = [packOf(`deltas ${i}`, deltas), bigPackOf(`whole ${i}`, ids), large];
+    return { name: segmentName(`segment ${i}`), segment: segmentOf(packs) };
+  });
+}
+
+/** Makes the cache and closes it in order. */
+export async function makeCache(cacheDir: string): Promise<CacheFixture> {
+  const segments = damageSegments();
+  const packs = segments.flatMap(({ segment }) => segment.packs);
+  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  await index.updateStates({ listed: listingOf(packs), dead: new Set() });
+  for (const segment of segments) await index.applySegments([segment]);
+  await index.setMeta({ gc_generation: '7' });
+  await index.close();
+  return { cacheDir, path: join(cacheDir, toHex(testRepositoryId)), segments, packs };
+}
+
+/** A copy of the cache elsewhere, for one way of damaging it. */
+export function copyCache(fixture: CacheFixture, cacheDir: string): CacheFixture {
+  rmSync(cacheDir, { recursive: true, force: true });
+  cpSync(fixture.cacheDir, cacheDir, { recursive: true, preserveTimestamps: true });
+  return { ...fixture, cacheDir, path: join(cacheDir, toHex(testRepositoryId)) };
+}
+
+export function damageData(fixture: CacheFixture, change: (bytes: Buffer) => Uint8Array): void {
+  const path = join(fixture.path, 'data.mdb');
+  writeFileSync(path, change(readFileSync(path)));
+}
+
+/**
+ * Opens the cache and demands what must hold after any damage.
+ * @returns how many segments it still knew.
+ */
+export async function assertUsable(fixture: CacheFixture): Promise<number> {
+  const { cacheDir, segments, packs } = fixture;
+  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  const known = index.segmentNames();
+  try {
+    for (const { name, segment } of segments) {
+      for (const pack of segment.packs) assertFound(index, pack, { mustBe: known.has(name) });
+    }
+    await index.updateStates({ listed: listingOf(packs), dead: new Set() });
+    await index.applySegments(segments.filter(({ name }) => !known.has(name)));
+    for (const pack of packs) assertFound(index, pack, { mustBe: true });
+    await assertWritable(index);
+    for (const pack of packs) assertFound(index, pack, { mustBe: true });
+    for (const pack of packs) assertAllPresent(index, pack);
+    assert.equal(index.isDamaged, false);
+  } finally {
+    await index.close();
+  }
+  await assertComplete(fixture);
+  return known.size;
+}
+
+/** More packs, so that free pages of the file are used again. */
+async function assertWritable(index: LocalIndex): Promise<void> {
+  const random = seededRandom(78);
+  for (let i = 0; i < 5; i++) {
+    const pack = bigPackOf(`later ${i}`, randomIds(random, 300));
+    await index.addPack(pack);
+    assertFound(index, pack, { mustBe: true });
+  }
+}
+
+async function assertComplete(fixture: CacheFixture): Promise<void> {
+  const { cacheDir } = fixture;
+  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  try {
+    assert.equal(index.segmentNames().size, fixture.segments.length);
+    for (const pack of fixture.packs) assertFound(index, pack, { mustBe: true });
+  } finally {
+    await index.close();
+  }
+}
+
+function assertAllPresent(index: LocalIndex, pack: PackRecord): void {
+  for (const { id } of directoryOf(pack).blobs) assert.ok(isPresent(index, id));
+}
+
+function assertFound(index: LocalIndex, pack: PackRecord, options: { mustBe: boolean }): void {
+  const { blobs, frames } = directoryOf(pack);
+  for (const [slot, blob] of blobs.entries()) {
+    const locations = locate(index, blob.id);
+    assert.equal(locations.length <= 1, true);
+    const [location] = locations;
+    if (location === undefined) {
+      assert.equal(options.mustBe, false, `lost ${toHex(blob.id)}`);
+      continue;
+    }
+    assert.equal(location.pack.name, pack.name);
+    assert.equal(location.pack.length, pack.length);
+    assert.equal(toHex(location.pack.salt), toHex(pack.salt));
+    assert.equal(location.slot, slot);
+    assert.deepEqual(location.frame, frames[blob.frame]);
+    assert.equal(toHex(location.blob.id), toHex(blob.id));
+  }
+}
