@@ -50,6 +50,7 @@ export class SourceFile {
   readonly #fd: number;
   readonly #path: Uint8Array;
   #sizeRead = 0;
+  #isAtEnd = false;
 
   constructor(fs: SourceFs, fd: number, path: Uint8Array, stat: FileStat) {
     this.#fs = fs;
@@ -71,9 +72,9 @@ export class SourceFile {
   read(target: Uint8Array): number {
     let size = 0;
     try {
-      while (size < target.length) {
+      while (size < target.length && !this.#isAtEnd) {
         const count = this.#fs.read(this.#fd, target.subarray(size), this.#sizeRead);
-        if (count === 0) break;
+        this.#isAtEnd = count === 0;
         size += count;
         this.#sizeRead += count;
       }
