@@ -67,7 +67,7 @@ class MemoryStorage implements Storage {
     signal?.throwIfAborted();
     const { bytes } = this.#find(name);
     if (bytes.length > sizeMax) throw wrongSize(name, bytes.length, `at most ${sizeMax}`);
-    return bytes.slice();
+    return Uint8Array.from(bytes);
   }
 
   async getRange(
@@ -116,7 +116,7 @@ class MemoryStorage implements Storage {
   }
 
   #store(name: string, bytes: Uint8Array): void {
-    this.#objects.set(name, { bytes: bytes.slice(), modifiedMs: nowMs(this.#clock) });
+    this.#objects.set(name, { bytes: Uint8Array.from(bytes), modifiedMs: nowMs(this.#clock) });
   }
 
   #find(name: string): MemoryObject {
