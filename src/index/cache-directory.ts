@@ -161,6 +161,8 @@ function runProbe(path: string, copy: string): Promise<number | undefined> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [program, path, copy], {
       stdio: 'ignore',
+      // Ctrl-C at the terminal is no verdict on the cache.
+      detached: true,
       timeout: PROBE_TIMEOUT_MS,
       killSignal: 'SIGKILL',
     });

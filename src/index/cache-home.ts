@@ -99,7 +99,8 @@ async function openClaimed(
     path,
     close: async (isIntact) => {
       await root.close();
-      await releaseDirectory(fs, claim, { isIntact, inode });
+      // Without its marks the cache is probed by the next run, which is no reason to fail this one.
+      await releaseDirectory(fs, claim, { isIntact, inode }).catch(() => {});
     },
   };
 }
@@ -113,7 +114,7 @@ async function openTemporary(fs: CacheFs, repositoryId: RepositoryId): Promise<C
     path,
     close: async () => {
       await environment.root.close();
-      await fs.remove(path);
+      await fs.remove(path).catch(() => {});
     },
   };
 }

@@ -3,7 +3,8 @@
  *
  * Transactions are synchronous, because only those abort as a whole when something inside them
  * fails; they are short (one pack, or a few segments). `overlappingSync` is off: a commit is on disk
- * when it returns, and a power cut leaves the last commit. The map grows by itself.
+ * when it returns, and a power cut leaves the last commit. The map is left to grow by itself: LMDB
+ * dies where it cannot map, and a large map made in advance fails sooner than a small one that grows.
  */
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { demand, Malformed } from '../util/byte-reader.ts';
@@ -37,10 +38,10 @@ export class CacheFailed extends Error {
 /** Opens what a claim found fit to map; read-only for the probe. */
 export async function openEnvironment(
   path: string,
-  options?: { readOnly: true },
+  access: { readOnly: boolean } = { readOnly: false },
 ): Promise<Environment> {
   const root = open<Uint8Array, Uint8Array>({
-    ...options,
+    ...access,
     path,
     noSubdir: false,
     overlappingSync: false,

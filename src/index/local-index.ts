@@ -6,7 +6,8 @@
  * Invariants:
  * - A pack's record, its row and all its blobs are written in one transaction; a segment's row is
  *   written with the last of its packs. So a recorded segment is complete.
- * - Nothing in memory changes before the transaction that it mirrors was committed.
+ * - What mirrors a row in memory changes only after the transaction was committed. What this session
+ *   knows by itself (its view, its uploads) counts at once, whether or not it can be written.
  * - Answers are hints: "no copy" may be wrong after damage (the blob is stored again), a copy may be
  *   another blob with the same first 16 bytes. Whoever reads compares the full id (`presence.ts`).
  *
@@ -84,7 +85,12 @@ export class LocalIndex {
 
   /** Opens the cache of a repository; it may turn out empty (`segmentNames`). */
   static async open(options: LocalIndexOptions): Promise<LocalIndex> {
-    return new LocalIndex(await openCacheHome(options), options.onNotice);
+    const { cacheDir, onNotice } = options;
+    const index = new LocalIndex(await openCacheHome(options), onNotice);
+    if (!index.isDamaged || cacheDir === undefined) return index;
+    await index.close();
+    await discardCache({ ...options, cacheDir });
+    return new LocalIndex(await openCacheHome(options), onNotice);
   }
 
   /** Throws the cache of a repository away: a segment it was made of no longer exists. */
@@ -144,21 +150,18 @@ export class LocalIndex {
 
   /** Sets the states of all packs by the view of this session. */
   async updateStates(view: PackView): Promise<void> {
-    const { packid } = this.#environment;
-    const packs: PackInfo[] = [];
-    this.#states.setView(view);
     this.chainLengths.clear();
+    this.#states.setView(view);
+    const changed: PackInfo[] = [];
     this.#write(() => {
-      const changed: PackInfo[] = [];
-      for (const { key, value } of packid.getRange()) {
+      for (const { key, value } of this.#environment.packid.getRange()) {
         const row = toPackInfo(key, value);
-        const pack = { ...row, state: this.#states.stateOf(row) };
-        packs.push(pack);
-        if (pack.state !== row.state) changed.push(pack);
+        const state = this.#states.stateOf(row);
+        if (state !== row.state) changed.push({ ...row, state });
       }
       for (const pack of changed) this.#putRow(pack);
     });
-    for (const pack of packs) this.#states.set(pack);
+    for (const pack of changed) this.#states.set(pack);
   }
 
   /** One read in nearly every case: the question whether a chunk is a duplicate. */

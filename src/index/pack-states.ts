@@ -46,6 +46,7 @@ export class PackStates {
 
   setView(view: PackView): void {
     this.#view = view;
+    for (const pack of this.all()) this.set({ ...pack, state: this.stateOf(pack) });
   }
 
   /** Counts a pack as uploaded by this session. */

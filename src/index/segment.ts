@@ -20,7 +20,7 @@ import { assert } from '../util/assert.ts';
 import { ByteReader, demand } from '../util/byte-reader.ts';
 import { equalBytes, fromAscii, fromHex, toHex, viewOf } from '../util/bytes.ts';
 
-export const SEGMENT_LEVEL_MAX = 3;
+const SEGMENT_LEVEL_MAX = 3;
 
 const SEGMENT_MAGIC = fromAscii('VIX1');
 const SEGMENT_HEADER_SIZE = 96;
