@@ -49,6 +49,7 @@ export {
 export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
+export { PROGRAM } from './repository/repository.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
@@ -193,8 +194,13 @@ function asPublic(repository: OpenedRepository): Repository {
       const { snapshots, damaged } = await loadForReading();
       return { snapshots: snapshots.filter((one) => matchesFilter(one, filter)), damaged };
     },
-    select: async (selector, filter) =>
-      selectSnapshot((await loadForReading()).snapshots, selector, filter),
+    select: async (selector, filter) => {
+      const { snapshots, damaged } = await loadForReading();
+      // The one that is meant may be among them: "latest" would silently be an older one.
+      const names = damaged.map(({ name }) => name).join(', ');
+      if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
+      return selectSnapshot(snapshots, selector, filter);
+    },
     list: (options) => list(repository, options),
     restore: (options) => {
       const { path, target, ...rest } = options;

@@ -4,7 +4,9 @@
  */
 import { decodeUtf8 } from './bytes.ts';
 
-/** Control and format characters (direction marks among them), line separators, backslash. */
+/** Control and format characters (direction marks among them), line separators. */
+const controls = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+/** Backslash, too, so that an escape cannot be faked. */
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/gu;
 
 export function printable(bytes: Uint8Array): string {
@@ -16,6 +18,11 @@ export function printable(bytes: Uint8Array): string {
     escaped += isPlain ? String.fromCharCode(byte) : hexEscape(byte);
   }
   return escaped;
+}
+
+/** For text whose names were made printable already: only what they cannot hold is escaped. */
+export function escapeControls(text: string): string {
+  return text.replace(controls, escapeCharacter);
 }
 
 function escapeCharacter(character: string): string {

@@ -1,0 +1,139 @@
+/** `varve snapshots`: what there is, by host and source. */
+import type { Command } from 'commander';
+import { shortId } from '../../id.ts';
+import type { Snapshot } from '../../index.ts';
+import { encodeUtf8 } from '../../util/bytes.ts';
+import { printable } from '../../util/printable.ts';
+import { exitCodes } from '../exit-code.ts';
+import { formatBytes, formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
+import { type JsonFields, outsideText, outsideTexts, rfc3339OfNs } from '../json.ts';
+import {
+  addFilterOptions,
+  type CommonOptions,
+  type FilterOptions,
+  filterOf,
+  parseCount,
+} from '../options.ts';
+import type { Output } from '../output.ts';
+import { type Runtime, withRepository } from '../runtime.ts';
+import { formatTable } from '../table.ts';
+
+interface SnapshotsOptions extends CommonOptions, FilterOptions {
+  latest?: number;
+}
+
+export function addSnapshotsCommand(program: Command, runtime: Runtime): void {
+  const command = program
+    .command('snapshots')
+    .alias('list')
+    .summary('list snapshots')
+    .description('List snapshots by host and source, oldest first.');
+  addFilterOptions(command)
+    .option('--latest <n>', 'only the newest n of each host and source', parseCount)
+    .action(async () => {
+      runtime.exitCode = await snapshots(runtime, command.optsWithGlobals<SnapshotsOptions>());
+    });
+}
+
+interface Group {
+  host: Uint8Array;
+  source: Uint8Array;
+  snapshots: Snapshot[];
+}
+
+async function snapshots(runtime: Runtime, options: SnapshotsOptions): Promise<number> {
+  const { output } = runtime;
+  const listed = await withRepository(runtime, options, (repository) =>
+    repository.snapshots(filterOf(options)),
+  );
+  const groups = groupSnapshots(listed.snapshots, options.latest);
+  for (const { name, error } of listed.damaged) {
+    const { message } = error;
+    output.problem({ message, during: 'list', code: 'damaged', item: encodeUtf8(name), error });
+  }
+  const code = listed.damaged.length > 0 ? exitCodes.partial : exitCodes.done;
+  if (output.isJson) printJson(output, groups, { code, errorCount: listed.damaged.length });
+  else printGroups(output, groups);
+  return code;
+}
+
+/** By host, then source, both as bytes; snapshots stay in their order. */
+function groupSnapshots(all: readonly Snapshot[], latest: number | undefined): Group[] {
+  const groups = new Map<string, Group>();
+  for (const snapshot of all) {
+    const { host, source } = snapshot.manifest;
+    const key = `${Buffer.from(host).toString('hex')} ${Buffer.from(source).toString('hex')}`;
+    const group = groups.get(key) ?? { host, source, snapshots: [] };
+    group.snapshots.push(snapshot);
+    groups.set(key, group);
+  }
+  const inOrder = [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
+  if (latest === undefined) return inOrder;
+  return inOrder.map((group) => ({ ...group, snapshots: group.snapshots.slice(-latest) }));
+}
+
+function printGroups(output: Output, groups: readonly Group[]): void {
+  let count = 0;
+  for (const { host, source, snapshots } of groups) {
+    output.result(`${printable(host)}  ${printable(source)}`);
+    const rows = snapshots.map(rowOf);
+    for (const line of formatTable(rows, ['left', 'left', 'right', 'right', 'left'])) {
+      output.result(`  ${line}`);
+    }
+    output.result('');
+    count += snapshots.length;
+  }
+  output.report(formatCount(count, 'snapshot'));
+}
+
+/** Id, time, files, size, tags and marks. */
+function rowOf({ id, manifest }: Snapshot): string[] {
+  const tags = manifest.tags.map((tag) => printable(encodeUtf8(tag))).join(', ');
+  const marks = manifest.isPartial ? 'partial' : '';
+  const files = manifest.stats['files'];
+  return [
+    shortId(id),
+    formatLocalTime(secondsOfNs(manifest.startedNs)),
+    files === undefined ? '' : formatCount(files, 'file'),
+    formatBytes(manifest.root.bytes),
+    [tags, marks].filter((text) => text !== '').join('  '),
+  ];
+}
+
+function printJson(
+  output: Output,
+  groups: readonly Group[],
+  end: { code: number; errorCount: number },
+): void {
+  let count = 0;
+  for (const group of groups) {
+    for (const snapshot of group.snapshots) output.event('snapshot', snapshotFields(snapshot));
+    count += group.snapshots.length;
+  }
+  output.event('summary', { code: end.code, snapshots: count, error_count: end.errorCount });
+}
+
+export function snapshotFields({ id, manifest }: Snapshot): JsonFields {
+  const { stats } = manifest;
+  return {
+    id,
+    short_id: shortId(id),
+    time: rfc3339OfNs(manifest.startedNs),
+    ...outsideText('hostname', manifest.host),
+    ...outsideText('username', manifest.user),
+    ...outsideText('source', manifest.source),
+    ...outsideTexts('paths', manifest.roots),
+    tags: manifest.tags,
+    partial: manifest.isPartial,
+    size: manifest.root.bytes,
+    summary: {
+      backup_start: rfc3339OfNs(manifest.startedNs),
+      backup_end: rfc3339OfNs(manifest.endedNs),
+      total_files_processed: stats['files'],
+      total_bytes_processed: stats['bytes'],
+      data_blobs: stats['new_blobs'],
+      data_added: stats['new_bytes'],
+      error_count: manifest.errorCount,
+    },
+  };
+}

@@ -1,0 +1,79 @@
+/**
+ * How the command ends: the exit code of every error, and the one line of advice that goes with it
+ * where there is one. Errors themselves only say what happened; what to do next depends on the front
+ * end, so it stands here.
+ */
+import { resolve } from 'node:path';
+import { CommanderError } from 'commander';
+import {
+  BusyError,
+  CorruptionError,
+  KeyError,
+  NoRepositoryError,
+  NotFoundError,
+  RepositoryExistsError,
+  StorageError,
+  TargetError,
+  VersionError,
+} from '../errors.ts';
+import { Interrupted } from './interrupt.ts';
+
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  /** Done, but something could not be read or written. */
+  partial: 3,
+  /** `check` found damage. */
+  damaged: 4,
+  noRepository: 10,
+  busy: 11,
+  wrongPassphrase: 12,
+  usage: 64,
+} as const;
+
+/** The command line, or a variable of the environment, makes no sense. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UsageError';
+  }
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+  if (error instanceof UsageError) return exitCodes.usage;
+  if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof NoRepositoryError) return exitCodes.noRepository;
+  if (error instanceof BusyError) return exitCodes.busy;
+  if (error instanceof KeyError) return exitCodes.wrongPassphrase;
+  return exitCodes.failed;
+}
+
+export function adviceFor(error: unknown): string | undefined {
+  if (error instanceof CommanderError || error instanceof UsageError) {
+    return '"varve help" lists the commands, "varve help COMMAND" what one of them takes';
+  }
+  if (error instanceof NoRepositoryError) {
+    const place = resolve(error.location);
+    return `looked at ${place}; name another with --repo or VARVE_REPOSITORY, or "varve init" it`;
+  }
+  if (error instanceof RepositoryExistsError) return 'name a new or empty directory with --repo';
+  if (error instanceof KeyError) {
+    return 'use --password-file, --password-command, VARVE_PASSWORD, or a terminal to type it';
+  }
+  if (error instanceof VersionError) return 'a later version of varve may know it';
+  if (error instanceof BusyError) return 'run the command again';
+  if (error instanceof CorruptionError) return '"varve check --read-data" tells what is damaged';
+  if (error instanceof NotFoundError) return adviceForMissing(error.kind);
+  if (error instanceof TargetError && error.reason === 'not_empty') {
+    return 'name a new or empty directory with --target';
+  }
+  if (error instanceof StorageError && error.isTransient) return 'run the command again';
+  return undefined;
+}
+
+function adviceForMissing(kind: string): string | undefined {
+  if (kind === 'snapshot') return '"varve snapshots" lists the snapshots there are';
+  if (kind === 'path') return '"varve ls SNAPSHOT:DIRECTORY" lists what is in a snapshot';
+  return undefined;
+}

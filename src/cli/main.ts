@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+/**
+ * The command `varve`: reads the command line, runs one command, and turns how it ended into an exit
+ * code. Everything below is told through `Output`; nothing else writes to the terminal.
+ */
+import { CommanderError } from 'commander';
+import { exitCodeOf, exitCodes } from './exit-code.ts';
+import { cancelOnBrokenPipe, cancelOnSignals, Interrupted } from './interrupt.ts';
+import { isJsonWanted } from './options.ts';
+import { Output } from './output.ts';
+import { createProgram } from './program.ts';
+import type { Runtime } from './runtime.ts';
+
+async function main(argv: readonly string[]): Promise<number> {
+  // What cannot be understood must still be answered in the way that was asked for.
+  const isJson = isJsonWanted(argv, process.env);
+  const output = new Output({ isJson, isQuiet: false, verbosity: 0, hasProgress: false });
+  const controller = new AbortController();
+  cancelOnBrokenPipe(controller);
+  cancelOnSignals(controller, (stopSignal) => {
+    output.notice(`${stopSignal}: finishing what is under way; once more stops at once`);
+  });
+  const { signal } = controller;
+  const runtime: Runtime = { output, signal, environment: process.env, exitCode: exitCodes.done };
+  try {
+    await createProgram(runtime).parseAsync(argv);
+    output.flush();
+    return runtime.exitCode;
+  } catch (error) {
+    output.endProgress();
+    return reportFailure(output, signal.aborted ? signal.reason : error);
+  }
+}
+
+/** Help and version come as errors, too, and so does a reader that went away. */
+function reportFailure(output: Output, error: unknown): number {
+  const exitCode = exitCodeOf(error);
+  const isHelp = error instanceof CommanderError && /^commander\.(help|version)/.test(error.code);
+  const isPipe = error instanceof Interrupted && error.stopSignal === 'SIGPIPE';
+  if (!isHelp && !isPipe) output.failure(error as Error, exitCode);
+  return exitCode;
+}
+
+process.exitCode = await main(process.argv);

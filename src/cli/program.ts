@@ -1,0 +1,61 @@
+/** All commands, as commander needs them told. */
+import { Command } from 'commander';
+import { PROGRAM } from '../index.ts';
+import { addCheckCommand } from './commands/check.ts';
+import { addInitCommand } from './commands/init.ts';
+import { addLsCommand } from './commands/ls.ts';
+import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
+import { addRestoreCommand } from './commands/restore.ts';
+import { addSnapshotCommand } from './commands/snapshot.ts';
+import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addCommonOptions, applyEnvironment, type CommonOptions } from './options.ts';
+import type { Runtime } from './runtime.ts';
+
+const helpEnd = `
+These options may stand before or after the command. A variable can stand in
+for every option: VARVE_REPOSITORY for --repo, else VARVE_ and the name of the
+option (VARVE_CACHE_DIR). A passphrase may also be in VARVE_PASSWORD, or be read
+from the descriptor VARVE_PASSWORD_FD.
+
+Exit codes: 0 done, 1 failed, 3 done but not all could be read or written,
+4 damage found, 10 no repository, 11 busy, 12 wrong passphrase or none,
+64 usage, 130 interrupted.`;
+
+export function createProgram(runtime: Runtime): Command {
+  const program = new Command('varve')
+    .description('Deduplicating, encrypting snapshots of files and directories.')
+    .version(PROGRAM, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .addHelpText('after', helpEnd)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} }); // The error is thrown, and told by whoever catches it.
+  addCommonOptions(program);
+  for (const add of [
+    addInitCommand,
+    addSnapshotCommand,
+    addSnapshotsCommand,
+    addLsCommand,
+    addRestoreCommand,
+    addCheckCommand,
+    addRebuildIndexCommand,
+  ]) {
+    add(program, runtime);
+  }
+  let verbosity = 0;
+  program.on('option:verbose', () => {
+    verbosity += 1;
+    program.setOptionValueWithSource('verbose', verbosity, 'cli');
+  });
+  program.hook('preAction', (_, command) => {
+    applyEnvironment(program, runtime.environment);
+    applyEnvironment(command, runtime.environment);
+    configureOutput(runtime, program.opts<CommonOptions>());
+  });
+  return program;
+}
+
+function configureOutput({ output }: Runtime, options: CommonOptions): void {
+  const { json = false, quiet = false, verbose = 0, progress } = options;
+  output.configure({ isJson: json, isQuiet: quiet, verbosity: verbose, hasProgress: progress });
+}

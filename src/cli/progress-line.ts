@@ -1,0 +1,100 @@
+/**
+ * The one line on a terminal that says how far a long call is. Drawn over itself, cut to the width
+ * of the terminal so that it never wraps, and gone when the call ends.
+ */
+import type { Progress } from '../progress.ts';
+import { printable } from '../util/printable.ts';
+import { formatBytes, formatCount, formatDuration } from './format.ts';
+
+const REDRAW_INTERVAL_MS = 100;
+const CLEAR_LINE = '\r\x1b[2K';
+const PATH_WIDTH_MIN = 10;
+const COLUMNS_DEFAULT = 80;
+
+export interface ProgressView {
+  elapsedMs: number;
+  /** Of the terminal. */
+  columns: number;
+  errorCount: number;
+}
+
+/** "0:12  45%  1.2 GiB of 2.6 GiB  110.0 MiB/s  1,234 files  eta 0:14  /home/alice/notes". */
+export function renderProgress(progress: Progress, view: ProgressView): string {
+  const { phase, filesDone, filesTotal, bytesDone, bytesTotal, currentPath } = progress;
+  const seconds = view.elapsedMs / 1000;
+  const share = shareDone(progress);
+  const parts = [
+    formatDuration(seconds),
+    phase,
+    share === undefined ? '' : `${Math.floor(share * 100)}%`,
+    bytesTotal === undefined
+      ? formatBytes(bytesDone)
+      : `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`,
+    seconds < 1 ? '' : `${formatBytes(Math.round(bytesDone / seconds))}/s`,
+    filesTotal === undefined
+      ? filesDone.toLocaleString('en')
+      : `${filesDone.toLocaleString('en')}/${filesTotal.toLocaleString('en')}`,
+    share === undefined || share === 0 || seconds < 1
+      ? ''
+      : `eta ${formatDuration((seconds * (1 - share)) / share)}`,
+    view.errorCount === 0 ? '' : formatCount(view.errorCount, 'error'),
+  ];
+  const line = parts.filter((part) => part !== '').join('  ');
+  const columns = view.columns - 1; // A full line would wrap on some terminals.
+  const room = columns - widthOf(line) - 2;
+  if (currentPath === undefined || room < PATH_WIDTH_MIN) return cutEnd(line, columns);
+  return `${line}  ${cutStart(printable(currentPath), room)}`;
+}
+
+/** From 0 to 1, by bytes where their total is known, else by entries. */
+export function shareDone(progress: Progress): number | undefined {
+  const { bytesDone, bytesTotal, filesDone, filesTotal } = progress;
+  if (bytesTotal !== undefined) return bytesTotal === 0 ? 1 : Math.min(1, bytesDone / bytesTotal);
+  if (filesTotal !== undefined) return filesTotal === 0 ? 1 : Math.min(1, filesDone / filesTotal);
+  return undefined;
+}
+
+/** Columns a text takes, rather too many: from Hangul on, all characters count as wide ones. */
+function widthOf(text: string): number {
+  let width = 0;
+  for (const character of text) width += (character.codePointAt(0) as number) < 0x1100 ? 1 : 2;
+  return width;
+}
+
+function cutEnd(text: string, width: number): string {
+  const characters = [...text];
+  while (widthOf(characters.join('')) > width) characters.pop();
+  return characters.join('');
+}
+
+/** The end of a path says more than its start. */
+function cutStart(path: string, width: number): string {
+  if (widthOf(path) <= width) return path;
+  const characters = [...path];
+  while (widthOf(characters.join('')) > width - 1) characters.shift();
+  return `…${characters.join('')}`;
+}
+
+export class ProgressLine {
+  readonly #stream: NodeJS.WriteStream;
+  #isDrawn = false;
+  #dueMs = 0;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  draw(progress: Progress, view: Omit<ProgressView, 'columns'>): void {
+    if (view.elapsedMs < this.#dueMs) return;
+    this.#dueMs = view.elapsedMs + REDRAW_INTERVAL_MS;
+    const columns = this.#stream.columns || COLUMNS_DEFAULT;
+    this.#stream.write(`${CLEAR_LINE}${renderProgress(progress, { ...view, columns })}`);
+    this.#isDrawn = true;
+  }
+
+  clear(): void {
+    if (!this.#isDrawn) return;
+    this.#stream.write(CLEAR_LINE);
+    this.#isDrawn = false;
+  }
+}
