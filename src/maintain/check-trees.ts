@@ -46,15 +46,14 @@ export class TreeChecker {
     const key = `${blobKey(root.id)}${root.height}:${root.entries}:${root.bytes}`;
     if (this.#goodDirectories.has(key)) return true;
     let isGood = true;
-    try {
-      for await (const entries of this.#options.access.directory(root)) {
-        for (const entry of entries) {
-          if (!(await this.#checkEntry(path, entry))) isGood = false;
-        }
+    const onBadPage = (error: VarveError, id: BlobId): void => {
+      this.#reportUnreadable(error, { id, type: BLOB_TYPE.treePage, path });
+      isGood = false;
+    };
+    for await (const entries of this.#options.access.directory(root, onBadPage)) {
+      for (const entry of entries) {
+        if (!(await this.#checkEntry(path, entry))) isGood = false;
       }
-    } catch (error) {
-      this.#reportUnreadable(error, { id: root.id, type: BLOB_TYPE.treePage, path });
-      return false;
     }
     if (isGood) this.#goodDirectories.add(key);
     return isGood;
@@ -120,7 +119,7 @@ export class TreeChecker {
   }
 
   #report(kind: FindingKind, found: { object: string; message: string; path: Uint8Array }): void {
-    const { path, ...finding } = found;
+    const { path, ...finding } = { ...found, path: found.path.length === 0 ? SLASH : found.path };
     const snapshot = this.#snapshot as SessionId;
     this.#options.findings.add({ kind, ...finding }, { snapshot, path });
   }

@@ -4,7 +4,7 @@
  * is lost: the first miss reads the directories of all packs that no segment names.
  */
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
-import { CorruptionError, NotFoundError } from '../errors.ts';
+import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
@@ -81,17 +81,31 @@ export class ReadAccess {
     await this.#reader.verifyCopy(blob, held);
   }
 
-  /** All entries of a directory, in batches. */
-  async *directory(root: DirectoryRoot): AsyncGenerator<DirectoryEntry[], void, undefined> {
-    const batches = readDirectory(root, (id) => this.read(id, BLOB_TYPE.treePage));
-    yield* this.#naming({ kind: 'tree page', which: toHex(root.id) }, batches);
+  /**
+   * All entries of a directory, in batches.
+   * @param onBadPage Told of pages that cannot be read, which are then left out; default: throw.
+   */
+  async *directory(
+    root: DirectoryRoot,
+    onBadPage: (error: VarveError, id: BlobId) => void = rethrow,
+  ): AsyncGenerator<DirectoryEntry[], void, undefined> {
+    const load = (id: BlobId) => this.read(id, BLOB_TYPE.treePage);
+    yield* readDirectory(root, load, (error, id) => {
+      const failure = named(error, { kind: 'tree page', which: toHex(id) });
+      if (!(failure instanceof VarveError)) throw failure;
+      onBadPage(failure, id);
+    });
   }
 
   /** Chunks and holes of a file, in batches. */
   async *chunks(content: Content): AsyncGenerator<ListChild[], void, undefined> {
     const which = content.kind === 'empty' ? 'empty' : toHex(content.id);
     const batches = readChunks(content, (id) => this.read(id, BLOB_TYPE.chunkList));
-    yield* this.#naming({ kind: 'chunk list', which }, batches);
+    try {
+      yield* batches;
+    } catch (error) {
+      throw named(error, { kind: 'chunk list', which });
+    }
   }
 
   /** The entry at a path of names from `/`, or undefined. */
@@ -105,20 +119,13 @@ export class ReadAccess {
       throw named(error, { kind: 'tree', which: toHex(root.id) });
     }
   }
-
-  /** A wrong id after opening is always damage; so is a well-sealed page that makes no sense. */
-  async *#naming<T>(
-    object: { kind: string; which: string },
-    batches: AsyncGenerator<T, void, undefined>,
-  ): AsyncGenerator<T, void, undefined> {
-    try {
-      yield* batches;
-    } catch (error) {
-      throw named(error, object);
-    }
-  }
 }
 
+function rethrow(error: VarveError): never {
+  throw error;
+}
+
+/** A well-sealed page or list that makes no sense is damage of that object. */
 function named(error: unknown, object: { kind: string; which: string }): unknown {
   if (!(error instanceof Malformed)) return error;
   const expected = 'what the format allows';

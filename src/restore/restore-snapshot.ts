@@ -128,14 +128,13 @@ class Run {
   /** Files and directories in their order, then the symlinks, which nothing below may go through. */
   async #restoreContent(directory: TargetDirectory, root: DirectoryRoot): Promise<void> {
     const symlinks: Node[] = [];
-    await this.#collecting(directory.path, async () => {
-      for await (const entries of this.#access.directory(root)) {
-        for (const entry of entries) {
-          if (entry.type === 'l') symlinks.push(entry);
-          else await this.#restoreEntry(directory, entry);
-        }
+    const onBadPage = (error: VarveError): void => this.report(error, directory.path);
+    for await (const entries of this.#access.directory(root, onBadPage)) {
+      for (const entry of entries) {
+        if (entry.type === 'l') symlinks.push(entry);
+        else await this.#restoreEntry(directory, entry);
       }
-    });
+    }
     for (const symlink of symlinks) await this.#restoreEntry(directory, symlink);
   }
 

@@ -25,17 +25,25 @@ interface ExpectedPage extends Totals {
   nameEnd?: Uint8Array | undefined;
 }
 
+/** Told of a page that cannot be used. Unless it throws, reading goes on behind that page. */
+export type OnBadPage = (error: unknown, id: BlobId) => void;
+
 /**
  * All entries of a directory in order of their names, one array per leaf page. A root of no entries
  * is that of an empty snapshot.
+ * @param onBadPage throws what it is given unless the caller says otherwise.
  * @throws Malformed
  */
 export async function* readDirectory(
   root: DirectoryRoot,
   load: LoadBlob,
+  onBadPage: OnBadPage = rethrow,
 ): AsyncGenerator<DirectoryEntry[], void, undefined> {
-  demand(root.height <= PAGE_HEIGHT_MAX, 'page height too large');
-  yield* readBelow(root, load);
+  yield* readBelow(root, load, onBadPage);
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 /**
@@ -47,7 +55,6 @@ export async function findEntry(
   name: Uint8Array,
   load: LoadBlob,
 ): Promise<DirectoryEntry | undefined> {
-  demand(root.height <= PAGE_HEIGHT_MAX, 'page height too large');
   let expected: ExpectedPage = root;
   for (;;) {
     const page = await loadPage(expected, load);
@@ -61,14 +68,21 @@ export async function findEntry(
 async function* readBelow(
   expected: ExpectedPage,
   load: LoadBlob,
+  onBadPage: OnBadPage,
 ): AsyncGenerator<DirectoryEntry[], void, undefined> {
-  const page = await loadPage(expected, load);
+  let page: LeafPage | InnerPage;
+  try {
+    page = await loadPage(expected, load);
+  } catch (error) {
+    onBadPage(error, expected.id);
+    return;
+  }
   if (page.kind === 'leaf') {
     yield page.entries;
     return;
   }
   for (let i = 0; i < page.children.length; i++) {
-    yield* readBelow(expectChild(page.children, i, expected), load);
+    yield* readBelow(expectChild(page.children, i, expected), load, onBadPage);
   }
 }
 
@@ -82,6 +96,7 @@ function expectChild(
 }
 
 async function loadPage(expected: ExpectedPage, load: LoadBlob): Promise<LeafPage | InnerPage> {
+  demand(expected.height <= PAGE_HEIGHT_MAX, 'page height too large');
   const page = decodePage(await load(expected.id));
   demand((page.kind === 'leaf') === (expected.height === 0), 'height does not match the page kind');
   const { entries, bytes } = page.totals;
