@@ -32,7 +32,7 @@ import {
 import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
-import { failpoint } from '../util/failpoint.ts';
+import { pass } from './failpoints.ts';
 import { nextChain, rememberHeads, rollbackNotice } from './heads.ts';
 import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
@@ -161,9 +161,9 @@ export class Session {
   async commit(input: ManifestInput): Promise<CommitResult> {
     await this.#packs.flush();
     await this.#publish();
-    await failpoint('session.5.before');
+    await pass('session.5.before');
     await this.#repository.storage.sync();
-    await failpoint('session.5.after');
+    await pass('session.5.after');
     const manifest: SnapshotManifest = {
       ...input,
       chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
@@ -222,10 +222,10 @@ export class Session {
     const identity = { kind: OBJECT_KIND.segment, name: '' };
     const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
     const name = toHex(createHash('sha256').update(file).digest()) as SegmentName;
-    await failpoint('session.4.before');
+    await pass('session.4.before');
     await storage.put(`index/0-${name}`, file);
     await storage.sync();
-    await failpoint('session.4.after');
+    await pass('session.4.after');
     this.#unpublished = this.#unpublished.slice(packs.length);
     this.#segments.push({ name, segment });
   }
@@ -237,9 +237,9 @@ export class Session {
     const identity = { kind: OBJECT_KIND.snapshot, name };
     const payload = encodeManifest(manifest);
     const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
-    await failpoint('session.6.before');
+    await pass('session.6.before');
     const outcome = await storage.putIfAbsent(name, file);
-    await failpoint('session.6.after');
+    await pass('session.6.after');
     if (outcome === 'exists' && !equalBytes(await storage.get(name), file)) {
       throw fencedError(this.id);
     }
@@ -248,18 +248,18 @@ export class Session {
 
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
-    await failpoint('session.7.before');
+    await pass('session.7.before');
     const tombs = await loadTombsNow(this.#repository);
     const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
     if (isClosed) throw fencedError(this.id);
-    await failpoint('session.7.after');
+    await pass('session.7.after');
     return tombs.some(({ tomb }) => tomb.forgotten.some(({ sessionId }) => sessionId === this.id));
   }
 
   /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
   async #remember(manifest: SnapshotManifest, head: string): Promise<void> {
     const { writerStates, onNotice } = this.#repository;
-    await failpoint('session.8.before');
+    await pass('session.8.before');
     try {
       await this.#sync.index.applySegments(this.#segments);
       await writerStates.save(
@@ -270,13 +270,13 @@ export class Session {
     } finally {
       await writerStates.release().catch(() => {});
     }
-    await failpoint('session.8.after');
+    await pass('session.8.after');
   }
 
   /** Step 9, where the storage permits it. */
   async #cleanUp(): Promise<void> {
     const { storage } = this.#repository;
-    await failpoint('session.9.before');
+    await pass('session.9.before');
     try {
       for (let i = 1; i <= this.#heartbeatCount; i++) {
         await storage.delete(heartbeatName(this.id, i));
@@ -285,7 +285,7 @@ export class Session {
     } catch {
       // A maintenance host deletes them.
     }
-    await failpoint('session.9.after');
+    await pass('session.9.after');
   }
 
   async #beat(): Promise<void> {
@@ -302,9 +302,9 @@ export class Session {
     const name = `snapshots/${this.id}`;
     const identity = { kind: OBJECT_KIND.fence, name };
     const payload = encodeFence('closed');
-    await failpoint('session.fence.before');
+    await pass('session.fence.before');
     await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
-    await failpoint('session.fence.after');
+    await pass('session.fence.after');
   }
 }
 
@@ -330,15 +330,15 @@ export async function beginSession(
   });
   const intent = sealObject(keys, { kind: OBJECT_KIND.session, name }, { payload, salt: newSalt });
   try {
-    await failpoint('session.1.before');
+    await pass('session.1.before');
     await storage.putIfAbsent(name, intent);
-    await failpoint('session.1.after');
+    await pass('session.1.after');
     const view = await loadView(repository, 'write');
     const notice = rollbackNotice(state, view);
     if (notice !== undefined) repository.onNotice(notice);
     const sync = await syncIndex(repository, view, options);
     const adopted = await adoptPacks(repository, sync, options.signal);
-    await failpoint('session.2.after');
+    await pass('session.2.after');
     return new Session({ repository, id, view, sync, state, newSalt, adopted });
   } catch (error) {
     await storage.delete(name).catch(() => {});
