@@ -179,17 +179,16 @@ export class Session {
 
   /**
    * Gives the session up: what is durable is published for the next one, then the fence closes the
-   * name. Failures are ignored: a collector will fence this session in time.
+   * name. Failures are ignored. Without a fence the intent stays: a manifest of ours that is still on
+   * its way must not arrive unseen, so a collector has to wait for this session and fence it.
    */
   async abort(): Promise<void> {
-    const steps = [
-      () => this.#packs.abandon(),
-      () => this.#publish(),
-      () => this.#fence(),
-      () => this.#cleanUp(),
-      () => this.#repository.writerStates.release(),
-    ];
-    for (const step of steps) await step().catch(() => {});
+    await this.#packs.abandon();
+    await this.#publish().catch(() => {});
+    await this.#fence()
+      .then(() => this.#cleanUp())
+      .catch(() => {});
+    await this.#repository.writerStates.release().catch(() => {});
   }
 
   async #onDurable(record: PackRecord): Promise<void> {
