@@ -39,7 +39,7 @@ import { demandWritable } from './open-repository.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { loadTombs, loadView, type View } from './view.ts';
-import type { WriterState } from './writer-state.ts';
+import type { WriterLease } from './writer-state.ts';
 
 const SEGMENT_PACK_COUNT = 64;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
@@ -70,7 +70,7 @@ interface SessionParts {
   id: SessionId;
   view: View;
   sync: IndexSync;
-  state: WriterState;
+  lease: WriterLease;
   newSalt: SaltSource;
   /** Durable packs of sessions that died, which the first segment of this one will name. */
   adopted: PackRecord[];
@@ -82,7 +82,7 @@ export class Session {
   readonly view: View;
   readonly #repository: Repository;
   readonly #sync: IndexSync;
-  readonly #state: WriterState;
+  readonly #lease: WriterLease;
   readonly #newSalt: SaltSource;
   readonly #packs: PackWriter;
   /** Blobs handed in whose pack is not durable yet. */
@@ -97,18 +97,18 @@ export class Session {
   #newBytes = 0;
 
   constructor(parts: SessionParts) {
-    const { repository, id, state, newSalt } = parts;
+    const { repository, id, lease, newSalt } = parts;
     this.id = id;
     this.view = parts.view;
     this.#repository = repository;
     this.#sync = parts.sync;
-    this.#state = state;
+    this.#lease = lease;
     this.#newSalt = newSalt;
     this.#unpublished = parts.adopted;
     this.#packs = new PackWriter(repository, {
       newSalt,
       sessionId: id,
-      writerId: state.writerId,
+      writerId: lease.state.writerId,
       onDurable: (record) => this.#onDurable(record),
     });
     const now = repository.clock.monotonicNs();
@@ -166,7 +166,7 @@ export class Session {
     await pass('session.5.after');
     const manifest: SnapshotManifest = {
       ...input,
-      chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
+      chain: nextChain(this.#repository, { state: this.#lease.state, view: this.view }),
       sessionId: this.id,
       segments: this.#segments.map(({ name }) => name),
     };
@@ -188,7 +188,7 @@ export class Session {
     await this.#fence()
       .then(() => this.#cleanUp())
       .catch(() => {});
-    await this.#repository.writerStates.release().catch(() => {});
+    await this.#lease.release().catch(() => {});
   }
 
   async #onDurable(record: PackRecord): Promise<void> {
@@ -211,7 +211,7 @@ export class Session {
     const segment: Segment = {
       level: 0,
       sessionId: this.id,
-      writerId: this.#state.writerId,
+      writerId: this.#lease.state.writerId,
       createdMs: nowMs(clock),
       applied: this.view.collector.generation,
       superseded: [],
@@ -257,17 +257,17 @@ export class Session {
 
   /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
   async #remember(manifest: SnapshotManifest, head: string): Promise<void> {
-    const { writerStates, onNotice } = this.#repository;
+    const { onNotice } = this.#repository;
     await pass('session.8.before');
     try {
       await this.#sync.index.applySegments(this.#segments);
-      await writerStates.save(
-        rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
+      await this.#lease.save(
+        rememberHeads({ state: this.#lease.state, view: this.view, chain: manifest.chain, head }),
       );
     } catch (error) {
       onNotice(`Cannot update the local state: ${(error as Error).message}`);
     } finally {
-      await writerStates.release().catch(() => {});
+      await this.#lease.release().catch(() => {});
     }
     await pass('session.8.after');
   }
@@ -314,7 +314,8 @@ export async function beginSession(
 ): Promise<Session> {
   demandWritable(repository);
   const { keys, storage, random, clock, writerStates } = repository;
-  const state = await writerStates.acquire(repository.onNotice);
+  const lease = await writerStates.acquire(repository.onNotice);
+  const { state } = lease;
   const id = toHex(random.bytes(16)) as SessionId;
   const writerId = fromHex(state.writerId);
   const newSalt = createSaltSource(keys.current, { writerId, random, clock });
@@ -338,10 +339,10 @@ export async function beginSession(
     const sync = await syncIndex(repository, view, options);
     const adopted = await adoptPacks(repository, sync, options.signal);
     await pass('session.2.after');
-    return new Session({ repository, id, view, sync, state, newSalt, adopted });
+    return new Session({ repository, id, view, sync, lease, newSalt, adopted });
   } catch (error) {
     await storage.delete(name).catch(() => {});
-    await writerStates.release().catch(() => {});
+    await lease.release().catch(() => {});
     throw error;
   }
 }
