@@ -33,13 +33,13 @@ import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
-import { nextChain, rememberHeads, rollbackNotice } from './heads.ts';
+import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
 import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { loadTombs, loadView, type View } from './view.ts';
-import type { WriterLease } from './writer-state.ts';
+import { newWriter, type WriterLease, type WriterState } from './writer-state.ts';
 
 const SEGMENT_PACK_COUNT = 64;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
@@ -71,6 +71,8 @@ interface SessionParts {
   view: View;
   sync: IndexSync;
   lease: WriterLease;
+  /** Of the lease, or of a new writer. */
+  state: WriterState;
   newSalt: SaltSource;
   /** Durable packs of sessions that died, which the first segment of this one will name. */
   adopted: PackRecord[];
@@ -83,6 +85,7 @@ export class Session {
   readonly #repository: Repository;
   readonly #sync: IndexSync;
   readonly #lease: WriterLease;
+  readonly #state: WriterState;
   readonly #newSalt: SaltSource;
   readonly #packs: PackWriter;
   /** Blobs handed in whose pack is not durable yet. */
@@ -97,18 +100,19 @@ export class Session {
   #newBytes = 0;
 
   constructor(parts: SessionParts) {
-    const { repository, id, lease, newSalt } = parts;
+    const { repository, id, state, newSalt } = parts;
     this.id = id;
     this.view = parts.view;
     this.#repository = repository;
     this.#sync = parts.sync;
-    this.#lease = lease;
+    this.#lease = parts.lease;
+    this.#state = state;
     this.#newSalt = newSalt;
     this.#unpublished = parts.adopted;
     this.#packs = new PackWriter(repository, {
       newSalt,
       sessionId: id,
-      writerId: lease.state.writerId,
+      writerId: state.writerId,
       onDurable: (record) => this.#onDurable(record),
     });
     const now = repository.clock.monotonicNs();
@@ -166,7 +170,7 @@ export class Session {
     await pass('session.5.after');
     const manifest: SnapshotManifest = {
       ...input,
-      chain: nextChain(this.#repository, { state: this.#lease.state, view: this.view }),
+      chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
       sessionId: this.id,
       segments: this.#segments.map(({ name }) => name),
     };
@@ -211,7 +215,7 @@ export class Session {
     const segment: Segment = {
       level: 0,
       sessionId: this.id,
-      writerId: this.#lease.state.writerId,
+      writerId: this.#state.writerId,
       createdMs: nowMs(clock),
       applied: this.view.collector.generation,
       superseded: [],
@@ -262,7 +266,7 @@ export class Session {
     try {
       await this.#sync.index.applySegments(this.#segments);
       await this.#lease.save(
-        rememberHeads({ state: this.#lease.state, view: this.view, chain: manifest.chain, head }),
+        rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
       );
     } catch (error) {
       onNotice(`Cannot update the local state: ${(error as Error).message}`);
@@ -315,14 +319,13 @@ export async function beginSession(
   demandWritable(repository);
   const { keys, storage, random, clock, writerStates } = repository;
   const lease = await writerStates.acquire(repository.onNotice);
-  const { state } = lease;
   const id = toHex(random.bytes(16)) as SessionId;
-  const writerId = fromHex(state.writerId);
+  const writerId = fromHex(lease.state.writerId);
   const newSalt = createSaltSource(keys.current, { writerId, random, clock });
   const name = `sessions/${id}`;
   const payload = encodeSession({
     sessionId: id,
-    writerId: state.writerId,
+    writerId: lease.state.writerId,
     startedMs: nowMs(clock),
     host: hostname(),
     program: PROGRAM,
@@ -334,12 +337,14 @@ export async function beginSession(
     await storage.putIfAbsent(name, intent);
     await pass('session.1.after');
     const view = await loadView(repository, 'write');
-    const notice = rollbackNotice(state, view);
+    const notice = rollbackNotice(repository, { state: lease.state, view });
     if (notice !== undefined) repository.onNotice(notice);
+    const isOurs = !isOvertaken(lease.state, view);
+    const state = isOurs ? lease.state : newWriter(random, lease.state);
     const sync = await syncIndex(repository, view, options);
     const adopted = await adoptPacks(repository, sync, options.signal);
     await pass('session.2.after');
-    return new Session({ repository, id, view, sync, lease, newSalt, adopted });
+    return new Session({ repository, id, view, sync, lease, state, newSalt, adopted });
   } catch (error) {
     await storage.delete(name).catch(() => {});
     await lease.release().catch(() => {});
