@@ -76,6 +76,7 @@ interface SessionParts {
   newSalt: SaltSource;
   /** Durable packs of sessions that died, which the first segment of this one will name. */
   adopted: PackRecord[];
+  signal: AbortSignal | undefined;
 }
 
 /** Made by `beginSession`; ended by `commit` or `abort`. Its calls must not overlap. */
@@ -88,6 +89,7 @@ export class Session {
   readonly #state: WriterState;
   readonly #newSalt: SaltSource;
   readonly #packs: PackWriter;
+  readonly #signal: AbortSignal | undefined;
   /** Blobs handed in whose pack is not durable yet. */
   readonly #inFlight = new Set<string>();
   /** Durable packs that no segment of this session names yet. */
@@ -109,6 +111,7 @@ export class Session {
     this.#state = state;
     this.#newSalt = newSalt;
     this.#unpublished = parts.adopted;
+    this.#signal = parts.signal;
     this.#packs = new PackWriter(repository, {
       newSalt,
       sessionId: id,
@@ -159,7 +162,8 @@ export class Session {
   }
 
   /**
-   * Steps 4 to 9. When this returns, the snapshot exists and counts.
+   * Steps 4 to 9. When this returns, the snapshot exists and counts. It can be cancelled until its
+   * manifest is about to be put; from there on it ends what it began.
    * @throws BusyError when a collector fenced this session: it must start over.
    */
   async commit(input: ManifestInput): Promise<CommitResult> {
@@ -168,6 +172,7 @@ export class Session {
     await pass('session.5.before');
     await this.#repository.storage.sync();
     await pass('session.5.after');
+    this.#signal?.throwIfAborted();
     const manifest: SnapshotManifest = {
       ...input,
       chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
@@ -318,6 +323,7 @@ export async function beginSession(
 ): Promise<Session> {
   demandWritable(repository);
   const { keys, storage, random, clock, writerStates } = repository;
+  const { signal } = options;
   const lease = await writerStates.acquire(repository.onNotice);
   const id = toHex(random.bytes(16)) as SessionId;
   const writerId = fromHex(lease.state.writerId);
@@ -342,9 +348,10 @@ export async function beginSession(
     const isOurs = !isOvertaken(lease.state, view);
     const state = isOurs ? lease.state : newWriter(random, lease.state);
     const sync = await syncIndex(repository, view, options);
-    const adopted = await adoptPacks(repository, sync, options.signal);
+    const adopted = await adoptPacks(repository, sync, signal);
     await pass('session.2.after');
-    return new Session({ repository, id, view, sync, lease, state, newSalt, adopted });
+    signal?.throwIfAborted();
+    return new Session({ repository, id, view, sync, lease, state, newSalt, adopted, signal });
   } catch (error) {
     await storage.delete(name).catch(() => {});
     await lease.release().catch(() => {});
