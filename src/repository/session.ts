@@ -14,7 +14,7 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { BlobType } from '../blob/blob-type.ts';
-import { BusyError } from '../errors.ts';
+import { BusyError, NotFoundError } from '../errors.ts';
 import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
 import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
@@ -34,7 +34,7 @@ import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
 import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
-import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
+import { type IndexSync, readUnindexed, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PROGRAM, type Repository } from './repository.ts';
@@ -359,19 +359,29 @@ export async function beginSession(
   }
 }
 
-/** Takes over durable packs that no segment names: their writer was killed before it could. */
+/**
+ * Takes over durable packs that no segment names: their writer was killed before it could. They
+ * count once they are durable; one that a collector deletes meanwhile never does.
+ */
 async function adoptPacks(
   repository: Repository,
   sync: IndexSync,
   signal: AbortSignal | undefined,
 ): Promise<PackRecord[]> {
   if (sync.unindexed.length === 0) return [];
-  const records = await indexFromPacks(repository, sync, { signal });
-  for (const record of records) {
-    await repository.storage.adopt(packStorageName(record), { signal });
+  const { storage } = repository;
+  const adopted: PackRecord[] = [];
+  for (const record of await readUnindexed(repository, sync, { signal })) {
+    try {
+      await storage.adopt(packStorageName(record), { signal });
+      adopted.push(record);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
   }
-  await repository.storage.sync();
-  return records;
+  await storage.sync();
+  for (const record of adopted) await sync.index.addPack(record);
+  return adopted;
 }
 
 async function loadTombsNow(repository: Repository) {
