@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { type SnapshotResult, takeSnapshot } from '../../src/backup/take-snapshot.ts';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { listEntries } from '../../src/browse/list-entries.ts';
@@ -16,12 +17,14 @@ import { openReadAccess, type ReadAccess } from '../../src/repository/read-acces
 import type { Repository } from '../../src/repository/repository.ts';
 import type { StateFs } from '../../src/repository/state-fs.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { DirectoryEntry } from '../../src/tree/node.ts';
 import { encodeUtf8, toHex } from '../../src/util/bytes.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { memorySource, type SourceTree } from './memory-source.ts';
 import { seededRandom } from './seeded-random.ts';
+import { tempDir } from './temp-dir.ts';
 
 export const SOURCE_ROOT = '/source';
 
@@ -261,4 +264,24 @@ function sha256(bytes: Uint8Array): string {
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('utf8');
+}
+
+/** A new repository in memory with one open client; both end with the test. */
+export async function memoryRepository(
+  t: TestContext,
+): Promise<{ storage: Storage; repository: Repository; home: Home; directory: string }> {
+  const directory = tempDir(t);
+  const storage = createMemoryStorage();
+  await initStorage(storage);
+  const home = newHome(directory);
+  const repository = await openClient(storage, { home, salt: 2 });
+  t.after(() => repository.close());
+  return { storage, repository, home, directory };
+}
+
+/** All names in a storage, sorted. */
+export async function namesIn(storage: Storage, prefix = ''): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of storage.list(prefix)) names.push(name);
+  return names.sort();
 }
