@@ -25,3 +25,8 @@ export type WriterId = Branded<string, 'WriterId'>;
 export function blobKey(id: Uint8Array): string {
   return bufferOf(id).toString('latin1');
 }
+
+/** As much of an id as people read: the first 8 hex digits. */
+export function shortId(id: string): string {
+  return id.slice(0, 8);
+}

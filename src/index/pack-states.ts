@@ -44,8 +44,10 @@ export class PackStates {
     for (const pack of this.#packs) if (pack !== undefined) yield pack;
   }
 
+  /** What was uploaded before this listing must be in it from now on. */
   setView(view: PackView): void {
     this.#view = view;
+    this.#own.clear();
     for (const pack of this.all()) this.set({ ...pack, state: this.stateOf(pack) });
   }
 

@@ -90,7 +90,7 @@ class Run {
       this.#addRecord(name, error);
     }
     const state = await this.#repository.writerStates.peek();
-    const notice = state && rollbackNotice(state, view);
+    const notice = state && rollbackNotice(this.#repository, { state, view });
     if (notice === undefined) return;
     const object = this.#repository.storage.location;
     this.#findings.add({ kind: 'repository-rolled-back', object, message: notice });

@@ -143,6 +143,11 @@ export class BlobReader {
     attempt.busy.add(key);
     try {
       return await this.#resolve(base, blob.type, attempt);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      // The blob that was asked for has a copy, so it is not missing but unreadable.
+      const found = `missing base ${toHex(base)}`;
+      throw new CorruptionError({ ...object, found, expected: 'a base that is there' }, error);
     } finally {
       attempt.busy.delete(key);
     }

@@ -52,39 +52,81 @@ export function rememberHeads(after: {
 
 /**
  * What shows that the repository was set back since this client last wrote, if anything does. A
- * remembered record must be there, or be named by a tomb or by another record.
+ * remembered record must be there, or be named by a tomb or by another record. What cannot be read
+ * may be what is missed: it is reported as damage, and nothing is concluded here.
  */
-export function rollbackNotice(state: WriterState, view: View): string | undefined {
+export function rollbackNotice(
+  { config }: RepositoryCore,
+  { state, view }: { state: WriterState; view: View },
+): string | undefined {
+  if (config.number < state.configNumber) {
+    return `The repository went back: config update ${state.configNumber} is gone`;
+  }
+  if (view.damaged.length > 0) return undefined;
   if (view.collector.generation < state.gcGeneration) {
     return `The repository went back: collection ${state.gcGeneration} is gone`;
   }
-  if (view.damaged.length > 0) return undefined;
-  const known = new Set<string>();
-  for (const { hash, manifest } of view.snapshots) {
-    known.add(hash);
-    known.add(manifest.chain.previous);
-    for (const head of manifest.chain.seen) known.add(head.hash);
-  }
-  for (const { hash, tomb } of view.tombs) {
-    known.add(hash);
-    for (const entry of [...tomb.forgotten, ...tomb.chain.seen]) known.add(entry.hash);
-  }
+  const known = namedRecords(view);
   const lost = state.heads.find(({ hash }) => !known.has(hash));
   if (lost === undefined) return undefined;
   const record = `record ${lost.seq} of writer ${lost.writerId.slice(0, 8)}`;
   return `The repository went back: ${record}, which this client has seen, is gone`;
 }
 
-function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
-  const heads: SeenHead[] = [];
+/** Hashes of all records that are there, or accounted for by one that is. */
+function namedRecords(view: View): Set<string> {
+  const known = new Set<string>();
+  const addChain = ({ previous, seen }: ChainFields): void => {
+    known.add(previous);
+    for (const { hash } of seen) known.add(hash);
+  };
   for (const { hash, manifest } of view.snapshots) {
-    if (activeSinceNs !== undefined && manifest.startedNs < activeSinceNs) continue;
-    heads.push({ writerId: manifest.chain.writerId, seq: manifest.chain.writerSeq, hash });
+    known.add(hash);
+    addChain(manifest.chain);
   }
   for (const { hash, tomb } of view.tombs) {
-    heads.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
+    known.add(hash);
+    addChain(tomb.chain);
+    for (const entry of tomb.forgotten) known.add(entry.hash);
+    for (const merged of tomb.merges) known.add(merged);
   }
-  return newestByWriter(heads);
+  return known;
+}
+
+/**
+ * Whether the repository holds a record of this writer that its state does not know: the state went
+ * back, was copied to another machine, or a run was stopped between its commit and its state. The
+ * next record would repeat a number, so the client goes on as a new writer.
+ */
+export function isOvertaken(state: WriterState, view: View): boolean {
+  const forgotten = view.tombs.flatMap(({ tomb }) => tomb.forgotten);
+  const accounted = forgotten.map(({ writerId, writerSeq, hash }) => ({
+    writerId,
+    seq: writerSeq,
+    hash,
+  }));
+  return [...recordsOf(view), ...accounted].some(
+    ({ writerId, seq, hash }) =>
+      writerId === state.writerId &&
+      (seq > state.writerSeq || (seq === state.writerSeq && hash !== state.previous)),
+  );
+}
+
+function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
+  return newestByWriter(recordsOf(view, activeSinceNs));
+}
+
+/** Live snapshots and tombs as records of their writers. */
+function recordsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
+  const records: SeenHead[] = [];
+  for (const { hash, manifest } of view.snapshots) {
+    if (activeSinceNs !== undefined && manifest.startedNs < activeSinceNs) continue;
+    records.push({ writerId: manifest.chain.writerId, seq: manifest.chain.writerSeq, hash });
+  }
+  for (const { hash, tomb } of view.tombs) {
+    records.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
+  }
+  return records;
 }
 
 function newestByWriter(heads: readonly SeenHead[]): SeenHead[] {

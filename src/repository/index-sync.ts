@@ -120,6 +120,17 @@ export async function indexFromPacks(
   sync: IndexSync,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<PackRecord[]> {
+  const records = await readUnindexed(repository, sync, options);
+  for (const record of records) await sync.index.addPack(record);
+  return records;
+}
+
+/** Records of the packs that no segment names, from their own directories. */
+export async function readUnindexed(
+  repository: Repository,
+  sync: IndexSync,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<PackRecord[]> {
   const records: PackRecord[] = [];
   await mapConcurrent(sync.unindexed, READS_IN_FLIGHT, async (pack) => {
     try {
@@ -131,7 +142,6 @@ export async function indexFromPacks(
       sync.damaged.push({ name: packFileName(pack), error });
     }
   });
-  for (const record of records) await sync.index.addPack(record);
   return records;
 }
 

@@ -14,9 +14,9 @@ import { sealObject } from '../record/sealed-object.ts';
 import type { Storage } from '../storage/storage.ts';
 import { concatBytes } from '../util/bytes.ts';
 import { type Clock, nowMs, systemClock } from '../util/clock.ts';
-import { failpoint } from '../util/failpoint.ts';
 import { type Random, systemRandom } from '../util/random.ts';
 import { DEFAULT_CONFIG } from './default-config.ts';
+import { pass } from './failpoints.ts';
 import { addKeySlot } from './key-slots.ts';
 
 /** What may lie at a location without making `init` refuse it: remains of an earlier attempt. */
@@ -48,11 +48,11 @@ export async function initRepository(options: InitOptions): Promise<InitResult> 
     createdMs: [nowMs(clock)],
     label: '',
   };
-  await failpoint('init.before-slot');
+  await pass('init.before-slot');
   const keySlot = await addKeySlot(storage, { credential, ring, random });
-  await failpoint('init.before-config');
+  await pass('init.before-config');
   const outcome = await storage.putIfAbsent('config', makeConfig(ring, { random, clock }));
-  await failpoint('init.after-config');
+  await pass('init.after-config');
   if (outcome === 'exists') {
     await storage.delete(keySlot);
     throw new RepositoryExistsError(storage.location);

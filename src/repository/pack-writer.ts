@@ -18,7 +18,7 @@ import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { nowMs } from '../util/clock.ts';
-import { failpoint } from '../util/failpoint.ts';
+import { pass } from './failpoints.ts';
 import type { Repository } from './repository.ts';
 
 /** Below this much new data (compressed) a session writes one pack in all. */
@@ -178,7 +178,7 @@ export class PackWriter {
   async #upload(pack: FinishedPack): Promise<void> {
     const { storage } = this.#repository;
     const name = packStorageName(pack.record);
-    await failpoint('session.3.before-pack');
+    await pass('session.3.before-pack');
     await storage.put(name, pack.bytes);
     const stat = await storage.stat(name);
     if (stat?.size !== pack.bytes.length) {
@@ -186,7 +186,7 @@ export class PackWriter {
       throw new StorageError('put', name, `${found}, expected ${pack.bytes.length}`);
     }
     await storage.sync();
-    await failpoint('session.3.after-pack');
+    await pass('session.3.after-pack');
     this.storedSize += pack.bytes.length;
     await this.#options.onDurable(pack.record);
   }

@@ -1,7 +1,7 @@
 /**
  * Reading an open repository: its view, the local index brought up to date, and blobs, trees and
  * file contents on top of them. A blob that the segments do not know may lie in a pack whose segment
- * is lost: the first miss reads the directories of all packs that no segment names.
+ * is lost: the first failure reads the directories of all packs that no segment names.
  */
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
@@ -60,7 +60,9 @@ export class ReadAccess {
     try {
       return await this.#reader.read(id, type, { signal: this.#signal });
     } catch (error) {
-      if (!(error instanceof NotFoundError) || this.#hasReadPacks) throw error;
+      // A copy that no segment knows may be there instead, or the base of a delta.
+      const isUnusable = error instanceof NotFoundError || error instanceof CorruptionError;
+      if (!isUnusable || this.#hasReadPacks) throw error;
       this.#hasReadPacks = true;
       if (this.sync.unindexed.length === 0) throw error;
       await indexFromPacks(this.#repository, this.sync, { signal: this.#signal });

@@ -14,7 +14,7 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { BlobType } from '../blob/blob-type.ts';
-import { BusyError } from '../errors.ts';
+import { BusyError, NotFoundError } from '../errors.ts';
 import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
 import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
@@ -32,14 +32,14 @@ import {
 import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
-import { failpoint } from '../util/failpoint.ts';
-import { nextChain, rememberHeads, rollbackNotice } from './heads.ts';
-import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
+import { pass } from './failpoints.ts';
+import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
+import { type IndexSync, readUnindexed, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
 import { PackWriter } from './pack-writer.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { loadTombs, loadView, type View } from './view.ts';
-import type { WriterState } from './writer-state.ts';
+import { newWriter, type WriterLease, type WriterState } from './writer-state.ts';
 
 const SEGMENT_PACK_COUNT = 64;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
@@ -70,6 +70,8 @@ interface SessionParts {
   id: SessionId;
   view: View;
   sync: IndexSync;
+  lease: WriterLease;
+  /** Of the lease, or of a new writer. */
   state: WriterState;
   newSalt: SaltSource;
   /** Durable packs of sessions that died, which the first segment of this one will name. */
@@ -83,10 +85,11 @@ export class Session {
   readonly view: View;
   readonly #repository: Repository;
   readonly #sync: IndexSync;
+  readonly #lease: WriterLease;
   readonly #state: WriterState;
   readonly #newSalt: SaltSource;
-  readonly #signal: AbortSignal | undefined;
   readonly #packs: PackWriter;
+  readonly #signal: AbortSignal | undefined;
   /** Blobs handed in whose pack is not durable yet. */
   readonly #inFlight = new Set<string>();
   /** Durable packs that no segment of this session names yet. */
@@ -104,10 +107,11 @@ export class Session {
     this.view = parts.view;
     this.#repository = repository;
     this.#sync = parts.sync;
+    this.#lease = parts.lease;
     this.#state = state;
     this.#newSalt = newSalt;
-    this.#signal = parts.signal;
     this.#unpublished = parts.adopted;
+    this.#signal = parts.signal;
     this.#packs = new PackWriter(repository, {
       newSalt,
       sessionId: id,
@@ -158,19 +162,20 @@ export class Session {
   }
 
   /**
-   * Steps 4 to 9. When this returns, the snapshot exists and counts. Cancelling ends it up to step 5.
+   * Steps 4 to 9. When this returns, the snapshot exists and counts. It can be cancelled until its
+   * manifest is about to be put; from there on it ends what it began.
    * @throws BusyError when a collector fenced this session: it must start over.
    */
   async commit(input: ManifestInput): Promise<CommitResult> {
     await this.#packs.flush();
     await this.#publish();
-    await failpoint('session.5.before');
+    await pass('session.5.before');
     const { storage, onNotice } = this.#repository;
     await storage.sync();
     if (storage.durability === 'weak') {
       onNotice(`Storage "${storage.location}" cannot promise that new names survive a power cut`);
     }
-    await failpoint('session.5.after');
+    await pass('session.5.after');
     const manifest: SnapshotManifest = {
       ...input,
       chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
@@ -187,17 +192,16 @@ export class Session {
 
   /**
    * Gives the session up: what is durable is published for the next one, then the fence closes the
-   * name. Failures are ignored: a collector will fence this session in time.
+   * name. Failures are ignored. Without a fence the intent stays: a manifest of ours that is still on
+   * its way must not arrive unseen, so a collector has to wait for this session and fence it.
    */
   async abort(): Promise<void> {
-    const steps = [
-      () => this.#packs.abandon(),
-      () => this.#publish(),
-      () => this.#fence(),
-      () => this.#cleanUp(),
-      () => this.#repository.writerStates.release(),
-    ];
-    for (const step of steps) await step().catch(() => {});
+    await this.#packs.abandon();
+    await this.#publish().catch(() => {});
+    await this.#fence()
+      .then(() => this.#cleanUp())
+      .catch(() => {});
+    await this.#lease.release().catch(() => {});
   }
 
   async #onDurable(record: PackRecord): Promise<void> {
@@ -230,10 +234,10 @@ export class Session {
     const identity = { kind: OBJECT_KIND.segment, name: '' };
     const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
     const name = toHex(createHash('sha256').update(file).digest()) as SegmentName;
-    await failpoint('session.4.before');
+    await pass('session.4.before');
     await storage.put(`index/0-${name}`, file);
     await storage.sync();
-    await failpoint('session.4.after');
+    await pass('session.4.after');
     this.#unpublished = this.#unpublished.slice(packs.length);
     this.#segments.push({ name, segment });
   }
@@ -245,9 +249,9 @@ export class Session {
     const identity = { kind: OBJECT_KIND.snapshot, name };
     const payload = encodeManifest(manifest);
     const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
-    await failpoint('session.6.before');
+    await pass('session.6.before');
     const outcome = await storage.putIfAbsent(name, file);
-    await failpoint('session.6.after');
+    await pass('session.6.after');
     if (outcome === 'exists' && !equalBytes(await storage.get(name), file)) {
       throw fencedError(this.id);
     }
@@ -256,35 +260,35 @@ export class Session {
 
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
-    await failpoint('session.7.before');
+    await pass('session.7.before');
     const tombs = await loadTombsNow(this.#repository);
     const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
     if (isClosed) throw fencedError(this.id);
-    await failpoint('session.7.after');
+    await pass('session.7.after');
     return tombs.some(({ tomb }) => tomb.forgotten.some(({ sessionId }) => sessionId === this.id));
   }
 
   /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
   async #remember(manifest: SnapshotManifest, head: string): Promise<void> {
-    const { writerStates, onNotice } = this.#repository;
-    await failpoint('session.8.before');
+    const { onNotice } = this.#repository;
+    await pass('session.8.before');
     try {
       await this.#sync.index.applySegments(this.#segments);
-      await writerStates.save(
+      await this.#lease.save(
         rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
       );
     } catch (error) {
       onNotice(`Cannot update the local state: ${(error as Error).message}`);
     } finally {
-      await writerStates.release().catch(() => {});
+      await this.#lease.release().catch(() => {});
     }
-    await failpoint('session.8.after');
+    await pass('session.8.after');
   }
 
   /** Step 9, where the storage permits it. */
   async #cleanUp(): Promise<void> {
     const { storage } = this.#repository;
-    await failpoint('session.9.before');
+    await pass('session.9.before');
     try {
       for (let i = 1; i <= this.#heartbeatCount; i++) {
         await storage.delete(heartbeatName(this.id, i));
@@ -293,7 +297,7 @@ export class Session {
     } catch {
       // A maintenance host deletes them.
     }
-    await failpoint('session.9.after');
+    await pass('session.9.after');
   }
 
   async #beat(): Promise<void> {
@@ -310,9 +314,9 @@ export class Session {
     const name = `snapshots/${this.id}`;
     const identity = { kind: OBJECT_KIND.fence, name };
     const payload = encodeFence('closed');
-    await failpoint('session.fence.before');
+    await pass('session.fence.before');
     await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
-    await failpoint('session.fence.after');
+    await pass('session.fence.after');
   }
 }
 
@@ -323,14 +327,15 @@ export async function beginSession(
 ): Promise<Session> {
   demandWritable(repository);
   const { keys, storage, random, clock, writerStates } = repository;
-  const state = await writerStates.acquire(repository.onNotice);
+  const { signal } = options;
+  const lease = await writerStates.acquire(repository.onNotice);
   const id = toHex(random.bytes(16)) as SessionId;
-  const writerId = fromHex(state.writerId);
+  const writerId = fromHex(lease.state.writerId);
   const newSalt = createSaltSource(keys.current, { writerId, random, clock });
   const name = `sessions/${id}`;
   const payload = encodeSession({
     sessionId: id,
-    writerId: state.writerId,
+    writerId: lease.state.writerId,
     startedMs: nowMs(clock),
     host: hostname(),
     program: PROGRAM,
@@ -338,37 +343,49 @@ export async function beginSession(
   });
   const intent = sealObject(keys, { kind: OBJECT_KIND.session, name }, { payload, salt: newSalt });
   try {
-    await failpoint('session.1.before');
+    await pass('session.1.before');
     await storage.putIfAbsent(name, intent);
-    await failpoint('session.1.after');
+    await pass('session.1.after');
     const view = await loadView(repository, 'write');
-    const notice = rollbackNotice(state, view);
+    const notice = rollbackNotice(repository, { state: lease.state, view });
     if (notice !== undefined) repository.onNotice(notice);
+    const isOurs = !isOvertaken(lease.state, view);
+    const state = isOurs ? lease.state : newWriter(random, lease.state);
     const sync = await syncIndex(repository, view, options);
-    const adopted = await adoptPacks(repository, sync, options.signal);
-    await failpoint('session.2.after');
-    const { signal } = options;
-    return new Session({ repository, id, view, sync, state, newSalt, adopted, signal });
+    const adopted = await adoptPacks(repository, sync, signal);
+    await pass('session.2.after');
+    signal?.throwIfAborted();
+    return new Session({ repository, id, view, sync, lease, state, newSalt, adopted, signal });
   } catch (error) {
     await storage.delete(name).catch(() => {});
-    await writerStates.release().catch(() => {});
+    await lease.release().catch(() => {});
     throw error;
   }
 }
 
-/** Takes over durable packs that no segment names: their writer was killed before it could. */
+/**
+ * Takes over durable packs that no segment names: their writer was killed before it could. They
+ * count once they are durable; one that a collector deletes meanwhile never does.
+ */
 async function adoptPacks(
   repository: Repository,
   sync: IndexSync,
   signal: AbortSignal | undefined,
 ): Promise<PackRecord[]> {
   if (sync.unindexed.length === 0) return [];
-  const records = await indexFromPacks(repository, sync, { signal });
-  for (const record of records) {
-    await repository.storage.adopt(packStorageName(record), { signal });
+  const { storage } = repository;
+  const adopted: PackRecord[] = [];
+  for (const record of await readUnindexed(repository, sync, { signal })) {
+    try {
+      await storage.adopt(packStorageName(record), { signal });
+      adopted.push(record);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
   }
-  await repository.storage.sync();
-  return records;
+  await storage.sync();
+  for (const record of adopted) await sync.index.addPack(record);
+  return adopted;
 }
 
 async function loadTombsNow(repository: Repository) {

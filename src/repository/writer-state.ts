@@ -3,8 +3,9 @@
  * and the newest record it knows of every writer. Unlike the cache this is not disposable, so it
  * has a file of its own, replaced by fsync and rename (docs/repository-format.md section 16).
  *
- * A writer id is used by one process at a time: the first takes the lock file beside the state; a
- * second one running meanwhile, or a client whose state is lost or unreadable, draws a new id.
+ * A writer id is used by one session at a time: the first takes the lock file beside the state; a
+ * second one running meanwhile, in whatever process, or a client whose state is lost or unreadable,
+ * draws a new id.
  */
 import { join } from 'node:path';
 import type { RepositoryId, WriterId } from '../id.ts';
@@ -31,13 +32,19 @@ export interface WriterState {
 
 const NO_RECORD = '0'.repeat(64);
 
+/** The state to write a session with. Only one lease at a time owns the writer id that is kept. */
+export interface WriterLease {
+  readonly state: WriterState;
+  /** Keeps the state, where this lease owns the id that is kept; others are forgotten. */
+  save(state: WriterState): Promise<void>;
+  release(): Promise<void>;
+}
+
 export class WriterStateStore {
   readonly #directory: string;
   readonly #name: string;
   readonly #fs: StateFs;
   readonly #random: Random;
-  /** False when another process writes as this client: this one's state is not kept. */
-  #isOwner = false;
 
   constructor(options: {
     directory: string;
@@ -53,50 +60,48 @@ export class WriterStateStore {
 
   /** What was remembered, without taking the writer id; undefined when nothing usable was. */
   async peek(): Promise<WriterState | undefined> {
-    try {
-      return parseState(await this.#fs.read(this.#path('json')));
-    } catch (error) {
-      if (error instanceof Malformed) return undefined;
-      throw error;
-    }
+    return await this.#read().catch(() => undefined);
   }
 
   /**
    * The state to write with. Call `release` when the session has ended. Where no state can be kept
    * the session works as a writer of its own, which is told.
    */
-  async acquire(onNotice: (text: string) => void): Promise<WriterState> {
+  async acquire(onNotice: (text: string) => void): Promise<WriterLease> {
+    let isOwner = false;
     let known: WriterState | undefined;
     try {
       await this.#fs.makeDirectory(this.#directory);
-      this.#isOwner = await this.#lock();
-      known = await this.peek();
+      isOwner = await this.#lock();
+      known = await this.#read();
     } catch (error) {
-      this.#isOwner = false;
       onNotice(`Cannot keep the writer state: ${(error as Error).message}`);
+      known = await this.peek();
     }
-    if (this.#isOwner && known !== undefined) return known;
     return {
-      writerId: toHex(this.#random.bytes(16)) as WriterId,
-      writerSeq: 0,
-      previous: NO_RECORD,
-      heads: known?.heads ?? [],
-      gcGeneration: known?.gcGeneration ?? 0,
-      configNumber: known?.configNumber ?? 0,
+      state: isOwner && known !== undefined ? known : newWriter(this.#random, known),
+      save: async (state) => {
+        if (isOwner) await this.#fs.replace(this.#path('json'), encodeState(state));
+      },
+      release: async () => {
+        if (isOwner) await this.#fs.remove(this.#path('lock'));
+        isOwner = false;
+      },
     };
   }
 
-  async save(state: WriterState): Promise<void> {
-    if (!this.#isOwner) return;
-    await this.#fs.replace(this.#path('json'), encodeState(state));
+  /** @throws the file system's error when there is a state that cannot be read. */
+  async #read(): Promise<WriterState | undefined> {
+    const bytes = await this.#fs.read(this.#path('json'));
+    try {
+      return parseState(bytes);
+    } catch (error) {
+      if (error instanceof Malformed) return undefined;
+      throw error;
+    }
   }
 
-  async release(): Promise<void> {
-    if (this.#isOwner) await this.#fs.remove(this.#path('lock'));
-    this.#isOwner = false;
-  }
-
-  /** True when this process now is the only one to write as this client. */
+  /** True when this lease now is the only one to write as this client. */
   async #lock(): Promise<boolean> {
     const path = this.#path('lock');
     const content = encodeUtf8(`${process.pid} ${BOOT_ID}\n`);
@@ -110,6 +115,18 @@ export class WriterStateStore {
   #path(extension: string): string {
     return join(this.#directory, `${this.#name}.${extension}`);
   }
+}
+
+/** A writer that has written nothing, and remembers of others what `known` does. */
+export function newWriter(random: Random, known: WriterState | undefined): WriterState {
+  return {
+    writerId: toHex(random.bytes(16)) as WriterId,
+    writerSeq: 0,
+    previous: NO_RECORD,
+    heads: known?.heads ?? [],
+    gcGeneration: known?.gcGeneration ?? 0,
+    configNumber: known?.configNumber ?? 0,
+  };
 }
 
 function isHeldByLiveProcess(lock: Uint8Array): boolean {

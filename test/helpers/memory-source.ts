@@ -1,0 +1,135 @@
+/**
+ * A source tree in memory behind the seam of the walk, so that thousands of snapshots cost no disk.
+ * Only what a snapshot needs: files, directories and symlinks; nothing changes while it is read.
+ */
+import { createHash } from 'node:crypto';
+import type { DirectoryHandle } from '../../src/platform/directory-handle.ts';
+import type { FileStat } from '../../src/platform/file-stat.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
+import type { SourceFs } from '../../src/walk/source-fs.ts';
+
+/** Absolute path to content of a file, or to the target of a symlink. Parents need no entry. */
+export type SourceTree = Readonly<Record<string, Uint8Array | { readonly target: string }>>;
+
+const DESCRIPTOR_PATH = /^\/proc\/self\/fd\/(\d+)(\/.*)?$/;
+const MODIFIED = { seconds: 1_700_000_000n, nanoseconds: 5 };
+
+export function memorySource(tree: SourceTree): SourceFs {
+  return new MemorySource(tree);
+}
+
+class MemorySource implements SourceFs {
+  readonly #tree: SourceTree;
+  /** Names in each directory, by its path; the path of `/` is empty. */
+  readonly #directories = new Map<string, Set<string>>([['', new Set()]]);
+  readonly #open = new Map<number, string>();
+  #nextDescriptor = 100;
+
+  constructor(tree: SourceTree) {
+    this.#tree = tree;
+    for (const path of Object.keys(tree)) this.#addToParent(path);
+  }
+
+  stat(path: Uint8Array): FileStat {
+    return this.#stat(this.#resolve(path));
+  }
+
+  lstat(path: Uint8Array): FileStat {
+    return this.#stat(this.#resolve(path));
+  }
+
+  lstatIn(directory: DirectoryHandle, name: Uint8Array): FileStat {
+    return this.#stat(`${this.#pathOf(directory.fd)}/${text(name)}`);
+  }
+
+  fstat(fd: number): FileStat {
+    return this.#stat(this.#pathOf(fd));
+  }
+
+  openDirectory(path: Uint8Array): number {
+    return this.#openPath(path);
+  }
+
+  list(directory: DirectoryHandle): string[] {
+    return [...(this.#directories.get(this.#pathOf(directory.fd)) ?? [])];
+  }
+
+  readLink(path: Uint8Array): Uint8Array {
+    const entry = this.#tree[this.#resolve(path)];
+    return encodeUtf8((entry as { target: string }).target);
+  }
+
+  openFile(path: Uint8Array): number {
+    return this.#openPath(path);
+  }
+
+  read(fd: number, target: Uint8Array, position: number): number {
+    const content = this.#tree[this.#pathOf(fd)] as Uint8Array;
+    const piece = content.subarray(position, position + target.length);
+    target.set(piece);
+    return piece.length;
+  }
+
+  close(fd: number): void {
+    this.#open.delete(fd);
+  }
+
+  #addToParent(path: string): void {
+    const cut = path.lastIndexOf('/');
+    const parent = path.slice(0, cut);
+    if (!this.#directories.has(parent)) {
+      this.#directories.set(parent, new Set());
+      this.#addToParent(parent);
+    }
+    this.#directories.get(parent)?.add(path.slice(cut + 1));
+  }
+
+  #openPath(path: Uint8Array): number {
+    const resolved = this.#resolve(path);
+    this.#stat(resolved);
+    this.#open.set(this.#nextDescriptor, resolved);
+    return this.#nextDescriptor++;
+  }
+
+  #pathOf(fd: number): string {
+    const path = this.#open.get(fd);
+    if (path === undefined) throw systemError('EBADF', String(fd));
+    return path;
+  }
+
+  /** The walk opens entries through the descriptor of their directory. */
+  #resolve(path: Uint8Array): string {
+    const match = DESCRIPTOR_PATH.exec(text(path));
+    const resolved =
+      match === null ? text(path) : `${this.#pathOf(Number(match[1]))}${match[2] ?? ''}`;
+    return resolved === '/' ? '' : resolved;
+  }
+
+  #stat(path: string): FileStat {
+    const entry = this.#tree[path];
+    const isDirectory = this.#directories.has(path);
+    if (entry === undefined && !isDirectory) throw systemError('ENOENT', path);
+    const isFile = entry instanceof Uint8Array;
+    return {
+      type: isDirectory ? 'd' : isFile ? 'f' : 'l',
+      mode: isDirectory ? 0o755 : 0o644,
+      linkCount: 1,
+      uid: 1000,
+      gid: 1000,
+      size: isFile ? BigInt(entry.length) : 0n,
+      device: 1,
+      inode: createHash('sha256').update(path).digest().readBigUInt64LE() >> 1n,
+      special: { major: 0, minor: 0 },
+      mtime: MODIFIED,
+      ctime: MODIFIED,
+    };
+  }
+}
+
+function text(path: Uint8Array): string {
+  return Buffer.from(path).toString('utf8');
+}
+
+function systemError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: '${path}'`), { code });
+}
