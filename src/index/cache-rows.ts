@@ -13,7 +13,7 @@
  *   meta      text                    text | crc u32
  *
  * The state of a pack stands in `packid`, not beside its directory: listings change it, and at 10 TB
- * reading all states means 6 MB this way and 10 GB the other. A CRC-32 covers key and value; LMDB
+ * reading all states means 10 MB this way and 10 GB the other. A CRC-32 covers key and value; LMDB
  * itself answers from a damaged file without noticing.
  */
 import { crc32 } from 'node:zlib';

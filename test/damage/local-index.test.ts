@@ -7,7 +7,8 @@ import { readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync 
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { LocalIndex } from '../../src/index/local-index.ts';
-import type { PackRecord } from '../../src/pack/pack-record.ts';
+import type { BlobEntry } from '../../src/pack/directory.ts';
+import { directoryOf, type PackRecord } from '../../src/pack/pack-record.ts';
 import { concatBytes, encodeU32, fromHex } from '../../src/util/bytes.ts';
 import {
   assertUsable,
@@ -83,6 +84,23 @@ test('local-index-foreign: a file that is no LMDB file is replaced', async () =>
 test('local-index-flipped: a bit anywhere, in a page header, in a meta page', async () => {
   for (let seed = 0; seed < 12; seed++) {
     await assertUsable(damaged((bytes) => flipBit(bytes, seed)));
+  }
+});
+
+test('local-index-blob-row-flipped: id, pack, slot and depth of one copy', async () => {
+  const [blob] = directoryOf(fixture.packs[1] as PackRecord).blobs;
+  const key = (blob as BlobEntry).id.subarray(0, 16);
+  for (const offset of [15, 16, 20, 23]) {
+    const copy = damaged((bytes) => {
+      // Behind the key is a pack number in the blob table, old pages of it included, and the rest of
+      // the id in a directory.
+      for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(key, at + 1)) {
+        const isRow = (bytes[at + 16] as number) <= fixture.packs.length;
+        if (isRow) bytes[at + offset] = (bytes[at + offset] as number) ^ 2;
+      }
+      return bytes;
+    });
+    assert.equal(await assertUsable(copy), 0, `byte ${offset}`);
   }
 });
 
