@@ -65,6 +65,7 @@ class Model {
 
   setView(view: PackView): void {
     this.view = view;
+    this.own = new Set();
     for (const row of this.rows.values()) row.state = this.#stateOf(row.record, row);
   }
 
