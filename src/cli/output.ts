@@ -118,7 +118,11 @@ export class Output {
 
   /** Between the lines of a long listing: lets a slow reader catch up, and one go that left. */
   async drain(): Promise<void> {
-    if (this.#buffered.length < BUFFER_LENGTH_MAX) return;
+    if (this.#buffered.length >= BUFFER_LENGTH_MAX) await this.end();
+  }
+
+  /** Writes what is left, and waits until that has worked or failed. */
+  async end(): Promise<void> {
     const text = this.#takeBuffered();
     // A failure comes as an event of the stream, too; here it only ends the wait.
     await new Promise<void>((resolve) => process.stdout.write(text, () => setImmediate(resolve)));

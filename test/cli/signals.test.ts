@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -118,4 +118,19 @@ test('a reader that goes away ends ls quietly', async (t) => {
 
   assert.equal(code, 141);
   assert.equal(stderr, '');
+});
+
+test('1: a result that cannot be written is a failure without a stack trace', async (t) => {
+  if (!existsSync('/dev/full')) {
+    t.skip('no /dev/full here');
+    return;
+  }
+  const home = await homeWithRepository(t);
+  const full = openSync('/dev/full', 'w');
+  t.after(() => closeSync(full));
+
+  const { code, stderr } = await home.run(['snapshots'], { stdio: ['ignore', full, 'pipe'] });
+
+  assert.equal(code, 1);
+  assert.equal(stderr, 'varve: Cannot write standard output: ENOSPC\n');
 });
