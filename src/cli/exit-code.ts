@@ -16,7 +16,7 @@ import {
   TargetError,
   VersionError,
 } from '../errors.ts';
-import { Interrupted } from './interrupt.ts';
+import { Interrupted, OutputFailed } from './interrupt.ts';
 
 export const exitCodes = {
   done: 0,
@@ -42,7 +42,7 @@ export class UsageError extends Error {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
   if (error instanceof UsageError) return exitCodes.usage;
-  if (error instanceof Interrupted) return error.exitCode;
+  if (error instanceof Interrupted || error instanceof OutputFailed) return error.exitCode;
   if (error instanceof NoRepositoryError) return exitCodes.noRepository;
   if (error instanceof BusyError) return exitCodes.busy;
   if (error instanceof KeyError) return exitCodes.wrongPassphrase;

@@ -3,20 +3,19 @@
  * session closes its own name. The second ends the process at once; the repository is sound then
  * too, for what a killed session leaves behind means nothing until a manifest names it.
  */
+import { errnoCode } from '../errors.ts';
 
 /** Signal to exit code: 128 and its number. */
-const exitCodeBySignal = { SIGHUP: 129, SIGINT: 130, SIGPIPE: 141, SIGTERM: 143 } as const;
+const exitCodeBySignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 export type StopSignal = keyof typeof exitCodeBySignal;
 
 /** What a cancelled operation throws: the reason of the abort signal. */
 export class Interrupted extends Error {
   readonly exitCode: number;
-  readonly stopSignal: StopSignal;
   constructor(stopSignal: StopSignal) {
     super(`Stopped by ${stopSignal}`);
     this.name = 'Interrupted';
-    this.stopSignal = stopSignal;
     this.exitCode = exitCodeBySignal[stopSignal];
   }
 }
@@ -38,11 +37,21 @@ export function cancelOnSignals(
   }
 }
 
-/** Nobody reads the result any more (`varve ls … | head`): stop, and say nothing. */
-export function cancelOnBrokenPipe(controller: AbortController): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    controller.abort(new Interrupted('SIGPIPE'));
-  });
+/** The result could not be delivered, so that there is no point in going on. */
+export class OutputFailed extends Error {
+  /** Nobody reads any more (`varve ls … | head`): that is no news to whoever did it. */
+  readonly isReaderGone: boolean;
+  readonly exitCode: number;
+  constructor(cause: unknown) {
+    const code = errnoCode(cause) ?? 'unknown error';
+    super(`Cannot write standard output: ${code}`, { cause });
+    this.name = 'OutputFailed';
+    this.isReaderGone = code === 'EPIPE';
+    this.exitCode = this.isReaderGone ? 141 : 1;
+  }
+}
+
+export function cancelOnOutputFailure(controller: AbortController): void {
+  process.stdout.on('error', (error) => controller.abort(new OutputFailed(error)));
   process.stderr.on('error', () => {}); // Nowhere is left to say so.
 }

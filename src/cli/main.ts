@@ -5,7 +5,7 @@
  */
 import { CommanderError } from 'commander';
 import { exitCodeOf, exitCodes } from './exit-code.ts';
-import { cancelOnBrokenPipe, cancelOnSignals, Interrupted } from './interrupt.ts';
+import { cancelOnOutputFailure, cancelOnSignals, OutputFailed } from './interrupt.ts';
 import { isJsonWanted } from './options.ts';
 import { Output } from './output.ts';
 import { createProgram } from './program.ts';
@@ -16,7 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const isJson = isJsonWanted(argv, process.env);
   const output = new Output({ isJson, isQuiet: false, verbosity: 0, hasProgress: false });
   const controller = new AbortController();
-  cancelOnBrokenPipe(controller);
+  cancelOnOutputFailure(controller);
   cancelOnSignals(controller, (stopSignal) => {
     output.notice(`${stopSignal}: finishing what is under way; once more stops at once`);
   });
@@ -24,7 +24,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const runtime: Runtime = { output, signal, environment: process.env, exitCode: exitCodes.done };
   try {
     await createProgram(runtime).parseAsync(argv);
-    output.flush();
+    await output.end();
+    if (signal.reason instanceof OutputFailed) throw signal.reason;
     return runtime.exitCode;
   } catch (error) {
     output.endProgress();
@@ -32,12 +33,12 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Help and version come as errors, too, and so does a reader that went away. */
+/** Help and version come as errors, too. */
 function reportFailure(output: Output, error: unknown): number {
   const exitCode = exitCodeOf(error);
   const isHelp = error instanceof CommanderError && /^commander\.(help|version)/.test(error.code);
-  const isPipe = error instanceof Interrupted && error.stopSignal === 'SIGPIPE';
-  if (!isHelp && !isPipe) output.failure(error as Error, exitCode);
+  const isQuiet = error instanceof OutputFailed && error.isReaderGone;
+  if (!isHelp && !isQuiet) output.failure(error as Error, exitCode);
   return exitCode;
 }
 

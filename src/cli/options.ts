@@ -44,7 +44,7 @@ export function addCommonOptions(program: Command): void {
     .option('--password-command <command>', 'run a command that prints the passphrase')
     .option('--cache-dir <directory>', 'keep the local index here')
     .addOption(new Option('-q, --quiet', 'print results and errors only').conflicts('verbose'))
-    .option('-v, --verbose', 'print more; twice: with stack traces of errors')
+    .option('-v, --verbose', 'print more; twice: stack traces')
     .option('--json', 'print JSON lines')
     .option('--no-progress', 'show no progress');
 }

@@ -9,7 +9,7 @@ import { adviceFor } from './exit-code.ts';
 import { type JsonFields, jsonLine, outsideText } from './json.ts';
 import { ProgressLine, shareDone } from './progress-line.ts';
 
-/** Lines are gathered up to this size: a listing may have millions. */
+/** A listing may have millions of lines; they are written in pieces of this size. */
 const BUFFER_LENGTH_MAX = 2 ** 15;
 const STATUS_INTERVAL_MS = 1000;
 
@@ -54,7 +54,6 @@ export class Output {
   /** A line that was asked for. */
   result(line: string): void {
     this.#buffered += `${line}\n`;
-    if (this.#buffered.length >= BUFFER_LENGTH_MAX) this.flush();
   }
 
   /** Lines about what was done; `--quiet` does without. */
@@ -117,10 +116,27 @@ export class Output {
     this.#line.clear();
   }
 
+  /** Between the lines of a long listing: lets a slow reader catch up, and one go that left. */
+  async drain(): Promise<void> {
+    if (this.#buffered.length >= BUFFER_LENGTH_MAX) await this.end();
+  }
+
+  /** Writes what is left, and waits until that has worked or failed. */
+  async end(): Promise<void> {
+    const text = this.#takeBuffered();
+    // A failure comes as an event of the stream, too; here it only ends the wait.
+    await new Promise<void>((resolve) => process.stdout.write(text, () => setImmediate(resolve)));
+  }
+
   flush(): void {
+    const text = this.#takeBuffered();
+    if (text !== '') process.stdout.write(text);
+  }
+
+  #takeBuffered(): string {
     const text = this.#buffered;
     this.#buffered = '';
-    if (text !== '') process.stdout.write(text);
+    return text;
   }
 
   #view(): { elapsedMs: number; errorCount: number } {

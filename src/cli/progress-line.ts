@@ -10,6 +10,7 @@ const REDRAW_INTERVAL_MS = 100;
 const CLEAR_LINE = '\r\x1b[2K';
 const PATH_WIDTH_MIN = 10;
 const COLUMNS_DEFAULT = 80;
+const CUT = '…';
 
 export interface ProgressView {
   elapsedMs: number;
@@ -71,8 +72,8 @@ function cutEnd(text: string, width: number): string {
 function cutStart(path: string, width: number): string {
   if (widthOf(path) <= width) return path;
   const characters = [...path];
-  while (widthOf(characters.join('')) > width - 1) characters.shift();
-  return `…${characters.join('')}`;
+  while (widthOf(characters.join('')) > width - widthOf(CUT)) characters.shift();
+  return `${CUT}${characters.join('')}`;
 }
 
 export class ProgressLine {

@@ -12,8 +12,8 @@ const CONTROL_U = '\x15';
  */
 export async function askHidden(prompt: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(prompt);
   stdin.setRawMode(true);
+  stderr.write(prompt);
   stdin.setEncoding('utf8');
   try {
     return await readHiddenLine(stdin);

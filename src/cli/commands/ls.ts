@@ -44,6 +44,7 @@ async function ls(runtime: Runtime, operand: string, options: LsOptions): Promis
       count += 1;
       if (output.isJson) output.event('node', nodeFields(listed));
       else output.result(isLong ? longLine(listed) : printable(listed.path));
+      await output.drain();
     }
     if (output.isJson) output.event('summary', { code: exitCodes.done, entries: count });
     return exitCodes.done;
