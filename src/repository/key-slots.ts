@@ -62,7 +62,7 @@ export async function openKeyRing(
   if (passphrase === undefined) throw cannotOpen('no passphrase given', failures);
   const openedByPassphrase = await open({ kind: 'passphrase', passphrase });
   if (openedByPassphrase !== undefined) return openedByPassphrase;
-  throw cannotOpen(`wrong passphrase for ${slots.length} key slots`, failures);
+  throw cannotOpen('wrong passphrase', failures);
 }
 
 function cannotOpen(why: string, failures: readonly string[]): KeyError {
