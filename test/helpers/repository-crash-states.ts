@@ -70,6 +70,15 @@ export const runScript: Script = async (fs, ledger, { home, change }) => {
   }
 };
 
+/** `init` and a snapshot that is large enough for a data pack and a metadata pack. */
+export const runLargeSnapshot: Script = async (fs, ledger, { home, change }) => {
+  const storage = await createStorage(fs, { salt: 3, change });
+  await ledger.init(storage);
+  await withClient(storage, { home, salt: 11 }, async (repository) => {
+    await ledger.snapshot(repository, sourceTree(1, 5_000_000));
+  });
+};
+
 /**
  * `init`, a client that dies as soon as its pack has a name that nothing made durable, and another
  * one that adopts the pack. `change` is that of the second client.

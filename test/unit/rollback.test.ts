@@ -140,10 +140,12 @@ test('a tomb that was merged into another one is no rollback', async (t) => {
     hash = await new RecordWriter(repository).tomb({ closed: ['ee'.repeat(16)] });
   });
   await visit(storage, alice, 2, async (repository) => {
-    // Written by another collector, so not the next record of the same writer.
-    const chain = { writerId: '11'.repeat(16) };
-    await new RecordWriter(repository).tomb({ closed: ['ee'.repeat(16)], merges: [hash] }, chain);
+    // All that named the tomb goes: the snapshots of Alice, and the tomb itself.
+    const { snapshots: forgotten } = await loadView(repository, 'read');
+    const content = { forgotten, closed: ['ee'.repeat(16)], merges: [hash] };
+    await new RecordWriter(repository).tomb(content, { writerId: '11'.repeat(16) });
     await storage.delete(`tombs/${hash}`);
+    for (const { id } of forgotten) await storage.delete(`snapshots/${id}`);
   });
 
   assert.deepEqual(await visit(storage, alice, 3), QUIET);

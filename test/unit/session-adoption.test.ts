@@ -92,9 +92,12 @@ for (const fate of ['condemned', 'swept', 'swept and merged'] as const) {
     else if (fate === 'swept') await writer.sweep(1, [nameOf(pack)]);
     else await writer.mergedSweep(1, { from: 1, packs: [nameOf(pack)] });
 
-    const result = await ledger.snapshot(repository, sourceTree(1));
+    const { storage: recorded, calls } = recordStorage(storage);
+
+    const result = await ledger.snapshot({ ...repository, storage: recorded }, sourceTree(1));
 
     assert.ok(result.newBytes > 0);
+    assert.equal(calls.includes(`adopt ${pack}`), false);
     await storage.delete(pack);
     assert.deepEqual(await findLosses(repository, ledger), []);
   });
