@@ -16,6 +16,8 @@ import {
   type CrashState,
   collectCrashes,
   findLossesAfter,
+  runAdoption,
+  type Script,
   STORAGE_ROOT,
 } from '../helpers/repository-crash-states.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
@@ -45,6 +47,18 @@ test('a power cut at any call of init and snapshot loses nothing acknowledged', 
   }
 
   t.diagnostic(`${chosen.length} of ${states.length} different states`);
+});
+
+test('a power cut after a pack of a killed writer was adopted loses nothing', async (t) => {
+  const directory = tempDir(t);
+  const script = runAdoption;
+  const states = await collectCrashes({ directory, seedsPerStop: 6, homeInterval: 50, script });
+
+  for (const state of sample(states, STATE_COUNT / 2, 8)) {
+    assert.deepEqual(await findLossesAfter(state, directory), [], state.where);
+  }
+
+  t.diagnostic(`${states.length} different states`);
 });
 
 test('the same seed gives the same calls to the storage, name by name', async (t) => {
@@ -102,7 +116,7 @@ function putLate(storage: Storage, prefixes: readonly string[], until: string): 
   };
 }
 
-const PLANTED_BUGS: Readonly<Record<string, Change>> = {
+const PLANTED_BUGS: Readonly<Record<string, Change & { script?: Script }>> = {
   'files are not synced': { fs: (fs) => skipOperation(fs, 'syncFile') },
   'directories are not synced': { fs: (fs) => skipOperation(fs, 'syncDirectory') },
   'the storage is not synced before a segment and the commit': {
@@ -120,9 +134,16 @@ const PLANTED_BUGS: Readonly<Record<string, Change>> = {
   'a segment comes before its packs': {
     storage: (storage) => putLate(storage, ['data/', 'meta/'], 'index/'),
   },
+  'an adopted pack is not made durable': {
+    script: runAdoption,
+    storage: (storage) =>
+      interceptStorage(storage, async ({ operation }, run) =>
+        operation === 'adopt' ? (undefined as never) : await run(),
+      ),
+  },
 };
 
-for (const [bug, change] of Object.entries(PLANTED_BUGS)) {
+for (const [bug, { script, ...change }] of Object.entries(PLANTED_BUGS)) {
   test(`a planted bug is caught: ${bug}`, async (t) => {
     const directory = tempDir(t);
     const states = await collectCrashes({
@@ -130,6 +151,7 @@ for (const [bug, change] of Object.entries(PLANTED_BUGS)) {
       seedsPerStop: 3,
       homeInterval: 1_000_000,
       change,
+      ...(script !== undefined && { script }),
     });
 
     let judged = 0;

@@ -3,11 +3,13 @@
  * the simulated disk is asked what might survive, under several seeds and both modes. The run itself
  * goes on, so one run gives the states of all its stops; equal states are kept once.
  */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { cpSync } from 'node:fs';
 import type { StorageFs } from '../../src/storage/file-system.ts';
 import { createLocalStorage } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
+import { interceptStorage, StorageStopped } from './fault-storage.ts';
 import { interceptFs } from './intercepted-fs.ts';
 import {
   findLosses,
@@ -16,6 +18,7 @@ import {
   Ledger,
   MemoryStateFs,
   newHome,
+  snapshotTree,
   sourceTree,
   withClient,
 } from './repository-crash.ts';
@@ -47,30 +50,73 @@ export interface CrashOptions {
   /** Keep the home at every so many calls. */
   readonly homeInterval: number;
   readonly change?: Change;
+  readonly script?: Script;
 }
 
-/** `init`, and two snapshots by two clients, one after the other. */
-export async function runScript(
+export type Script = (
   fs: StorageFs,
   ledger: Ledger,
   options: { home: Home; change?: Change | undefined },
-): Promise<void> {
-  const { home, change } = options;
-  const local = await createLocalStorage(STORAGE_ROOT, {
-    fs: change?.fs?.(fs) ?? fs,
-    random: seededRandom(3),
-  });
-  const storage = change?.storage?.(local) ?? local;
+) => Promise<void>;
+
+/** `init`, and two snapshots by two clients, one after the other. */
+export const runScript: Script = async (fs, ledger, { home, change }) => {
+  const storage = await createStorage(fs, { salt: 3, change });
   await ledger.init(storage);
   for (const version of [1, 2]) {
     await withClient(storage, { home, salt: 10 + version }, async (repository) => {
       await ledger.snapshot(repository, sourceTree(version));
     });
   }
+};
+
+/** `init` and a snapshot that is large enough for a data pack and a metadata pack. */
+export const runLargeSnapshot: Script = async (fs, ledger, { home, change }) => {
+  const storage = await createStorage(fs, { salt: 3, change });
+  await ledger.init(storage);
+  await withClient(storage, { home, salt: 11 }, async (repository) => {
+    await ledger.snapshot(repository, sourceTree(1, 5_000_000));
+  });
+};
+
+/**
+ * `init`, a client that dies as soon as its pack has a name that nothing made durable, and another
+ * one that adopts the pack. `change` is that of the second client.
+ */
+export const runAdoption: Script = async (fs, ledger, { home, change }) => {
+  const storage = await createStorage(fs, { salt: 3 });
+  await ledger.init(storage);
+  let isDead = false;
+  const dying = interceptStorage(storage, async ({ operation, name }, run) => {
+    isDead ||= operation === 'stat' && name.startsWith('meta/');
+    if (isDead) throw new StorageStopped('stopped');
+    return await run();
+  });
+  await withClient(dying, { home, salt: 11 }, async (repository) => {
+    await snapshotTree(repository, sourceTree(1));
+  }).catch((error: unknown) => {
+    if (!(error instanceof StorageStopped)) throw error;
+  });
+  const living = await createStorage(fs, { salt: 4, change });
+  await withClient(living, { home, salt: 12 }, async (repository) => {
+    const { newBytes } = await ledger.snapshot(repository, sourceTree(1));
+    assert.equal(newBytes, 0, 'the pack was adopted');
+  });
+};
+
+async function createStorage(
+  fs: StorageFs,
+  { salt, change }: { salt: number; change?: Change | undefined },
+): Promise<Storage> {
+  const storage = await createLocalStorage(STORAGE_ROOT, {
+    fs: change?.fs?.(fs) ?? fs,
+    random: seededRandom(salt),
+  });
+  return change?.storage?.(storage) ?? storage;
 }
 
 export async function collectCrashes(options: CrashOptions): Promise<CrashState[]> {
-  const { directory, seedsPerStop, homeInterval } = options;
+  const { directory, seedsPerStop, homeInterval, script = runScript } = options;
   const sim = new SimFs();
   const ledger = new Ledger();
   const home = newHome(directory);
@@ -93,7 +139,7 @@ export async function collectCrashes(options: CrashOptions): Promise<CrashState[
     stop();
     return run();
   });
-  await runScript(watched, ledger, { home, change: options.change });
+  await script(watched, ledger, { home, change: options.change });
   stop();
   return await distinct(states);
 }

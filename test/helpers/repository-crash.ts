@@ -267,16 +267,22 @@ function text(bytes: Uint8Array): string {
 }
 
 /** A new repository in memory with one open client; both end with the test. */
-export async function memoryRepository(
-  t: TestContext,
-): Promise<{ storage: Storage; repository: Repository; home: Home; directory: string }> {
+export async function memoryRepository(t: TestContext): Promise<{
+  storage: Storage;
+  repository: Repository;
+  home: Home;
+  directory: string;
+  /** For other clients, so that their snapshots are in the order they are taken in. */
+  clock: Clock;
+}> {
   const directory = tempDir(t);
   const storage = createMemoryStorage();
   await initStorage(storage);
   const home = newHome(directory);
-  const repository = await openClient(storage, { home, salt: 2 });
+  const clock = countingClock();
+  const repository = await openClient(storage, { home, salt: 2, clock });
   t.after(() => repository.close());
-  return { storage, repository, home, directory };
+  return { storage, repository, home, directory, clock };
 }
 
 /** All names in a storage, sorted. */

@@ -14,7 +14,7 @@ import { loadView } from '../../src/repository/view.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
-import { failStorage, interceptStorage } from '../helpers/fault-storage.ts';
+import { alterStorage, failStorage, interceptStorage } from '../helpers/fault-storage.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';
 import {
   findLosses,
@@ -236,6 +236,19 @@ test('a failing segment or manifest is told as StorageError, and nothing is list
     await snapshotTree(repository, sourceTree(1));
     assert.equal((await liveIds(repository)).length, live.length + 1);
   }
+});
+
+test('a storage that keeps less of a pack than it was given is noticed before the commit', async (t) => {
+  const { storage, repository } = await memoryRepository(t);
+  const truncating = alterStorage(storage, {
+    write: (name, bytes) => (name.startsWith('meta/') ? bytes.subarray(1) : bytes),
+  });
+
+  const result = snapshotTree({ ...repository, storage: truncating }, sourceTree(1));
+
+  await assert.rejects(result, StorageError);
+  assert.deepEqual(await namesIn(storage, 'index/'), []);
+  assert.deepEqual(await liveIds(repository), []);
 });
 
 test('a snapshot with nothing new writes no pack and no segment', async (t) => {
