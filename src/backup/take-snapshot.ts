@@ -6,14 +6,9 @@ import { createKeyedHasher } from '../blob/keyed-hasher.ts';
 import { createScanner } from '../chunk/scanner.ts';
 import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
+import { beginSession } from '../repository/begin-session.ts';
 import type { Repository } from '../repository/repository.ts';
-import {
-  beginSession,
-  type CommitResult,
-  type ManifestInput,
-  type Session,
-  type WriteCounts,
-} from '../repository/session.ts';
+import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { ERROR_SAMPLE_COUNT_MAX } from '../snapshot/manifest.ts';
 import type { DirectoryRoot } from '../tree/node.ts';
 import { concatBytes, encodeU32, encodeU64, encodeUtf8, leadingU32 } from '../util/bytes.ts';

@@ -8,10 +8,10 @@ import { CorruptionError, NotFoundError } from '../errors.ts';
 import type { PackName } from '../id.ts';
 import { type Mark, parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
+import { untilListingStays } from './listing.ts';
 import type { RepositoryCore } from './repository.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
 
-const LISTING_TRIES_MAX = 10;
 const NAME_PATTERN = /^gc\/([0-9a-f]{16})\.(mark|sweep|merged|done)$/;
 
 export interface CollectorState {
@@ -38,18 +38,12 @@ interface CollectorNames {
 
 /** @throws CorruptionError when a record cannot be read: nothing may then be taken for live. */
 export async function loadCollectorState(core: RepositoryCore): Promise<CollectorState> {
-  for (let i = 0; i < LISTING_TRIES_MAX; i++) {
+  return await untilListingStays('gc/', async () => {
     const names = await listCollectorNames(core);
     const state = await readCollectorState(core, names);
-    if (state === undefined) continue;
     const after = await listCollectorNames(core);
-    if ([...after.merged.keys()].every((generation) => names.merged.has(generation))) return state;
-  }
-  throw new CorruptionError({
-    kind: 'collector records',
-    which: 'gc/',
-    found: `another listing at each of ${LISTING_TRIES_MAX} tries`,
-    expected: 'a listing that stays while it is read',
+    const isStill = [...after.merged.keys()].every((generation) => names.merged.has(generation));
+    return isStill ? state : undefined;
   });
 }
 

@@ -12,34 +12,27 @@
  *   state · 9 clean up
  */
 import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { BlobType } from '../blob/blob-type.ts';
-import { BusyError, NotFoundError } from '../errors.ts';
+import { BusyError } from '../errors.ts';
 import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
 import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
 import { encodeSegment, type Segment } from '../index/segment.ts';
-import { createSaltSource, type SaltSource } from '../keys/salt-source.ts';
-import { directoryOf, type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import type { SaltSource } from '../keys/salt-source.ts';
+import { directoryOf, type PackRecord } from '../pack/pack-record.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
-import {
-  encodeFence,
-  encodeHeartbeat,
-  encodeSession,
-  type SessionPurpose,
-} from '../record/session-records.ts';
+import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
 import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
-import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
+import { equalBytes, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
-import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
-import { type IndexSync, readUnindexed, syncIndex } from './index-sync.ts';
-import { demandWritable } from './open-repository.ts';
+import { nextChain, rememberHeads } from './heads.ts';
+import type { IndexSync } from './index-sync.ts';
 import { PackWriter } from './pack-writer.ts';
-import { PROGRAM, type Repository } from './repository.ts';
-import { loadTombs, loadView, type View } from './view.ts';
-import { newWriter, type WriterLease, type WriterState } from './writer-state.ts';
+import type { Repository } from './repository.ts';
+import { loadTombs, type View } from './view.ts';
+import type { WriterLease, WriterState } from './writer-state.ts';
 
 const SEGMENT_PACK_COUNT = 64;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
@@ -65,7 +58,7 @@ export interface WriteCounts {
   storedBytes: number;
 }
 
-interface SessionParts {
+export interface SessionParts {
   repository: Repository;
   id: SessionId;
   view: View;
@@ -261,7 +254,7 @@ export class Session {
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
     await pass('session.7.before');
-    const tombs = await loadTombsNow(this.#repository);
+    const tombs = await loadTombs(this.#repository);
     const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
     if (isClosed) throw fencedError(this.id);
     await pass('session.7.after');
@@ -317,81 +310,6 @@ export class Session {
     await pass('session.fence.before');
     await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
     await pass('session.fence.after');
-  }
-}
-
-/** Steps 1 and 2: the intent, and only then the view. */
-export async function beginSession(
-  repository: Repository,
-  options: { purpose: SessionPurpose; signal?: AbortSignal | undefined },
-): Promise<Session> {
-  demandWritable(repository);
-  const { keys, storage, random, clock, writerStates } = repository;
-  const { signal } = options;
-  const lease = await writerStates.acquire(repository.onNotice);
-  const id = toHex(random.bytes(16)) as SessionId;
-  const writerId = fromHex(lease.state.writerId);
-  const newSalt = createSaltSource(keys.current, { writerId, random, clock });
-  const name = `sessions/${id}`;
-  const payload = encodeSession({
-    sessionId: id,
-    writerId: lease.state.writerId,
-    startedMs: nowMs(clock),
-    host: hostname(),
-    program: PROGRAM,
-    purpose: options.purpose,
-  });
-  const intent = sealObject(keys, { kind: OBJECT_KIND.session, name }, { payload, salt: newSalt });
-  try {
-    await pass('session.1.before');
-    await storage.putIfAbsent(name, intent);
-    await pass('session.1.after');
-    const view = await loadView(repository, 'write');
-    const notice = rollbackNotice(repository, { state: lease.state, view });
-    if (notice !== undefined) repository.onNotice(notice);
-    const isOurs = !isOvertaken(lease.state, view);
-    const state = isOurs ? lease.state : newWriter(random, lease.state);
-    const sync = await syncIndex(repository, view, options);
-    const adopted = await adoptPacks(repository, sync, signal);
-    await pass('session.2.after');
-    signal?.throwIfAborted();
-    return new Session({ repository, id, view, sync, lease, state, newSalt, adopted, signal });
-  } catch (error) {
-    await storage.delete(name).catch(() => {});
-    await lease.release().catch(() => {});
-    throw error;
-  }
-}
-
-/**
- * Takes over durable packs that no segment names: their writer was killed before it could. They
- * count once they are durable; one that a collector deletes meanwhile never does.
- */
-async function adoptPacks(
-  repository: Repository,
-  sync: IndexSync,
-  signal: AbortSignal | undefined,
-): Promise<PackRecord[]> {
-  if (sync.unindexed.length === 0) return [];
-  const { storage } = repository;
-  const adopted: PackRecord[] = [];
-  for (const record of await readUnindexed(repository, sync, { signal })) {
-    try {
-      await storage.adopt(packStorageName(record), { signal });
-      adopted.push(record);
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
-    }
-  }
-  await storage.sync();
-  for (const record of adopted) await sync.index.addPack(record);
-  return adopted;
-}
-
-async function loadTombsNow(repository: Repository) {
-  for (;;) {
-    const loaded = await loadTombs(repository);
-    if (loaded !== undefined) return loaded.tombs;
   }
 }
 

@@ -3,7 +3,7 @@
  * protocol demands: collector records, snapshots, then tombs, then index segments (`index-sync.ts`).
  * A tomb that is gone when it is read was merged into another one: list again.
  */
-import { CorruptionError, NotFoundError, VarveError, VersionError } from '../errors.ts';
+import { NotFoundError, VarveError, VersionError } from '../errors.ts';
 import type { SessionId } from '../id.ts';
 import { parseTomb, type Tomb } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
@@ -11,10 +11,10 @@ import { parseManifest } from '../snapshot/manifest.ts';
 import { compareSnapshots, type Snapshot } from '../snapshot/selection.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import { type CollectorState, loadCollectorState, NO_COLLECTION } from './collector-state.ts';
+import { untilListingStays } from './listing.ts';
 import type { RepositoryCore } from './repository.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
 
-const LISTING_TRIES_MAX = 10;
 const READS_IN_FLIGHT = 8;
 const SNAPSHOT_NAME = /^snapshots\/([0-9a-f]{32})$/;
 const TOMB_NAME = /^tombs\/[0-9a-f]{64}$/;
@@ -51,20 +51,19 @@ export async function loadView(core: RepositoryCore, purpose: 'read' | 'write'):
     unreadable.push({ name: 'gc/', error });
     return NO_COLLECTION;
   });
-  for (let i = 0; i < LISTING_TRIES_MAX; i++) {
+  return await untilListingStays('snapshots/', async () => {
     const manifests = await loadManifests(core);
-    const tombs = manifests && (await loadTombs(core));
-    if (manifests === undefined || tombs === undefined) continue;
+    const tombs = manifests && (await readTombs(core));
+    if (manifests === undefined || tombs === undefined) return undefined;
     const view = assembleView(manifests, tombs, collector);
     view.damaged.push(...unreadable);
     return view;
-  }
-  throw new CorruptionError({
-    kind: 'snapshots and tombs',
-    which: 'snapshots/',
-    found: `another listing at each of ${LISTING_TRIES_MAX} tries`,
-    expected: 'a listing that stays while it is read',
   });
+}
+
+/** All tombs that can be read, as they are now. */
+export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs['tombs']> {
+  return (await untilListingStays('tombs/', () => readTombs(core))).tombs;
 }
 
 interface LoadedManifests {
@@ -73,7 +72,7 @@ interface LoadedManifests {
   damaged: DamagedObject[];
 }
 
-export interface LoadedTombs {
+interface LoadedTombs {
   tombs: { hash: string; tomb: Tomb }[];
   damaged: DamagedObject[];
 }
@@ -122,7 +121,8 @@ async function loadManifests(core: RepositoryCore): Promise<LoadedManifests | un
   return isComplete ? loaded : undefined;
 }
 
-export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs | undefined> {
+/** Undefined when a listed name is gone: list again. */
+async function readTombs(core: RepositoryCore): Promise<LoadedTombs | undefined> {
   const names: string[] = [];
   for await (const { name } of core.storage.list('tombs/')) {
     if (TOMB_NAME.test(name)) names.push(name);

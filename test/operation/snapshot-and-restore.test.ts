@@ -14,7 +14,8 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { NotFoundError, type SourceError } from '../../src/errors.ts';
-import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import { openReadAccess } from '../../src/repository/read-access.ts';
+import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { userTest } from '../helpers/as-user.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { b, makeDeep } from '../helpers/raw-path.ts';
@@ -24,10 +25,12 @@ import {
   type Client,
   check,
   list,
+  namesOf,
   newClient,
   objects,
   restore,
   snapshot,
+  sourceFs,
   type Taken,
 } from '../helpers/test-repository.ts';
 
@@ -227,6 +230,30 @@ test('a large file is saved in chunks, those that repeat once', async (t) => {
   await assertSound(client);
 });
 
+test('a file of more chunks than a list holds gets lists of lists', async (t) => {
+  const top = tempDir(t);
+  const block = seededRandom().bytes(2 ** 22);
+  const blocks = Array.from({ length: 11 }, (_, i) =>
+    block.map((byte) => (byte * (2 * i + 1)) & 255),
+  );
+  writeFileSync(join(top, 'file'), Buffer.concat(blocks));
+  const client = await newClient(t);
+  const { config } = client.repository;
+  const chunker = { ...config.chunker, average: 8192, minimum: 4096, maximum: 16_384 };
+  const fine = { ...client, repository: { ...client.repository, config: { ...config, chunker } } };
+  const target = join(tempDir(t), 'target');
+
+  const taken = await snapshot(fine, [top]);
+  await restore(client, { ...taken, path: top }, target);
+
+  const access = await openReadAccess(client.repository);
+  const entry = await access.find(taken.snapshot.manifest.root, namesOf(join(top, 'file')));
+  const content = entry?.type === 'f' ? entry.content : undefined;
+  assert.equal(content?.kind === 'list' && content.height, 1);
+  assert.deepEqual(compareTrees(top, target), []);
+  await assertSound(client);
+});
+
 test('errors at paths of any length leave a manifest that can be read', async (t) => {
   const top = join(tempDir(t), 'top');
   mkdirSync(top);
@@ -237,9 +264,9 @@ test('errors at paths of any length leave a manifest that can be read', async (t
   // Entries that vanish at the bottom, each with a path of 100 kB.
   const vanished = Array.from({ length: 300 }, (_, i) => `vanished${i}`);
   const fs: SourceFs = {
-    ...nodeSourceFs,
+    ...sourceFs,
     list: (directory) => {
-      const names = nodeSourceFs.list(directory);
+      const names = sourceFs.list(directory);
       return names.length === 0 ? vanished : names;
     },
   };
@@ -255,27 +282,27 @@ test('errors at paths of any length leave a manifest that can be read', async (t
 function meddling(name: string, act: (step: 'open' | 'read' | 'list') => void): SourceFs {
   const descriptors = new Set<number>();
   return {
-    ...nodeSourceFs,
+    ...sourceFs,
     list: (directory) => {
-      const names = nodeSourceFs.list(directory);
+      const names = sourceFs.list(directory);
       if (names.includes(name)) act('list');
       return names;
     },
     openFile: (path) => {
       const isIt = Buffer.from(path).toString('latin1').endsWith(`/${name}`);
       if (isIt) act('open');
-      const fd = nodeSourceFs.openFile(path);
+      const fd = sourceFs.openFile(path);
       if (isIt) descriptors.add(fd);
       return fd;
     },
     read: (fd, target, position) => {
-      const size = nodeSourceFs.read(fd, target.subarray(0, 50_000), position);
+      const size = sourceFs.read(fd, target.subarray(0, 50_000), position);
       if (descriptors.has(fd)) act('read');
       return size;
     },
     close: (fd) => {
       descriptors.delete(fd);
-      nodeSourceFs.close(fd);
+      sourceFs.close(fd);
     },
   };
 }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { checkRepository } from '../../src/maintain/check.ts';
-import { DEFAULT_CONFIG } from '../../src/record/config.ts';
+import { DEFAULT_CONFIG } from '../../src/repository/default-config.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';

@@ -8,9 +8,10 @@ import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { isPresent } from '../../src/index/presence.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
 import { packStorageName } from '../../src/pack/pack-record.ts';
+import { beginSession } from '../../src/repository/begin-session.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { beginSession } from '../../src/repository/session.ts';
+
 import type { Storage } from '../../src/storage/storage.ts';
 import { interceptStorage, recordStorage, StorageStopped } from '../helpers/fault-storage.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';

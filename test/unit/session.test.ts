@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { BusyError, StorageError } from '../../src/errors.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
+import { beginSession } from '../../src/repository/begin-session.ts';
 import {
   REPOSITORY_FAILPOINTS,
   type RepositoryFailpoint,
 } from '../../src/repository/failpoints.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { beginSession } from '../../src/repository/session.ts';
+
 import { readStoredRecord } from '../../src/repository/stored-records.ts';
 import { loadView } from '../../src/repository/view.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
