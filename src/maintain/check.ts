@@ -4,11 +4,12 @@
  * only when it cannot look.
  */
 import type { VarveError } from '../errors.ts';
-import { type BlobId, blobKey } from '../id.ts';
+import { type BlobId, blobKey, type PackName } from '../id.ts';
 import type { PackInfo } from '../index/pack-states.ts';
+import { directoryOf, packStorageName } from '../pack/pack-record.ts';
 import type { LongCall } from '../progress.ts';
 import { rollbackNotice } from '../repository/heads.ts';
-import { indexFromPacks } from '../repository/index-sync.ts';
+import { indexFromPacks, verifySegments } from '../repository/index-sync.ts';
 import { openReadAccess, type ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import { Turns } from '../util/turns.ts';
@@ -63,9 +64,10 @@ class Run {
     const startedNs = this.#repository.clock.monotonicNs();
     const { view, sync } = this.#access;
     await this.#checkRecords();
-    await this.#checkUnindexed();
+    const unindexed = await this.#checkUnindexed();
     const packs = [...sync.index.packs()].filter(
-      ({ name, isIndexed }) => isIndexed && !view.collector.deadPacks.has(name),
+      ({ name, isIndexed }) =>
+        (isIndexed || unindexed.has(name)) && !view.collector.deadPacks.has(name),
     );
     await this.#checkPacks(packs);
     await this.#checkTrees();
@@ -83,6 +85,7 @@ class Run {
 
   async #checkRecords(): Promise<void> {
     const { view, sync } = this.#access;
+    await verifySegments(this.#repository, sync, { signal: this.#options.signal });
     for (const { name, error } of [...view.damaged, ...sync.damaged]) {
       this.#addRecord(name, error);
     }
@@ -98,17 +101,26 @@ class Run {
     this.#findings.add({ kind, object: name, message: error.message });
   }
 
-  /** Packs that no segment names; what is in them is found all the same. */
-  async #checkUnindexed(): Promise<void> {
-    const { sync } = this.#access;
-    if (sync.unindexed.length === 0) return;
+  /** Packs that no segment names; what is in them is found all the same. Gives the readable ones. */
+  async #checkUnindexed(): Promise<Set<PackName>> {
+    const { sync, view } = this.#access;
     const damagedBefore = sync.damaged.length;
     const records = await indexFromPacks(this.#repository, sync, { signal: this.#options.signal });
     for (const { name, error } of sync.damaged.slice(damagedBefore)) this.#addRecord(name, error);
-    for (const { name } of records) {
-      const message = `pack ${name} is in no index segment: its writer is running or was killed`;
-      this.#findings.add({ kind: 'pack-unindexed', severity: 'note', object: name, message });
+    for (const record of records) {
+      const object = packStorageName(record);
+      const found = { kind: 'pack-unindexed', object } as const;
+      const { sessionId } = directoryOf(record);
+      const committed = view.snapshots.find(({ id }) => id === sessionId);
+      if (committed === undefined) {
+        const message = `${object} is in no index segment: its writer is running or was killed`;
+        this.#findings.add({ ...found, severity: 'note', message });
+      } else {
+        const message = `${object} is in no index segment: the one that named it is lost`;
+        this.#findings.add({ ...found, message }, { snapshot: committed.id });
+      }
     }
+    return new Set(records.map(({ name }) => name));
   }
 
   async #checkPacks(packs: readonly PackInfo[]): Promise<void> {

@@ -30,7 +30,10 @@ export type FindingKind =
   | 'node-refused'
   /** Records this client has seen are gone. */
   | 'repository-rolled-back'
-  /** A durable pack that no index segment names: of a session that is running or was killed. */
+  /**
+   * A pack that no index segment names. A note where its session is running or was killed; damage
+   * where that session has a snapshot, since it named all its packs before: the segment is lost.
+   */
   | 'pack-unindexed';
 
 /** `damage` makes `check` fail; `note` is told and costs nothing. */
@@ -60,7 +63,7 @@ export class Findings {
 
   add(
     found: Pick<Finding, 'kind' | 'object' | 'message'> & { severity?: Severity },
-    hurt?: { snapshot: SessionId; path: Uint8Array },
+    hurt?: { snapshot: SessionId; path?: Uint8Array },
   ): void {
     const key = `${found.kind} ${found.object}`;
     const finding = this.#byKey.get(key) ?? {
@@ -72,7 +75,8 @@ export class Findings {
     this.#byKey.set(key, finding);
     if (hurt === undefined) return;
     if (!finding.snapshots.includes(hurt.snapshot)) finding.snapshots.push(hurt.snapshot);
-    const isKnown = finding.paths.some((path) => equalBytes(path, hurt.path));
-    if (!isKnown && finding.paths.length < PATH_SAMPLE_COUNT_MAX) finding.paths.push(hurt.path);
+    const { path } = hurt;
+    if (path === undefined || finding.paths.length === PATH_SAMPLE_COUNT_MAX) return;
+    if (!finding.paths.some((known) => equalBytes(known, path))) finding.paths.push(path);
   }
 }

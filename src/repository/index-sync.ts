@@ -35,6 +35,8 @@ export interface IndexSync {
   listed: Map<PackName, ListedPack>;
   /** Packs that no segment names: of a session that has not ended, or of one that was killed. */
   unindexed: ListedPack[];
+  /** Storage names of segments taken over by an earlier run, which this one did not read. */
+  unread: string[];
   /** Segments and packs that cannot be read. */
   damaged: DamagedObject[];
 }
@@ -69,6 +71,7 @@ async function syncOnce(
   }
   const known = index.segmentNames();
   const missing = [...segments].filter(([name]) => !known.has(name));
+  const unread = [...segments].filter(([name]) => known.has(name)).map(([, stored]) => stored);
   for (let i = 0; i < missing.length; i += SEGMENT_BATCH_COUNT) {
     const batch = missing.slice(i, i + SEGMENT_BATCH_COUNT);
     await index.applySegments(await readSegments(repository, batch, { damaged, ...options }));
@@ -81,7 +84,7 @@ async function syncOnce(
   const unindexed = [...listed.values()].filter(
     ({ name }) => !view.collector.deadPacks.has(name) && !indexed.has(name),
   );
-  return { index, listed, unindexed, damaged };
+  return { index, listed, unindexed, unread, damaged };
 }
 
 /** Throws the local index away and builds it again from the repository. */
@@ -94,6 +97,18 @@ export async function rebuildIndex(
   const sync = await syncIndex(repository, view, options);
   await indexFromPacks(repository, sync, options);
   return sync;
+}
+
+/** Reads the segments that the local index made unnecessary to read: are they still good? */
+export async function verifySegments(
+  repository: Repository,
+  sync: IndexSync,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const { damaged } = sync;
+  await mapConcurrent(sync.unread, READS_IN_FLIGHT, async (name) => {
+    await readSegment(repository, name, { damaged, ...options });
+  });
 }
 
 /**
@@ -154,27 +169,27 @@ async function readSegments(
 ): Promise<{ name: SegmentName; segment: Segment }[]> {
   const segments: { name: SegmentName; segment: Segment }[] = [];
   await mapConcurrent(names, READS_IN_FLIGHT, async ([name, storageName]) => {
-    try {
-      segments.push({ name, segment: await readSegment(repository, storageName, options.signal) });
-    } catch (error) {
-      // A segment that vanished was compacted; one listing later its successor is seen.
-      if (error instanceof NotFoundError) return;
-      if (!(error instanceof VarveError) || error.code === 'STORAGE') throw error;
-      options.damaged.push({ name: storageName, error });
-    }
+    const segment = await readSegment(repository, storageName, options);
+    if (segment !== undefined) segments.push({ name, segment });
   });
   return segments;
 }
 
+/** Undefined when it is damaged, which is noted, or gone. */
 async function readSegment(
   repository: Repository,
   name: string,
-  signal: AbortSignal | undefined,
-): Promise<Segment> {
-  const { payload } = await readStoredRecord(repository, name, {
-    kinds: [OBJECT_KIND.segment],
-    isHashNamed: true,
-    signal,
-  });
-  return decodeStored({ kind: 'index segment', which: name }, () => parseSegment(payload));
+  { damaged, signal }: { damaged: DamagedObject[]; signal?: AbortSignal | undefined },
+): Promise<Segment | undefined> {
+  const expected = { kinds: [OBJECT_KIND.segment], isHashNamed: true, signal };
+  try {
+    const { payload } = await readStoredRecord(repository, name, expected);
+    return decodeStored({ kind: 'index segment', which: name }, () => parseSegment(payload));
+  } catch (error) {
+    // A segment that vanished was compacted; one listing later its successor is seen.
+    if (error instanceof NotFoundError) return undefined;
+    if (!(error instanceof VarveError) || error.code === 'STORAGE') throw error;
+    damaged.push({ name, error });
+    return undefined;
+  }
 }
