@@ -272,6 +272,65 @@ test('check() finds nothing in a sound repository and changes nothing', async (t
   assert.deepEqual(await lostSnapshots(t, sound, { client }), []);
 });
 
+for (const who of ['its writer', 'a new client']) {
+  test(`check() by ${who} finds a damaged index segment, which costs nothing else`, async (t) => {
+    const sound = await soundRepository(t);
+    const [segment] = sound.first.snapshot.manifest.segments;
+    const { object } = await flipIn(sound.storage, `index/0-${segment}`, 100);
+    const client = who === 'its writer' ? sound.client : await openClient(t, sound.storage);
+
+    const { findings } = await check(client);
+
+    const damaged = findings.filter(({ kind }) => kind === 'record-damaged');
+    assert.deepEqual(
+      damaged.map((finding) => finding.object),
+      [object],
+    );
+    assert.deepEqual(await lostSnapshots(t, sound, { client }), []);
+  });
+}
+
+test('check() notes the pack of a session that was killed', async (t) => {
+  const sound = await soundRepository(t);
+  const { storage, second, packOfSecond } = sound;
+  const [segment] = second.snapshot.manifest.segments;
+  await storage.delete(`index/0-${segment}`);
+  await storage.delete(`snapshots/${second.id}`);
+  const client = await openClient(t, storage);
+
+  const { findings, isDamaged } = await check(client, true);
+
+  assert.deepEqual(
+    findings.map(({ kind, severity, object }) => [kind, severity, object]),
+    [['pack-unindexed', 'note', packOfSecond]],
+  );
+  assert.equal(isDamaged, false);
+});
+
+test('check({ isReadingData }) reads packs that no segment names', async (t) => {
+  const sound = await soundRepository(t);
+  const [segment] = sound.second.snapshot.manifest.segments;
+  await sound.storage.delete(`index/0-${segment}`);
+  await flipFrame(sound, KEY_CLASS.data);
+  const client = await openClient(t, sound.storage);
+
+  const { findings } = await check(client, true);
+
+  const kinds = [...new Set(findings.map(({ kind }) => kind))].sort();
+  assert.deepEqual(kinds, ['blob-unreadable', 'pack-damaged', 'pack-unindexed']);
+});
+
+test('takeSnapshot() names the packs of a lost segment again', async (t) => {
+  const sound = await soundRepository(t);
+  const [segment] = sound.second.snapshot.manifest.segments;
+  await sound.storage.delete(`index/0-${segment}`);
+
+  const { newBlobs } = await snapshot(sound.client, [sound.source]);
+
+  assert.equal(newBlobs, 0);
+  assert.deepEqual((await check(sound.client)).findings, []);
+});
+
 /** Changes one bit of the byte at `offset`, from the end when negative. */
 async function flipIn(storage: Storage, name: string, offset: number): Promise<Damage> {
   const bytes = await storage.get(name);
