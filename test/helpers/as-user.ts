@@ -11,7 +11,11 @@ const nobody = '65534';
 const giveUpRoot = ['--reuid', nobody, '--regid', nobody, '--clear-groups'];
 
 /** `fileUrl` is `import.meta.url` of the test file. */
-export function userTest(fileUrl: string, name: string, body: (t: TestContext) => void): void {
+export function userTest(
+  fileUrl: string,
+  name: string,
+  body: (t: TestContext) => void | Promise<void>,
+): void {
   if (process.geteuid?.() === 0) test(name, (t) => runAsNobody(t, fileURLToPath(fileUrl), name));
   else test(name, body);
 }

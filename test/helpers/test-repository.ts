@@ -3,7 +3,8 @@
  * passphrase, each client with a cache and a state of its own. Storage in memory has no `replace`;
  * damage is done by taking an object away and putting another one in its place.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SnapshotResult, takeSnapshot } from '../../src/backup/take-snapshot.ts';
 import { listEntries } from '../../src/browse/list-entries.ts';
@@ -21,7 +22,6 @@ import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { b } from './raw-path.ts';
-import { tempDir } from './temp-dir.ts';
 
 /** What owns temporary things: a test, or one case of a property (`inScope`). */
 export interface Scope {
@@ -65,7 +65,7 @@ export async function openClient(
 ): Promise<Client> {
   let repository: Repository | undefined;
   scope.after(() => repository?.close()); // Before the directory of its cache goes.
-  const home = options.home ?? tempDir(scope);
+  const home = options.home ?? memoryDir(scope);
   const [cacheDirectory, stateDirectory] = [join(home, 'cache'), join(home, 'state')];
   mkdirSync(cacheDirectory, { recursive: true });
   const notices: string[] = [];
@@ -83,6 +83,14 @@ export async function openClient(
 /** A client of a new repository in memory. */
 export async function newClient(scope: Scope): Promise<Client> {
   return await openClient(scope, await newStorage());
+}
+
+/** A directory in memory where there is one: opening a cache costs several fsyncs on a disk. */
+function memoryDir(scope: Scope): string {
+  const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const path = mkdtempSync(join(parent, 'varve-test-'));
+  scope.after(() => rmSync(path, { recursive: true }));
+  return path;
 }
 
 export interface Taken extends SnapshotResult {
@@ -149,11 +157,6 @@ export async function list(
 
 export async function check({ repository }: Client, isReadingData = false): Promise<CheckResult> {
   return await checkRepository(repository, { isReadingData });
-}
-
-/** `kind object` of each finding, objects of packs and records by their folder alone. */
-export function findingLines({ findings }: CheckResult): string[] {
-  return findings.map(({ kind, severity }) => (severity === 'note' ? `(${kind})` : kind)).sort();
 }
 
 /** Names and sizes of all objects, or of those below a prefix. */
