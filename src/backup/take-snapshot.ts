@@ -65,6 +65,7 @@ export async function takeSnapshot(
   repository: Repository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
+  options.signal?.throwIfAborted();
   const fs = options.fs ?? nodeSourceFs;
   const plan = planSources(options.paths, options.workingDirectory);
   demandOneSource(plan, fs);
@@ -143,7 +144,7 @@ class Run {
   }
 
   async #saveTree(): Promise<DirectoryRoot> {
-    const { session, fs, accounts, plan, signal } = this.#options;
+    const { session, fs, accounts, plan } = this.#options;
     const { keys, config } = this.#repository;
     const files = new FileSaver({
       session,
@@ -162,7 +163,6 @@ class Run {
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
-    signal?.throwIfAborted();
     for (const event of walk(plan, { fs, accounts, linkGroup })) {
       this.#count(event);
       await tree.take(event);

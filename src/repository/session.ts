@@ -74,6 +74,7 @@ interface SessionParts {
   newSalt: SaltSource;
   /** Durable packs of sessions that died, which the first segment of this one will name. */
   adopted: PackRecord[];
+  signal: AbortSignal | undefined;
 }
 
 /** Made by `beginSession`; ended by `commit` or `abort`. Its calls must not overlap. */
@@ -84,6 +85,7 @@ export class Session {
   readonly #sync: IndexSync;
   readonly #state: WriterState;
   readonly #newSalt: SaltSource;
+  readonly #signal: AbortSignal | undefined;
   readonly #packs: PackWriter;
   /** Blobs handed in whose pack is not durable yet. */
   readonly #inFlight = new Set<string>();
@@ -104,6 +106,7 @@ export class Session {
     this.#sync = parts.sync;
     this.#state = state;
     this.#newSalt = newSalt;
+    this.#signal = parts.signal;
     this.#unpublished = parts.adopted;
     this.#packs = new PackWriter(repository, {
       newSalt,
@@ -155,7 +158,7 @@ export class Session {
   }
 
   /**
-   * Steps 4 to 9. When this returns, the snapshot exists and counts.
+   * Steps 4 to 9. When this returns, the snapshot exists and counts. Cancelling ends it up to step 5.
    * @throws BusyError when a collector fenced this session: it must start over.
    */
   async commit(input: ManifestInput): Promise<CommitResult> {
@@ -170,6 +173,7 @@ export class Session {
       sessionId: this.id,
       segments: this.#segments.map(({ name }) => name),
     };
+    this.#signal?.throwIfAborted(); // From here on there is no way back.
     const head = await this.#putManifest(manifest);
     const isForgotten = await this.#lookAgain();
     await this.#remember(manifest, head);
@@ -339,7 +343,8 @@ export async function beginSession(
     const sync = await syncIndex(repository, view, options);
     const adopted = await adoptPacks(repository, sync, options.signal);
     await failpoint('session.2.after');
-    return new Session({ repository, id, view, sync, state, newSalt, adopted });
+    const { signal } = options;
+    return new Session({ repository, id, view, sync, state, newSalt, adopted, signal });
   } catch (error) {
     await storage.delete(name).catch(() => {});
     await writerStates.release().catch(() => {});
