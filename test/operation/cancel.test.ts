@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { loadView } from '../../src/repository/view.ts';
+import { onFailpoint } from '../../src/util/failpoint.ts';
+import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import { compareTrees } from '../helpers/compare-trees.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+import {
+  type Client,
+  check,
+  newClient,
+  objectNames,
+  restore,
+  snapshot,
+} from '../helpers/test-repository.ts';
+
+const FILE_COUNT = 24;
+const FILE_SIZE = 2 ** 20;
+
+/** Enough data for several turns and, with small packs, for several packs. */
+function someData(t: TestContext): string {
+  const top = join(tempDir(t), 'top');
+  mkdirSync(top);
+  const random = seededRandom();
+  for (let i = 0; i < FILE_COUNT; i++) {
+    writeFileSync(join(top, `file${String(i).padStart(2, '0')}`), random.bytes(FILE_SIZE));
+  }
+  return top;
+}
+
+/** A client whose data packs are full at 4 MiB. */
+async function newClientOfSmallPacks(t: TestContext): Promise<Client> {
+  const client = await newClient(t);
+  const { config } = client.repository;
+  const pack = { ...config.pack, dataTarget: 2 ** 22 };
+  return { ...client, repository: { ...client.repository, config: { ...config, pack } } };
+}
+
+/** Aborts when the source file of that number is opened. */
+function abortAtFile(controller: AbortController, number: number): SourceFs {
+  let count = 0;
+  return {
+    ...nodeSourceFs,
+    openFile: (path) => {
+      if (++count === number) controller.abort();
+      return nodeSourceFs.openFile(path);
+    },
+  };
+}
+
+async function assertGivenUp(client: Client): Promise<void> {
+  const { storage } = client.repository;
+  const view = await loadView(client.repository, 'read');
+  assert.deepEqual(view.snapshots, []);
+  assert.equal(view.closed.size, 1, 'the session is fenced');
+  assert.deepEqual(await objectNames(storage, 'sessions/'), []);
+  assert.deepEqual((await check(client, true)).findings, []);
+}
+
+for (const number of [1, 2, FILE_COUNT / 2, FILE_COUNT]) {
+  test(`takeSnapshot() cancelled at file ${number} leaves a sound repository`, async (t) => {
+    const top = someData(t);
+    const client = await newClientOfSmallPacks(t);
+    const controller = new AbortController();
+    const fs = abortAtFile(controller, number);
+
+    const cancelled = snapshot(client, [top], { fs, signal: controller.signal });
+
+    await assert.rejects(cancelled, { name: 'AbortError' });
+    await assertGivenUp(client);
+    const taken = await snapshot(client, [top]);
+    // Full packs were stored, so that at most what was held for packs yet open is stored again.
+    const lost = taken.newBytes - (FILE_COUNT - number + 1) * FILE_SIZE;
+    assert.ok(lost < 3 * 2 ** 22, `${lost} bytes again`);
+    const target = join(tempDir(t), 'target');
+    await restore(client, { ...taken, path: top }, target);
+    assert.deepEqual(compareTrees(top, target), []);
+  });
+}
+
+test('takeSnapshot() cancelled before it began writes nothing', async (t) => {
+  const top = someData(t);
+  const client = await newClient(t);
+  const { storage } = client.repository;
+  const before = await objectNames(storage);
+
+  const cancelled = snapshot(client, [top], { signal: AbortSignal.abort() });
+
+  await assert.rejects(cancelled, { name: 'AbortError' });
+  assert.deepEqual(await objectNames(storage), before);
+});
+
+test('takeSnapshot() cancelled between walk and commit commits nothing', async (t) => {
+  const top = someData(t);
+  const client = await newClient(t);
+  t.after(() => onFailpoint(undefined));
+  for (const point of ['session.1.after', 'session.3.before-pack', 'session.4.after']) {
+    const controller = new AbortController();
+    onFailpoint((name) => {
+      if (name === point) controller.abort();
+    });
+    await assert.rejects(
+      snapshot(client, [top], { signal: controller.signal }),
+      { name: 'AbortError' },
+      point,
+    );
+    onFailpoint(undefined);
+    assert.deepEqual((await loadView(client.repository, 'read')).snapshots, []);
+    assert.deepEqual(await objectNames(client.repository.storage, 'sessions/'), []);
+  }
+  assert.deepEqual((await check(client)).findings, []);
+});
+
+test('restoreSnapshot() can be cancelled, and started again elsewhere', async (t) => {
+  const top = someData(t);
+  const client = await newClient(t);
+  const taken = await snapshot(client, [top]);
+  const controller = new AbortController();
+  const restored = restore(client, { ...taken, signal: controller.signal }, tempDir(t));
+
+  setTimeout(() => controller.abort(), 20);
+
+  await assert.rejects(restored, { name: 'AbortError' });
+  const target = join(tempDir(t), 'target');
+  await restore(client, { ...taken, path: top }, target);
+  assert.deepEqual(compareTrees(top, target), []);
+});
