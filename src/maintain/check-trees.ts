@@ -93,8 +93,7 @@ export class TreeChecker {
 
   async #checkChunk(path: Uint8Array, id: BlobId, length: number): Promise<boolean> {
     const { access, isSuspect } = this.#options;
-    const { index } = access.sync;
-    if (isSuspect(id) || !isPresent(index, id)) {
+    if (isSuspect(id) || !isPresent(access.sync.index, id)) {
       // The index alone does not vouch for it: read it, by whatever copy is left.
       try {
         await access.read(id, BLOB_TYPE.data);
@@ -103,7 +102,7 @@ export class TreeChecker {
         return false;
       }
     }
-    const wrong = locate(index, id).find(({ blob }) => blob.rawSize !== length);
+    const wrong = locate(access.sync.index, id).find(({ blob }) => blob.rawSize !== length);
     if (wrong === undefined) return true;
     const object = toHex(id);
     const message = `data chunk ${object} has ${wrong.blob.rawSize} bytes, expected ${length}`;

@@ -3,7 +3,7 @@
  * snapshots, and on demand all data. Damage is reported as findings, never thrown: `check` throws
  * only when it cannot look.
  */
-import type { VarveError } from '../errors.ts';
+import { errnoCode, type VarveError } from '../errors.ts';
 import { type BlobId, blobKey, type PackName } from '../id.ts';
 import type { PackInfo } from '../index/pack-states.ts';
 import { directoryOf, packStorageName } from '../pack/pack-record.ts';
@@ -89,11 +89,22 @@ class Run {
     for (const { name, error } of [...view.damaged, ...sync.damaged]) {
       this.#addRecord(name, error);
     }
-    const state = await this.#repository.writerStates.peek();
-    const notice = state && rollbackNotice(state, view);
+    const notice = await this.#rollbackNotice();
     if (notice === undefined) return;
     const object = this.#repository.storage.location;
     this.#findings.add({ kind: 'repository-rolled-back', object, message: notice });
+  }
+
+  async #rollbackNotice(): Promise<string | undefined> {
+    const { writerStates, onNotice } = this.#repository;
+    try {
+      const state = await writerStates.peek();
+      return state && rollbackNotice(state, this.#access.view);
+    } catch (error) {
+      if (errnoCode(error) === undefined) throw error;
+      onNotice(`Cannot read the writer state: ${(error as Error).message}`);
+      return undefined;
+    }
   }
 
   #addRecord(name: string, error: VarveError): void {
