@@ -1,7 +1,8 @@
 /**
  * Reading an open repository: its view, the local index brought up to date, and blobs, trees and
- * file contents on top of them. A blob that the segments do not know may lie in a pack whose segment
- * is lost: the first miss reads the directories of all packs that no segment names.
+ * file contents on top of them. A blob that the index does not know may lie in a pack whose segment
+ * is lost, or the index may be wrong: the first miss builds it again, from the segments and from the
+ * directories of all packs that no segment names.
  */
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
@@ -16,7 +17,7 @@ import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
 import { BlobReader, type OnBadCopy } from './blob-reader.ts';
-import { type IndexSync, indexFromPacks, syncIndex } from './index-sync.ts';
+import { type IndexSync, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
 
@@ -37,18 +38,23 @@ export async function openReadAccess(
 
 export class ReadAccess {
   readonly view: View;
-  readonly sync: IndexSync;
   readonly #repository: Repository;
-  readonly #reader: BlobReader;
-  readonly #signal: AbortSignal | undefined;
-  #hasReadPacks = false;
+  readonly #options: ReadOptions;
+  #sync: IndexSync;
+  #reader: BlobReader;
+  #isRebuilt = false;
 
   constructor(repository: Repository, parts: { view: View; sync: IndexSync } & ReadOptions) {
     this.view = parts.view;
-    this.sync = parts.sync;
     this.#repository = repository;
+    this.#options = parts;
+    this.#sync = parts.sync;
     this.#reader = new BlobReader(repository, parts.sync.index, parts.onBadCopy);
-    this.#signal = parts.signal;
+  }
+
+  /** Another one, with another index, after a blob was not found. */
+  get sync(): IndexSync {
+    return this.#sync;
   }
 
   /**
@@ -56,16 +62,22 @@ export class ReadAccess {
    * @throws NotFoundError, CorruptionError, StorageError
    */
   async read(id: BlobId, type: BlobType): Promise<Uint8Array> {
-    this.#signal?.throwIfAborted();
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
     try {
-      return await this.#reader.read(id, type, { signal: this.#signal });
+      return await this.#reader.read(id, type, { signal });
     } catch (error) {
-      if (!(error instanceof NotFoundError) || this.#hasReadPacks) throw error;
-      this.#hasReadPacks = true;
-      if (this.sync.unindexed.length === 0) throw error;
-      await indexFromPacks(this.#repository, this.sync, { signal: this.#signal });
-      return await this.#reader.read(id, type, { signal: this.#signal });
+      if (!(error instanceof NotFoundError) || this.#isRebuilt) throw error;
+      this.#isRebuilt = true;
+      await this.#rebuild();
+      return await this.#reader.read(id, type, { signal });
     }
+  }
+
+  async #rebuild(): Promise<void> {
+    const { signal, onBadCopy } = this.#options;
+    this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
+    this.#reader = new BlobReader(this.#repository, this.#sync.index, onBadCopy);
   }
 
   /** See `BlobReader.verifyCopy`. */
