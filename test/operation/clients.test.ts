@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { utimens } from '../../src/platform/times.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { interceptStorage } from '../helpers/fault-storage.ts';
@@ -156,6 +157,41 @@ for (const [what, damage] of Object.entries(cacheDamage)) {
     assert.ok(second.newBytes < 10_000, `${second.newBytes} new bytes`);
     await assertSound(client);
   });
+}
+
+test('a blob that the cache has lost is found again', async (t) => {
+  const storage = await newStorage();
+  const home = tempDir(t);
+  const source = someFiles(t, 'source', [1, 2]);
+  const before = await openClient(t, storage, { home });
+  const taken = await snapshot(before, [source]);
+  await before.repository.close();
+  const [directory = ''] = readdirSync(before.cacheDirectory);
+  changeBehindItsBack(
+    join(before.cacheDirectory, directory, 'data.mdb'),
+    taken.snapshot.manifest.root.id.subarray(0, 16),
+  );
+
+  const client = await openClient(t, storage, { home });
+
+  await assertRestores(t, client, { taken, source });
+  await assertSound(client);
+});
+
+/** Changes the last byte of each place with these bytes, as a failing medium does: unseen. */
+function changeBehindItsBack(path: string, searched: Uint8Array): void {
+  const { mtimeNs } = statSync(path, { bigint: true });
+  const bytes = readFileSync(path);
+  let count = 0;
+  for (let at = bytes.indexOf(searched); at >= 0; at = bytes.indexOf(searched, at + 1)) {
+    const last = at + searched.length - 1;
+    bytes[last] = (bytes[last] as number) ^ 1;
+    count++;
+  }
+  assert.ok(count > 0);
+  writeFileSync(path, bytes);
+  const mtime = { seconds: mtimeNs / 10n ** 9n, nanoseconds: Number(mtimeNs % 10n ** 9n) };
+  utimens(Buffer.from(path), { mtime }, false);
 }
 
 test('a client whose state is lost goes on as a new writer', async (t) => {
