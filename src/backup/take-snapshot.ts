@@ -28,6 +28,8 @@ import { TreeSaver } from './save-tree.ts';
 
 const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
+/** Bytes of failed paths in a manifest: those of deep trees are long, and a record has its limit. */
+const ERROR_SAMPLE_SIZE_MAX = 2 ** 20;
 /** A session that loses against a collection this often gives up. */
 const TRIES_MAX = 3;
 
@@ -109,6 +111,7 @@ class Run {
   readonly #startedNs: bigint;
   readonly #startedMonotonicNs: bigint;
   readonly #errorSample: { path: Uint8Array; code: string }[] = [];
+  #errorSampleSize = 0;
   #errorCount = 0;
   #files = 0;
   #directories = 0;
@@ -197,8 +200,10 @@ class Run {
 
   #onError(error: SourceError): void {
     this.#errorCount += 1;
-    if (this.#errorSample.length < ERROR_SAMPLE_COUNT_MAX) {
+    const size = this.#errorSampleSize + error.path.length;
+    if (this.#errorSample.length < ERROR_SAMPLE_COUNT_MAX && size <= ERROR_SAMPLE_SIZE_MAX) {
       this.#errorSample.push({ path: error.path, code: error.reason });
+      this.#errorSampleSize = size;
     }
     this.#options.onError?.(error);
   }
