@@ -49,19 +49,24 @@ export async function openKeyRing(
         return { name, ring };
       }
       if (result.outcome === 'damaged') failures.push(`${name} is damaged: ${result.why}`);
+      // What everybody can open has no wrong key.
+      if (result.outcome === 'wrong' && credential.kind === 'none') {
+        failures.push(`${name} is damaged: its commitment differs`);
+      }
     }
     return undefined;
   };
   const opened = await open({ kind: 'none' });
   if (opened !== undefined) return opened;
   const passphrase = await askPassphrase();
-  if (passphrase === undefined) throw new KeyError('Cannot open repository: no passphrase given');
+  if (passphrase === undefined) throw cannotOpen('no passphrase given', failures);
   const openedByPassphrase = await open({ kind: 'passphrase', passphrase });
   if (openedByPassphrase !== undefined) return openedByPassphrase;
-  const detail = failures.length === 0 ? '' : `; ${failures.join('; ')}`;
-  throw new KeyError(
-    `Cannot open repository: wrong passphrase for ${slots.length} key slots${detail}`,
-  );
+  throw cannotOpen(`wrong passphrase for ${slots.length} key slots`, failures);
+}
+
+function cannotOpen(why: string, failures: readonly string[]): KeyError {
+  return new KeyError(`Cannot open repository: ${[why, ...failures].join('; ')}`);
 }
 
 async function readSlots(storage: Storage): Promise<{ name: string; bytes: Uint8Array }[]> {
