@@ -141,7 +141,7 @@ class Run {
 
   async #restoreEntry(parent: TargetDirectory, entry: DirectoryEntry): Promise<void> {
     if (this.#turns.isOver) await this.#takeTurn(parent, entry);
-    await this.#collecting(joinName(parent, entry), async () => {
+    await this.#collecting(parent, entry, async () => {
       if (entry.type === 'refused') throw refusedError(entry.tag, printable(entry.name));
       if (entry.type === 'd') await this.#restoreDirectory(parent, entry);
       else if (this.#isLinked(parent, entry)) this.#count(entry);
@@ -208,12 +208,16 @@ class Run {
   }
 
   /** Reports what fails for this entry and goes on; cancelling ends everything. */
-  async #collecting(path: Uint8Array, action: () => Promise<void>): Promise<void> {
+  async #collecting(
+    parent: TargetDirectory,
+    entry: DirectoryEntry,
+    action: () => Promise<void>,
+  ): Promise<void> {
     try {
       await action();
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
-      this.report(error, error instanceof TargetError ? error.path : path);
+      this.report(error, error instanceof TargetError ? error.path : joinName(parent, entry));
     }
   }
 
