@@ -139,6 +139,20 @@ test('check() finds that an object is gone, cut, empty or another one', {
   }
 });
 
+test('openRepository() says that a key slot is damaged', async (t) => {
+  const { storage } = await smallRepository(t);
+  const [name = ''] = await objectNames(storage, 'keys/');
+  const slot = await storage.get(name);
+  for (let bit = 0; bit < 8 * slot.length; bit += 61) {
+    await replaceObject(storage, name, flipBit(slot, bit));
+
+    await assert.rejects(openClient(t, storage), { code: 'WRONG_KEY' }, `bit ${bit}`);
+  }
+
+  await replaceObject(storage, name, flipBit(slot, 8 * (slot.length - 1)));
+  await assert.rejects(openClient(t, storage), /; keys\/[0-9a-f]{32} is damaged: /);
+});
+
 test('check() by the writer finds that its snapshot is gone', async (t) => {
   const { storage, home, taken } = await smallRepository(t);
   await storage.delete(`snapshots/${taken.id}`);

@@ -227,6 +227,30 @@ test('a large file is saved in chunks, those that repeat once', async (t) => {
   await assertSound(client);
 });
 
+test('errors at paths of any length leave a manifest that can be read', async (t) => {
+  const top = join(tempDir(t), 'top');
+  mkdirSync(top);
+  makeDeep(
+    top,
+    Array.from({ length: 400 }, () => 'x'.repeat(250)),
+  );
+  // Entries that vanish at the bottom, each with a path of 100 kB.
+  const vanished = Array.from({ length: 300 }, (_, i) => `vanished${i}`);
+  const fs: SourceFs = {
+    ...nodeSourceFs,
+    list: (directory) => {
+      const names = nodeSourceFs.list(directory);
+      return names.length === 0 ? vanished : names;
+    },
+  };
+  const client = await newClient(t);
+
+  const taken = await snapshot(client, [top], { fs });
+
+  const { errorCount, errorSample } = taken.snapshot.manifest;
+  assert.deepEqual([taken.errors.length, errorCount, errorSample.length], [300, 300, 10]);
+});
+
 /** A file system on which something happens when the file `name` is opened or read. */
 function meddling(name: string, act: (step: 'open' | 'read' | 'list') => void): SourceFs {
   const descriptors = new Set<number>();
