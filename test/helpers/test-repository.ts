@@ -187,7 +187,8 @@ export async function copyStorage(from: Storage): Promise<Storage> {
   return storage;
 }
 
-function namesOf(path: string | Uint8Array): Uint8Array[] {
+/** The names in an absolute path. */
+export function namesOf(path: string | Uint8Array): Uint8Array[] {
   const text = Buffer.from(path as Uint8Array).toString('latin1');
   return text
     .split('/')

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { NotFoundError, type SourceError } from '../../src/errors.ts';
+import { openReadAccess } from '../../src/repository/read-access.ts';
 import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
 import { userTest } from '../helpers/as-user.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
@@ -24,6 +25,7 @@ import {
   type Client,
   check,
   list,
+  namesOf,
   newClient,
   objects,
   restore,
@@ -224,6 +226,30 @@ test('a large file is saved in chunks, those that repeat once', async (t) => {
   );
   // What repeats is found again a few chunks after the cut.
   assert.ok(taken.newBytes < part.length + 2 * other.length, `${taken.newBytes} new bytes`);
+  await assertSound(client);
+});
+
+test('a file of more chunks than a list holds gets lists of lists', async (t) => {
+  const top = tempDir(t);
+  const block = seededRandom().bytes(2 ** 22);
+  const blocks = Array.from({ length: 11 }, (_, i) =>
+    block.map((byte) => (byte * (2 * i + 1)) & 255),
+  );
+  writeFileSync(join(top, 'file'), Buffer.concat(blocks));
+  const client = await newClient(t);
+  const { config } = client.repository;
+  const chunker = { ...config.chunker, average: 8192, minimum: 4096, maximum: 16_384 };
+  const fine = { ...client, repository: { ...client.repository, config: { ...config, chunker } } };
+  const target = join(tempDir(t), 'target');
+
+  const taken = await snapshot(fine, [top]);
+  await restore(client, { ...taken, path: top }, target);
+
+  const access = await openReadAccess(client.repository);
+  const entry = await access.find(taken.snapshot.manifest.root, namesOf(join(top, 'file')));
+  const content = entry?.type === 'f' ? entry.content : undefined;
+  assert.equal(content?.kind === 'list' && content.height, 1);
+  assert.deepEqual(compareTrees(top, target), []);
   await assertSound(client);
 });
 

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import {
+  initRepository,
+  KeyError,
+  NoRepositoryError,
+  NotFoundError,
+  openRepository,
+  type Repository,
+  RepositoryExistsError,
+  TargetError,
+} from '../../src/index.ts';
+import { compareTrees } from '../helpers/compare-trees.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+
+interface Place {
+  readonly location: string;
+  readonly cacheDirectory: string;
+  readonly stateDirectory: string;
+  readonly source: string;
+}
+
+function newPlace(t: TestContext): Place {
+  const top = tempDir(t);
+  const source = join(top, 'source');
+  mkdirSync(join(source, 'directory'), { recursive: true });
+  writeFileSync(join(source, 'file'), 'content');
+  writeFileSync(join(source, 'directory', 'other'), 'other content');
+  return {
+    location: join(top, 'repository'),
+    cacheDirectory: join(top, 'cache'),
+    stateDirectory: join(top, 'state'),
+    source,
+  };
+}
+
+async function newRepository(t: TestContext, place: Place): Promise<Repository> {
+  await initRepository({ location: place.location });
+  const repository = await openRepository(place);
+  t.after(() => repository.close());
+  return repository;
+}
+
+test('the library saves, lists, restores and checks a tree on disk', async (t) => {
+  const place = newPlace(t);
+  const { source } = place;
+  const repository = await newRepository(t, place);
+  const target = join(tempDir(t), 'target');
+  const phases = new Set<string>();
+
+  const taken = await repository.snapshot({
+    paths: [source],
+    tags: ['daily'],
+    onProgress: ({ phase }) => phases.add(phase),
+  });
+  const snapshot = await repository.select('latest', { tag: 'daily' });
+  const paths: string[] = [];
+  for await (const { path } of repository.list({ snapshot, path: source, isRecursive: true })) {
+    paths.push(Buffer.from(path).toString());
+  }
+  await repository.restore({ snapshot, path: `${source}/`, target });
+  const { findings, snapshots } = await repository.check({ isReadingData: true });
+
+  assert.equal(snapshot.id, taken.id);
+  assert.deepEqual(
+    paths.map((path) => path.replace(source, '')),
+    ['/directory', '/directory/other', '/file'],
+  );
+  assert.deepEqual(compareTrees(source, target), []);
+  assert.deepEqual([findings, snapshots], [[], 1]);
+});
+
+function allFiles(top: string): string[] {
+  return readdirSync(top, { recursive: true, encoding: 'utf8' }).sort();
+}
+
+test('select() and snapshots() take ids, their prefixes, ages and filters', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+
+  const first = await repository.snapshot({ paths: [place.source], host: 'one' });
+  const second = await repository.snapshot({ paths: [place.source], host: 'two' });
+
+  const select = async (...args: Parameters<Repository['select']>): Promise<string> =>
+    (await repository.select(...args)).id;
+  assert.equal(await select('latest'), second.id);
+  assert.equal(await select('latest~1'), first.id);
+  assert.equal(await select('latest', { host: Buffer.from('one') }), first.id);
+  assert.equal(await select(second.id), second.id);
+  assert.equal(await select(first.id.slice(0, 12)), first.id);
+  for (const none of ['latest~2', 'latest~', '@1999-01-01', 'ffff', 'nothing', '']) {
+    await assert.rejects(select(none), NotFoundError, none);
+  }
+  const { snapshots } = await repository.snapshots();
+  assert.deepEqual(
+    snapshots.map(({ id }) => id),
+    [first.id, second.id],
+  );
+});
+
+test('rebuildIndex() gives the same index and writes nothing', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  await repository.snapshot({ paths: [place.source] });
+  const before = allFiles(place.location);
+
+  const rebuilt = await repository.rebuildIndex();
+  const again = await repository.snapshot({ paths: [place.source] });
+
+  assert.deepEqual([rebuilt.packs, rebuilt.segments, rebuilt.damaged], [1, 1, []]);
+  assert.ok(rebuilt.blobs > 4);
+  assert.equal(again.newBlobs, 0);
+  const after = allFiles(place.location);
+  assert.deepEqual(
+    after.filter((name) => !before.includes(name)),
+    [join('snapshots', again.id)],
+  );
+});
+
+test('a passphrase is needed where one was given', async (t) => {
+  const place = newPlace(t);
+  await initRepository({ location: place.location, passphrase: 'right' });
+  let asked = 0;
+  const ask = async (): Promise<string> => {
+    asked += 1;
+    return 'right';
+  };
+
+  await assert.rejects(openRepository({ ...place, passphrase: 'wrong' }), KeyError);
+  await assert.rejects(openRepository(place), KeyError);
+  const repository = await openRepository({ ...place, passphrase: ask });
+  await repository.close();
+
+  assert.equal(asked, 1);
+});
+
+test('what cannot be used at all is refused by name', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  const { id } = await repository.snapshot({ paths: [place.source] });
+  const snapshot = await repository.select(id);
+  const file = join(place.source, 'file');
+
+  await assert.rejects(initRepository(place), RepositoryExistsError);
+  await assert.rejects(openRepository({ ...place, location: place.source }), NoRepositoryError);
+  await assert.rejects(repository.restore({ snapshot, target: file }), TargetError);
+  await assert.rejects(
+    repository.restore({ snapshot, path: '/nowhere', target: join(tempDir(t), 'x') }),
+    NotFoundError,
+  );
+  assert.equal(readFileSync(file, 'utf8'), 'content');
+});
