@@ -62,8 +62,10 @@ async function examine({ source, taken }: Small, storage: Storage): Promise<Outc
       const client = await openClient(scope, storage);
       const result = await check(client, true);
       const target = tempDir(scope);
-      const { errorCount } = await restore(client, taken, target).catch(reported);
-      const isWhole = errorCount === 0 && compareTrees(source, join(target, source)).length === 0;
+      const { errorCount } = await restore(client, { ...taken, path: source }, target).catch(
+        reported,
+      );
+      const isWhole = errorCount === 0 && compareTrees(source, target).length === 0;
       outcome = { result, isHonest: isWhole || errorCount > 0 };
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;

@@ -20,7 +20,7 @@ import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import type { SourceFs } from '../../src/walk/source-fs.ts';
+import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
 import { b } from './raw-path.ts';
 
 /** What owns temporary things: a test, or one case of a property (`inScope`). */
@@ -93,6 +93,17 @@ function memoryDir(scope: Scope): string {
   return path;
 }
 
+const longAgo = { seconds: 0n, nanoseconds: 0 };
+
+/**
+ * The file system, but for the times of the directories above the sources: those of temporary
+ * directories change whenever another test makes one.
+ */
+export const sourceFs: SourceFs = {
+  ...nodeSourceFs,
+  stat: (path) => ({ ...nodeSourceFs.stat(path), mtime: longAgo, ctime: longAgo }),
+};
+
 export interface Taken extends SnapshotResult {
   readonly snapshot: Snapshot;
   readonly errors: SourceError[];
@@ -111,6 +122,7 @@ export async function snapshot(
     user: b('user'),
     timeZone: 'UTC',
     onError: (error) => errors.push(error),
+    fs: sourceFs,
     ...options,
   });
   const { snapshots } = await loadView(repository, 'read');

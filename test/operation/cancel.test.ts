@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadView } from '../../src/repository/view.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
-import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -15,6 +15,7 @@ import {
   objectNames,
   restore,
   snapshot,
+  sourceFs,
 } from '../helpers/test-repository.ts';
 
 const FILE_COUNT = 24;
@@ -43,10 +44,10 @@ async function newClientOfSmallPacks(t: TestContext): Promise<Client> {
 function abortAtFile(controller: AbortController, number: number): SourceFs {
   let count = 0;
   return {
-    ...nodeSourceFs,
+    ...sourceFs,
     openFile: (path) => {
       if (++count === number) controller.abort();
-      return nodeSourceFs.openFile(path);
+      return sourceFs.openFile(path);
     },
   };
 }
@@ -97,7 +98,7 @@ test('takeSnapshot() cancelled between walk and commit commits nothing', async (
   const top = someData(t);
   const client = await newClient(t);
   t.after(() => onFailpoint(undefined));
-  for (const point of ['session.1.after', 'session.3.before-pack', 'session.4.after']) {
+  for (const point of ['session.1.after', 'session.3.before-pack', 'session.5.after']) {
     const controller = new AbortController();
     onFailpoint((name) => {
       if (name === point) controller.abort();

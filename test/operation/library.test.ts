@@ -107,16 +107,10 @@ test('rebuildIndex() gives the same index and writes nothing', async (t) => {
   const before = allFiles(place.location);
 
   const rebuilt = await repository.rebuildIndex();
-  const again = await repository.snapshot({ paths: [place.source] });
 
   assert.deepEqual([rebuilt.packs, rebuilt.segments, rebuilt.damaged], [1, 1, []]);
   assert.ok(rebuilt.blobs > 4);
-  assert.equal(again.newBlobs, 0);
-  const after = allFiles(place.location);
-  assert.deepEqual(
-    after.filter((name) => !before.includes(name)),
-    [join('snapshots', again.id)],
-  );
+  assert.deepEqual(allFiles(place.location), before);
 });
 
 test('a passphrase is needed where one was given', async (t) => {

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { NotFoundError, type SourceError } from '../../src/errors.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
-import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { userTest } from '../helpers/as-user.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { b, makeDeep } from '../helpers/raw-path.ts';
@@ -30,6 +30,7 @@ import {
   objects,
   restore,
   snapshot,
+  sourceFs,
   type Taken,
 } from '../helpers/test-repository.ts';
 
@@ -263,9 +264,9 @@ test('errors at paths of any length leave a manifest that can be read', async (t
   // Entries that vanish at the bottom, each with a path of 100 kB.
   const vanished = Array.from({ length: 300 }, (_, i) => `vanished${i}`);
   const fs: SourceFs = {
-    ...nodeSourceFs,
+    ...sourceFs,
     list: (directory) => {
-      const names = nodeSourceFs.list(directory);
+      const names = sourceFs.list(directory);
       return names.length === 0 ? vanished : names;
     },
   };
@@ -281,27 +282,27 @@ test('errors at paths of any length leave a manifest that can be read', async (t
 function meddling(name: string, act: (step: 'open' | 'read' | 'list') => void): SourceFs {
   const descriptors = new Set<number>();
   return {
-    ...nodeSourceFs,
+    ...sourceFs,
     list: (directory) => {
-      const names = nodeSourceFs.list(directory);
+      const names = sourceFs.list(directory);
       if (names.includes(name)) act('list');
       return names;
     },
     openFile: (path) => {
       const isIt = Buffer.from(path).toString('latin1').endsWith(`/${name}`);
       if (isIt) act('open');
-      const fd = nodeSourceFs.openFile(path);
+      const fd = sourceFs.openFile(path);
       if (isIt) descriptors.add(fd);
       return fd;
     },
     read: (fd, target, position) => {
-      const size = nodeSourceFs.read(fd, target.subarray(0, 50_000), position);
+      const size = sourceFs.read(fd, target.subarray(0, 50_000), position);
       if (descriptors.has(fd)) act('read');
       return size;
     },
     close: (fd) => {
       descriptors.delete(fd);
-      nodeSourceFs.close(fd);
+      sourceFs.close(fd);
     },
   };
 }

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { toHex } from '../../src/util/bytes.ts';
-import { nodeSourceFs } from '../../src/walk/source-fs.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -16,6 +15,7 @@ import {
   objectNames,
   restore,
   snapshot,
+  sourceFs,
 } from '../helpers/test-repository.ts';
 import { materialize, treeArbitrary } from '../helpers/tree-model.ts';
 
@@ -59,9 +59,9 @@ test('saving an unchanged tree again stores nothing, in any order of listing', {
 }, async () => {
   const random = seededRandom();
   const shuffled = {
-    ...nodeSourceFs,
-    list: (directory: Parameters<typeof nodeSourceFs.list>[0]) => {
-      const names = nodeSourceFs.list(directory);
+    ...sourceFs,
+    list: (directory: Parameters<typeof sourceFs.list>[0]) => {
+      const names = sourceFs.list(directory);
       for (let i = names.length - 1; i > 0; i--) {
         const j = random.below(i + 1);
         [names[i], names[j]] = [names[j] as string, names[i] as string];
