@@ -58,11 +58,6 @@ export class WriterStateStore {
     this.#random = options.random;
   }
 
-  /** What was remembered, without taking the writer id; undefined when nothing usable was. */
-  async peek(): Promise<WriterState | undefined> {
-    return await this.#read().catch(() => undefined);
-  }
-
   /**
    * The state to write with. Call `release` when the session has ended. Where no state can be kept
    * the session works as a writer of its own, which is told.
@@ -73,10 +68,10 @@ export class WriterStateStore {
     try {
       await this.#fs.makeDirectory(this.#directory);
       isOwner = await this.#lock();
-      known = await this.#read();
+      known = await this.peek();
     } catch (error) {
       onNotice(`Cannot keep the writer state: ${(error as Error).message}`);
-      known = await this.peek();
+      known = await this.peek().catch(() => undefined);
     }
     return {
       state: isOwner && known !== undefined ? known : newWriter(this.#random, known),
@@ -90,8 +85,11 @@ export class WriterStateStore {
     };
   }
 
-  /** @throws the file system's error when there is a state that cannot be read. */
-  async #read(): Promise<WriterState | undefined> {
+  /**
+   * What was remembered, without taking the writer id; undefined when nothing usable was.
+   * @throws the file system's error when there is a state that cannot be read.
+   */
+  async peek(): Promise<WriterState | undefined> {
     const bytes = await this.#fs.read(this.#path('json'));
     try {
       return parseState(bytes);

@@ -148,7 +148,7 @@ test('a reader finds blobs in a pack whose segment is lost', async (t) => {
 
   assert.deepEqual(
     findings.map(({ kind, severity }) => [kind, severity]),
-    [['pack-unindexed', 'note']],
+    [['pack-unindexed', 'damage']],
   );
   const losses = await findLosses(repository, ledger);
   assert.deepEqual(
