@@ -43,6 +43,7 @@ test('hostile names are escaped wherever they are printed', async (t) => {
     saved,
     await home.run(['snapshots']),
     await home.run(['ls', '-Rl', 'latest']),
+    await home.run(['ls', '-R', 'latest']),
     await home.run(['ls', `latest:/${hostile}`]),
     await home.run(['ls', hostile]),
     await home.run(['snapshots', '-r', hostile]),
