@@ -79,14 +79,20 @@ export function collect(value: string, previous: readonly string[] = []): string
   return [...previous, value];
 }
 
-/** @throws UsageError */
-export function applyEnvironment(command: Command, environment: NodeJS.ProcessEnv): void {
+/**
+ * Takes from the environment what the command line does not say.
+ * @throws UsageError also when an option is empty: no name, place or tag is.
+ */
+export function completeOptions(command: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of command.options) {
     const key = option.attributeName();
+    const given: unknown = command.getOptionValue(key);
+    if (given === '' || (Array.isArray(given) && given.includes(''))) {
+      throw new UsageError(`${option.long} is empty`);
+    }
     const variable = variableOf(option);
     const text = environment[variable];
-    const origin = command.getOptionValueSource(key);
-    const isGiven = origin !== undefined && origin !== 'default';
+    const isGiven = command.getOptionValueSource(key) === 'cli';
     if (withoutVariable.has(key) || text === undefined || isGiven) continue;
     command.setOptionValueWithSource(key, readVariable(option, { variable, text }), 'env');
   }

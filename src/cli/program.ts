@@ -8,7 +8,7 @@ import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
-import { addCommonOptions, applyEnvironment, type CommonOptions } from './options.ts';
+import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
 const helpEnd = `
@@ -48,8 +48,8 @@ export function createProgram(runtime: Runtime): Command {
     program.setOptionValueWithSource('verbose', verbosity, 'cli');
   });
   program.hook('preAction', (_, command) => {
-    applyEnvironment(program, runtime.environment);
-    applyEnvironment(command, runtime.environment);
+    completeOptions(program, runtime.environment);
+    completeOptions(command, runtime.environment);
     configureOutput(runtime, program.opts<CommonOptions>());
   });
   return program;

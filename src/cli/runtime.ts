@@ -17,10 +17,8 @@ export interface Runtime {
 
 /** @throws UsageError when none is named. */
 export function locationOf({ repo }: CommonOptions): string {
-  if (repo === undefined || repo === '') {
-    throw new UsageError('no repository named: use --repo or VARVE_REPOSITORY');
-  }
-  return repo;
+  if (repo !== undefined) return repo;
+  throw new UsageError('no repository named: use --repo or VARVE_REPOSITORY');
 }
 
 /** Opens the repository, works with it, and closes it. */

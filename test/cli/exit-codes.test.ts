@@ -182,6 +182,7 @@ test('64: usage', async (t) => {
     [['snapshots', '--latest', '0'], /whole number/],
     [['snapshot'], /missing required argument 'path'/],
     [['snapshot', ''], /empty/],
+    [['snapshots', '--host', ''], /--host is empty/],
     [['ls', 'latest', 'more'], /too many arguments/],
     [['ls', 'latest:relative'], /"latest:\/relative"/],
     [['restore', 'latest'], /--target/],

@@ -16,6 +16,7 @@ import { parseSnapshotPath } from '../../src/cli/snapshot-path.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { rawPath } from '../helpers/raw-path.ts';
 import { homeWithRepository, mainPath, type VarveHome } from '../helpers/run-varve.ts';
+import { hasTerminal, spawnOnTerminal } from '../helpers/terminal.ts';
 
 const hostile = 'red\x1b[31m\u202e\nsecond';
 const escaped = 'red\\x1b[31m\\u{202e}\\x0asecond';
@@ -42,6 +43,7 @@ test('hostile names are escaped wherever they are printed', async (t) => {
     saved,
     await home.run(['snapshots']),
     await home.run(['ls', '-Rl', 'latest']),
+    await home.run(['ls', '-R', 'latest']),
     await home.run(['ls', `latest:/${hostile}`]),
     await home.run(['ls', hostile]),
     await home.run(['snapshots', '-r', hostile]),
@@ -177,17 +179,19 @@ test('parseSnapshotPath() takes a path only after the selector', () => {
 });
 
 test('a progress line is drawn on a terminal and cleared at the end', async (t) => {
+  if (!hasTerminal()) {
+    t.skip('no terminal to be had');
+    return;
+  }
   const home = await homeWithRepository(t);
   for (let i = 0; i < 8; i++) {
     writeFileSync(home.path('source', `${i}`), Buffer.alloc(2 ** 22, `${i} `));
   }
-  let shown: string;
-  try {
-    shown = runInShell(home, `script -qec "$varve snapshot source" /dev/null < /dev/null`);
-  } catch {
-    t.skip('no script(1) here');
-    return;
-  }
+  const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
+  const command = `${process.execPath} ${mainPath} snapshot source`;
+
+  const child = spawnOnTerminal(command, { cwd: home.dir, env });
+  const shown = (await child.stdout?.setEncoding('utf8').toArray())?.join('') ?? '';
 
   const lines = shown.split('\r\x1b[2K');
   assert.ok(lines.length > 2, shown);

@@ -1,10 +1,10 @@
 /** Where a passphrase may come from, and what happens without the right one. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { splitWords } from '../../src/cli/split-words.ts';
 import { contentOf, mainPath, varveHome } from '../helpers/run-varve.ts';
+import { hasTerminal, spawnOnTerminal } from '../helpers/terminal.ts';
 
 test('a passphrase comes from file, command, environment or descriptor', async (t) => {
   const home = varveHome(t);
@@ -90,23 +90,23 @@ test('64: two sources of one rank are a mistake, a flag goes before a variable',
 });
 
 test('a passphrase is asked for on a terminal, twice for a new repository, and not shown', async (t) => {
-  if (spawnSync('script', ['--version']).error !== undefined) {
-    t.skip('no script(1) here');
+  if (!hasTerminal()) {
+    t.skip('no terminal to be had');
     return;
   }
   const home = varveHome(t);
-  /** Answers each prompt in turn, as a terminal would. */
+  const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
+  /** Answers each prompt in turn. */
   const onTerminal = (args: string, answers: string[]): Promise<string> =>
     new Promise((resolve) => {
       const command = `${process.execPath} ${mainPath} ${args}; echo "exit code $?"`;
-      const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
-      const child = spawn('script', ['-qec', command, '/dev/null'], { env });
+      const child = spawnOnTerminal(command, { cwd: home.dir, env });
       let [shown, seen] = ['', 0];
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         shown += text;
         if (!/(repository|again|Passphrase): $/.test(shown.slice(seen))) return;
         seen = shown.length;
-        child.stdin.write(answers.shift() ?? '\x03');
+        child.stdin?.write(answers.shift() ?? '\x03');
       });
       child.on('close', () => resolve(shown));
     });

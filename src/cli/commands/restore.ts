@@ -50,7 +50,7 @@ async function restore(
   const { output } = runtime;
   const text = parseSnapshotPath(operand);
   const { target } = options;
-  if (target === undefined || target === '') throw new UsageError('no --target named');
+  if (target === undefined) throw new UsageError('no --target named');
   const result = await withRepository(runtime, options, (repository) =>
     restoreInto(repository, { runtime, text, target, filter: options }),
   );
