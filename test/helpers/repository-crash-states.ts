@@ -17,6 +17,7 @@ import {
   initStorage,
   Ledger,
   MemoryStateFs,
+  namesIn,
   newHome,
   snapshotTree,
   sourceTree,
@@ -75,8 +76,9 @@ export const runLargeSnapshot: Script = async (fs, ledger, { home, change }) => 
   const storage = await createStorage(fs, { salt: 3, change });
   await ledger.init(storage);
   await withClient(storage, { home, salt: 11 }, async (repository) => {
-    await ledger.snapshot(repository, sourceTree(1, 5_000_000));
+    await ledger.snapshot(repository, sourceTree(1, 2_600_000));
   });
+  assert.equal((await namesIn(storage, 'data/')).length, 1, 'a data pack of its own');
 };
 
 /**
