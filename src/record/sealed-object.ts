@@ -8,6 +8,7 @@
 import { NONCE_DOMAIN, openAead, sealAead, TAG_SIZE } from '../keys/aead.ts';
 import { deriveObjectKey, KEY_CLASS, type RepositoryKeys } from '../keys/key-hierarchy.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
+import { assert } from '../util/assert.ts';
 import { ByteReader, demand } from '../util/byte-reader.ts';
 import { concatBytes, encodeU32, encodeU64, viewOf } from '../util/bytes.ts';
 import { ZstdCodec } from '../util/zstd.ts';
@@ -37,6 +38,7 @@ export function sealObject(
   options: { payload: Uint8Array; salt: Uint8Array | SaltSource },
 ): Uint8Array {
   const { payload } = options;
+  assert(payload.length <= payloadSizeMax(identity.kind), 'payload of a sealed object');
   const salt = typeof options.salt === 'function' ? options.salt(payload) : options.salt;
   const packed =
     payload.length >= COMPRESS_FROM_SIZE ? zstd.compress(payload, ZSTD_LEVEL) : payload;
@@ -81,13 +83,12 @@ export function openObject(
   expected: { kinds: readonly ObjectKind[]; name: string },
 ): { kind: number; payload: Uint8Array } {
   const header = decodeHeader(keys, object, expected);
-  const isSegment = header.kind === OBJECT_KIND.segment;
-  const payloadSizeMax = isSegment ? SEGMENT_SIZE_MAX : RECORD_SIZE_MAX;
-  const plaintext = openParts(objectKey(keys, header), object, payloadSizeMax);
+  const sizeMax = payloadSizeMax(header.kind);
+  const plaintext = openParts(objectKey(keys, header), object, sizeMax);
   const reader = new ByteReader(plaintext);
   const compression = reader.u8();
   const length = reader.size();
-  demand(length <= payloadSizeMax, 'payload too large');
+  demand(length <= sizeMax, 'payload too large');
   if (compression === COMPRESSION_ZSTD) {
     return { kind: header.kind, payload: zstd.decompress(reader.rest(), length) };
   }
@@ -96,7 +97,11 @@ export function openObject(
   return { kind: header.kind, payload: reader.rest() };
 }
 
-function openParts(key: Uint8Array, object: Uint8Array, payloadSizeMax: number): Uint8Array {
+function payloadSizeMax(kind: number): number {
+  return kind === OBJECT_KIND.segment ? SEGMENT_SIZE_MAX : RECORD_SIZE_MAX;
+}
+
+function openParts(key: Uint8Array, object: Uint8Array, sizeMax: number): Uint8Array {
   const reader = new ByteReader(object);
   reader.take(HEADER_SIZE);
   const parts: Uint8Array[] = [];
@@ -108,7 +113,7 @@ function openParts(key: Uint8Array, object: Uint8Array, payloadSizeMax: number):
     const sealed = reader.take(length);
     const part = openAead(key, partNonce(parts.length, reader.left === 0), { aad, sealed });
     size += part.length;
-    demand(size <= payloadSizeMax + 9, 'object too large');
+    demand(size <= sizeMax + 9, 'object too large');
     parts.push(part);
   } while (reader.left > 0);
   return concatBytes(...parts);

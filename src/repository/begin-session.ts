@@ -14,7 +14,7 @@ import { fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
 import { isOvertaken, rollbackNotice } from './heads.ts';
-import { type IndexSync, readUnindexed, syncIndex } from './index-sync.ts';
+import { type IndexSync, indexPacks, readUnindexed, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { Session } from './session.ts';
@@ -85,6 +85,6 @@ async function adoptPacks(
     }
   }
   await storage.sync();
-  for (const record of adopted) await sync.index.addPack(record);
+  await indexPacks(repository, sync, adopted);
   return adopted;
 }

@@ -9,7 +9,7 @@ import type { PackName, SegmentName } from '../id.ts';
 import { CacheFailed } from '../index/environment.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { parseSegment, type Segment } from '../index/segment.ts';
-import type { PackRecord } from '../pack/pack-record.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import { readPackDirectory } from './pack-access.ts';
@@ -121,8 +121,22 @@ export async function indexFromPacks(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<PackRecord[]> {
   const records = await readUnindexed(repository, sync, options);
-  for (const record of records) await sync.index.addPack(record);
+  await indexPacks(repository, sync, records);
   return records;
+}
+
+/** Takes packs that no segment names into the local index, as far as its disk allows. */
+export async function indexPacks(
+  repository: Repository,
+  sync: IndexSync,
+  records: readonly PackRecord[],
+): Promise<void> {
+  try {
+    for (const record of records) await sync.index.addPack(record);
+  } catch (error) {
+    if (!(error instanceof CacheFailed)) throw error;
+    repository.onNotice(`Cannot write the cache: ${error.message}`);
+  }
 }
 
 /** Records of the packs that no segment names, from their own directories. */
@@ -139,14 +153,10 @@ export async function readUnindexed(
     } catch (error) {
       if (error instanceof NotFoundError) return;
       if (!(error instanceof CorruptionError)) throw error;
-      sync.damaged.push({ name: packFileName(pack), error });
+      sync.damaged.push({ name: packStorageName(pack), error });
     }
   });
   return records;
-}
-
-function packFileName(pack: ListedPack): string {
-  return `${pack.kind === OBJECT_KIND.dataPack ? 'data' : 'meta'}/${pack.name.slice(0, 2)}/${pack.name}`;
 }
 
 /** Segment name to storage name. */

@@ -24,6 +24,7 @@ export interface SnapshotFilter {
 }
 
 const PREFIX_LENGTH_MIN = 4;
+const DATE_PATTERN = /^\d{4}-\d{2}-\d{2}$/;
 
 /** Newest last; equal times: the larger id last. */
 export function compareSnapshots(a: Snapshot, b: Snapshot): number {
@@ -77,7 +78,9 @@ function selectLatest(candidates: readonly Snapshot[], selector: string): Snapsh
 
 function selectByTime(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
   if (!selector.startsWith('@')) return undefined;
-  const ms = Date.parse(selector.slice(1));
+  const time = selector.slice(1);
+  // JavaScript takes a bare date for UTC and everything longer for local time.
+  const ms = Date.parse(DATE_PATTERN.test(time) ? `${time}T00:00` : time);
   if (Number.isNaN(ms)) return undefined;
   const limitNs = BigInt(ms) * 1_000_000n;
   return candidates.findLast(({ manifest }) => manifest.startedNs <= limitNs);

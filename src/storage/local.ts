@@ -4,7 +4,7 @@
  * `local-root.ts` what is a directory of ours, `directory-sync.ts` what is durable.
  */
 import { dirname, resolve } from 'node:path';
-import { errnoCode, NoRepositoryError, NotFoundError } from '../errors.ts';
+import { errnoCode, NoRepositoryError, NotFoundError, RepositoryExistsError } from '../errors.ts';
 import { type Random, systemRandom } from '../util/random.ts';
 import { DirectorySync } from './directory-sync.ts';
 import { pass } from './failpoints.ts';
@@ -80,7 +80,12 @@ export async function createLocalStorage(
     }
     await ancestors.sync();
   });
-  return await openLocalStorage(location, options);
+  try {
+    return await openLocalStorage(location, options);
+  } catch (error) {
+    if (!(error instanceof NoRepositoryError)) throw error;
+    throw new RepositoryExistsError(location, 'something else than a directory is there');
+  }
 }
 
 async function makeDirectories(path: string, fs: StorageFs): Promise<void> {
