@@ -28,6 +28,11 @@ export function formatDuration(seconds: number): string {
   return `${hours}:${String(minutes).padStart(2, '0')}:${tail}`;
 }
 
+/** How long something took: "0.3 s", from a minute on "1:02". */
+export function formatElapsed(seconds: number): string {
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : formatDuration(seconds);
+}
+
 export function secondsOf(durationNs: bigint): number {
   return Number(durationNs) / 1e9;
 }

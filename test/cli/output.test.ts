@@ -7,6 +7,7 @@ import {
   formatBytes,
   formatCount,
   formatDuration,
+  formatElapsed,
   formatLocalTime,
   secondsOfNs,
 } from '../../src/cli/format.ts';
@@ -127,6 +128,7 @@ test('quantities are written for people', () => {
   assert.equal(formatCount(1, 'file'), '1 file');
   assert.equal(formatCount(1234n, 'entry', 'entries'), '1,234 entries');
   assert.deepEqual([0.9, 61, 3723].map(formatDuration), ['0:00', '1:01', '1:02:03']);
+  assert.deepEqual([0.31, 59.9, 61].map(formatElapsed), ['0.3 s', '59.9 s', '1:01']);
 });
 
 test('formatTable() aligns and leaves no blanks at the end', () => {

@@ -4,7 +4,7 @@ import { shortId } from '../../id.ts';
 import type { CheckResult, Finding } from '../../index.ts';
 import { escapeControls, printable } from '../../util/printable.ts';
 import { exitCodes } from '../exit-code.ts';
-import { formatBytes, formatCount, formatDuration, secondsOf } from '../format.ts';
+import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
 import { outsideTexts } from '../json.ts';
 import type { CommonOptions } from '../options.ts';
 import type { Output } from '../output.ts';
@@ -85,7 +85,7 @@ function printResult(output: Output, result: CheckResult): void {
   const looked = [formatCount(snapshots, 'snapshot'), formatCount(packs, 'pack')];
   looked.push(formatCount(entries, 'entry', 'entries'));
   if (bytesRead > 0) looked.push(`${formatBytes(bytesRead)} read`);
-  output.report(`Checked ${looked.join(', ')} in ${formatDuration(secondsOf(durationNs))}`);
+  output.report(`Checked ${looked.join(', ')} in ${formatElapsed(secondsOf(durationNs))}`);
   if (damaged > 0) output.result(`Damage: ${formatCount(damaged, 'finding')}`);
   else output.report('No damage found');
 }

@@ -4,7 +4,7 @@ import { SourceError, TargetError } from '../../errors.ts';
 import type { Repository, RestoreResult, VarveError } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
-import { formatBytes, formatCount, formatDuration, secondsOf } from '../format.ts';
+import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
 import { addFilterOptions, type CommonOptions, type FilterOptions } from '../options.ts';
 import type { Output } from '../output.ts';
 import { absoluteArgument } from '../raw-argument.ts';
@@ -106,7 +106,7 @@ function printSummary(output: Output, result: RestoreResult, target: Uint8Array)
   output.report(
     `Restored ${counts.join(', ')} into ${printable(target)}`,
     `  written  ${formatBytes(bytes)}`,
-    `  time     ${formatDuration(secondsOf(result.durationNs))}`,
+    `  time     ${formatElapsed(secondsOf(result.durationNs))}`,
   );
   if (ownerNotSetCount > 0) {
     output.notice(`owner or group of ${formatCount(ownerNotSetCount, 'entry', 'entries')} not set`);

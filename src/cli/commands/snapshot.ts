@@ -4,7 +4,7 @@ import { shortId } from '../../id.ts';
 import type { Repository, SnapshotResult, SourceError } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
-import { formatBytes, formatCount, formatDuration, secondsOf } from '../format.ts';
+import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
 import { type CommonOptions, collect } from '../options.ts';
 import type { Output } from '../output.ts';
 import { rawArgument } from '../raw-argument.ts';
@@ -124,7 +124,7 @@ function printSummary(
     `  new         ${formatBytes(result.newBytes)} in ${formatCount(result.newBlobs, 'blob')}`,
     `  compressed  ${formatBytes(result.compressedBytes)}`,
     `  written     ${formatBytes(result.storedBytes)}${ratio(result)}`,
-    `  time        ${formatDuration(secondsOf(result.durationNs))}`,
+    `  time        ${formatElapsed(secondsOf(result.durationNs))}`,
   );
   if (result.isForgotten) output.notice('the snapshot was forgotten by somebody at once');
   if (errorCount === 0) return;
