@@ -5,7 +5,7 @@
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { SourceError } from '../errors.ts';
 import type { Session } from '../repository/session.ts';
-import type { DirectoryRoot, Node } from '../tree/node.ts';
+import type { DirectoryRoot, Node, NodeType } from '../tree/node.ts';
 import { DirectoryBuilder } from '../tree/page-builder.ts';
 import { assert } from '../util/assert.ts';
 import type { SourceEntry } from '../walk/source-entry.ts';
@@ -18,6 +18,8 @@ export interface TreeSaverOptions {
   files: FileSaver;
   /** Whether the keyed hash of a name lets a page end at it. */
   isPageEnd: (name: Uint8Array) => boolean;
+  /** Told of every entry that is in the tree now; `/` is none. */
+  onSaved: (type: NodeType) => void;
   onError: (error: SourceError) => void;
 }
 
@@ -58,12 +60,12 @@ export class TreeSaver {
       return;
     }
     const directory = await builder.finish();
-    await this.#add({ ...entry.metadata, directory });
+    await this.#add(entry, { ...entry.metadata, directory });
   }
 
   async #save(entry: SourceEntry): Promise<void> {
     const node = entry.metadata.type === 'f' ? await this.#saveFile(entry) : entry.metadata;
-    if (node !== undefined) await this.#add(node);
+    if (node !== undefined) await this.#add(entry, node);
   }
 
   async #saveFile(entry: SourceEntry): Promise<Node | undefined> {
@@ -83,8 +85,18 @@ export class TreeSaver {
     }
   }
 
-  async #add(node: Node): Promise<void> {
-    await (this.#builders[this.#depth - 1] as DirectoryBuilder).add(node);
+  async #add(entry: SourceEntry, node: Node): Promise<void> {
+    const { onSaved, onError } = this.#options;
+    try {
+      await (this.#builders[this.#depth - 1] as DirectoryBuilder).add(node);
+    } catch (cause) {
+      // Sparse files can make a directory larger than the 2^64 bytes that its totals can say.
+      if (!(cause instanceof RangeError)) throw cause;
+      const reason = 'unsupported';
+      onError(sourceError({ path: entry.path, operation: 'save', reason, cause }));
+      return;
+    }
+    onSaved(node.type);
   }
 
   #newBuilder(): DirectoryBuilder {

@@ -10,7 +10,7 @@ import { beginSession } from '../repository/begin-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { ERROR_SAMPLE_COUNT_MAX } from '../snapshot/manifest.ts';
-import type { DirectoryRoot } from '../tree/node.ts';
+import type { DirectoryRoot, NodeType } from '../tree/node.ts';
 import { concatBytes, encodeU32, encodeU64, encodeUtf8, leadingU32 } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
@@ -156,23 +156,22 @@ class Run {
       session,
       files,
       isPageEnd: (name) => (leadingU32(pageEnd(name)) & PAGE_END_MASK) === 0,
+      onSaved: (type) => this.#count(type),
       onError: (error) => this.#onError(error),
     });
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
     for (const event of walk(plan, { fs, accounts, linkGroup })) {
-      this.#count(event);
       await tree.take(event);
       if (this.#turns.isOver) await this.#takeTurn(event);
     }
     return tree.root;
   }
 
-  #count(event: WalkEvent): void {
-    if (event.kind === 'leave') this.#directories += 1;
-    if (event.kind !== 'entry') return;
-    if (event.entry.metadata.type === 'f') this.#files += 1;
+  #count(type: NodeType): void {
+    if (type === 'd') this.#directories += 1;
+    else if (type === 'f') this.#files += 1;
     else this.#others += 1;
   }
 
