@@ -59,7 +59,7 @@ async function demonstrate(): Promise<void> {
   const before = join(scratch, 'before');
   copySource(tree);
   const location = join(scratch, 'repository');
-  await initRepository({ location });
+  await initRepository({ location, isInsecure: true });
   const repository = await openRepository({
     location,
     cacheDirectory: join(scratch, 'cache'),

@@ -12,6 +12,7 @@ import { resolve } from 'node:path';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
 import type { SourceError, VarveError } from './errors.ts';
+import type { Credential } from './keys/key-slot.ts';
 import { type CheckResult, checkRepository } from './maintain/check.ts';
 import type { LongCall } from './progress.ts';
 import { rebuildIndex } from './repository/index-sync.ts';
@@ -61,8 +62,10 @@ export type Path = string | Uint8Array;
 export interface InitOptions {
   /** Where the repository is to be; a local path in this version. */
   location: string;
-  /** Without one the repository opens for everybody who can read it. */
+  /** Protects the keys; not empty. */
   passphrase?: string | undefined;
+  /** Instead of a passphrase: let everybody open it who can read its files. */
+  isInsecure?: boolean | undefined;
 }
 
 export interface OpenOptions {
@@ -147,22 +150,29 @@ export interface Repository {
 /**
  * Creates a repository.
  * @returns its id (64 hex digits) and the name of the key slot made.
+ * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
  * @throws RepositoryExistsError, StorageError
  */
 export async function initRepository(
   options: InitOptions,
 ): Promise<{ id: string; location: string; keySlot: string }> {
-  const { passphrase } = options;
+  const credential = credentialOf(options);
   const storage = await createStorage(options.location);
   try {
-    const { id, keySlot } = await initStored({
-      storage,
-      credential: passphrase === undefined ? { kind: 'none' } : { kind: 'passphrase', passphrase },
-    });
+    const { id, keySlot } = await initStored({ storage, credential });
     return { id: toHex(id), location: storage.location, keySlot };
   } finally {
     await storage.close();
   }
+}
+
+/** Forgetting the passphrase must not make a repository without one. */
+function credentialOf({ passphrase, isInsecure = false }: InitOptions): Credential {
+  const hasPassphrase = passphrase !== undefined && passphrase !== '';
+  if (hasPassphrase === isInsecure) {
+    throw new TypeError('Cannot create repository: expected either a passphrase or isInsecure');
+  }
+  return hasPassphrase ? { kind: 'passphrase', passphrase } : { kind: 'none' };
 }
 
 /** @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError */

@@ -37,7 +37,7 @@ function newPlace(t: TestContext): Place {
 }
 
 async function newRepository(t: TestContext, place: Place): Promise<Repository> {
-  await initRepository({ location: place.location });
+  await initRepository({ location: place.location, isInsecure: true });
   const repository = await openRepository(place);
   t.after(() => repository.close());
   return repository;
@@ -130,6 +130,16 @@ test('a passphrase is needed where one was given', async (t) => {
   assert.equal(asked, 1);
 });
 
+test('initRepository() makes no repository without passphrase unless it is told to', async (t) => {
+  const { location } = newPlace(t);
+
+  await assert.rejects(initRepository({ location }), TypeError);
+  await assert.rejects(initRepository({ location, passphrase: '' }), TypeError);
+  await assert.rejects(initRepository({ location, passphrase: 'x', isInsecure: true }), TypeError);
+
+  await assert.rejects(openRepository({ location }), NoRepositoryError);
+});
+
 test('what cannot be used at all is refused by name', async (t) => {
   const place = newPlace(t);
   const repository = await newRepository(t, place);
@@ -137,7 +147,7 @@ test('what cannot be used at all is refused by name', async (t) => {
   const snapshot = await repository.select(id);
   const file = join(place.source, 'file');
 
-  await assert.rejects(initRepository(place), RepositoryExistsError);
+  await assert.rejects(initRepository({ ...place, isInsecure: true }), RepositoryExistsError);
   await assert.rejects(openRepository({ ...place, location: place.source }), NoRepositoryError);
   await assert.rejects(repository.restore({ snapshot, target: file }), TargetError);
   await assert.rejects(

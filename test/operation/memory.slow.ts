@@ -117,7 +117,7 @@ async function newRepository(t: TestContext): Promise<Omit<Job, 'operation'>> {
     target: join(top, 'target'),
   };
   mkdirSync(job.source);
-  await initRepository({ location: job.location });
+  await initRepository({ location: job.location, isInsecure: true });
   return job;
 }
 

@@ -35,7 +35,7 @@ async function init({ output, environment }: Runtime, options: InitOptions): Pro
     throw new UsageError('--insecure-no-password and a passphrase exclude each other');
   }
   const passphrase = isOpen ? undefined : await readNewPassphrase(source);
-  const created = await initRepository({ location, passphrase });
+  const created = await initRepository({ location, passphrase, isInsecure: isOpen });
   if (output.isJson) {
     const { id, location: repository, keySlot } = created;
     output.event('initialized', { id, repository, key_slot: keySlot });
