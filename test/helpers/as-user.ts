@@ -28,7 +28,8 @@ function runAsNobody(t: TestContext, file: string, name: string): void {
   // The runner would take the child for a part of this run and hide its result.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const pattern = `^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
-  const command = [process.execPath, '--test-name-pattern', pattern, file];
+  const options = ['--test-reporter', 'tap', '--test-name-pattern', pattern];
+  const command = [process.execPath, ...options, file];
   const child = spawnSync('setpriv', [...giveUpRoot, ...command], { env, encoding: 'utf8' });
   const hasRun = new RegExp(`^ok \\d+ - ${pattern.slice(1)}`, 'm').test(child.stdout);
   if (child.status !== 0 || !hasRun) throw new Error(`as ordinary user: ${child.stdout}`);
