@@ -135,13 +135,6 @@ export class LocalIndex {
     });
   }
 
-  /** Forgets that superseded segments were applied; their packs stay, named by other segments. */
-  async forgetSegments(names: Iterable<SegmentName>): Promise<void> {
-    this.#write(() => {
-      for (const name of names) this.#environment.segments.removeSync(fromHex(name));
-    });
-  }
-
   /** A pack that this session made durable (or adopted) and that is in no segment yet. */
   async addPack(record: PackRecord): Promise<void> {
     this.#states.addOwn(record.name);

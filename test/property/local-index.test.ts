@@ -31,7 +31,6 @@ const packs = makePacks();
 type Step =
   | { kind: 'add'; pack: number }
   | { kind: 'apply'; segment: number; packs: number[] }
-  | { kind: 'forget'; segment: number }
   | { kind: 'view'; listed: number[]; wrongSize: number[]; dead: number[] }
   | { kind: 'reopen' };
 
@@ -111,7 +110,6 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant('add' as const), pack: fc.nat(PACK_COUNT - 1) }),
     fc.record({ kind: fc.constant('apply' as const), segment: fc.nat(5), packs: numbers }),
-    fc.record({ kind: fc.constant('forget' as const), segment: fc.nat(5) }),
     fc.record({
       kind: fc.constant('view' as const),
       listed: numbers,
@@ -163,10 +161,6 @@ async function take(
     model.segments.add(name);
     for (const i of step.packs) model.put(pick(i), true);
     await index.applySegments([{ name, segment: segmentOf(step.packs.map(pick)) }]);
-  } else if (step.kind === 'forget') {
-    const name = segmentName(`${step.segment}`);
-    model.segments.delete(name);
-    await index.forgetSegments([name]);
   } else {
     const listed = new Map(step.listed.map((i) => [pick(i).name, pick(i).length]));
     for (const i of step.wrongSize) listed.set(pick(i).name, pick(i).length + 1);
