@@ -19,7 +19,8 @@ import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
 import { encodeSegment, type Segment } from '../index/segment.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
-import { directoryOf, type PackRecord } from '../pack/pack-record.ts';
+import { scanBlobs } from '../pack/directory.ts';
+import type { PackRecord } from '../pack/pack-record.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
@@ -34,6 +35,7 @@ import type { Repository } from './repository.ts';
 import { loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
+const BLOB_ID_SIZE = 32;
 const SEGMENT_PACK_COUNT = 64;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
 const HEARTBEAT_INTERVAL_NS = 10n * 60n * 1_000_000_000n;
@@ -206,7 +208,10 @@ export class Session {
       this.#repository.onNotice(`Cannot write the cache: ${error.message}`);
       return; // Its blobs stay in flight for this session, which finds them there.
     }
-    for (const { id } of directoryOf(record).blobs) this.#inFlight.delete(blobKey(id));
+    const { body } = record;
+    scanBlobs(body, (idOffset) => {
+      this.#inFlight.delete(blobKey(body.subarray(idOffset, idOffset + BLOB_ID_SIZE)));
+    });
   }
 
   /** Step 4: a level-0 segment over the packs that no segment of this session names yet. */
