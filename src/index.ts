@@ -7,7 +7,7 @@
  * Read: `snapshot` → `tree` → `restore/plan` → `index` → `storage` (ranges, by pack) → `pack` → `frame` (open,
  * decompress, resolve delta base) → `blob` (verify id) → `restore` (write file, apply metadata).
  */
-import { hostname, userInfo } from 'node:os';
+import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
@@ -76,6 +76,10 @@ export interface OpenOptions {
   cacheDirectory?: string | undefined;
   /** Of the writer state, which is not disposable. */
   stateDirectory?: string | undefined;
+  /** Threads beside the calling one; default: one more than there are cores. 0: none. */
+  jobs?: number | undefined;
+  /** Bytes that one call may use, mapped files aside; default 512 MiB. */
+  memory?: number | undefined;
   /** Told of conditions a user should know that stop nothing. */
   onNotice?: ((text: string) => void) | undefined;
 }
@@ -177,7 +181,7 @@ function credentialOf({ passphrase, isInsecure = false }: InitOptions): Credenti
 
 /** @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
-  const { passphrase, onNotice } = options;
+  const { passphrase, onNotice, jobs = availableParallelism() + 1, memory } = options;
   const storage = await openStorage(options.location);
   try {
     const opened = await openStored({
@@ -185,6 +189,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
       askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
       cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
       stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
+      jobs,
+      ...(memory !== undefined && { memory }),
       ...(onNotice !== undefined && { onNotice: once(onNotice) }),
     });
     return asPublic(opened);
