@@ -1,0 +1,47 @@
+/**
+ * The directory that holds all that a bench makes: a new one, removed in the end, also when the
+ * bench is interrupted. The first SIGINT, SIGTERM or SIGHUP ends the run under way and then
+ * removes it; a second one ends this process at once and leaves it.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export interface Work {
+  directory: string;
+  signal: AbortSignal;
+}
+
+const exitCodeInterrupted = 130;
+
+/** Runs `action` with a new directory in `parent`, default the system's for temporary files. */
+export async function withWorkDirectory(
+  parent: string | undefined,
+  action: (work: Work) => Promise<void>,
+): Promise<void> {
+  const controller = new AbortController();
+  const interrupt = (): void => controller.abort();
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of signals) process.once(name, interrupt);
+  const directory = mkdtempSync(join(resolve(parent ?? tmpdir()), 'varve-bench-'));
+  try {
+    await action({ directory, signal: controller.signal });
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    process.exitCode = exitCodeInterrupted;
+  } finally {
+    removeTree(directory);
+    for (const name of signals) process.off(name, interrupt);
+  }
+}
+
+/** Removes a directory with all in it, restored directories that may not be written to included. */
+export function removeTree(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    execFileSync('chmod', ['-R', 'u+rwX', path]);
+    rmSync(path, { recursive: true, force: true });
+  }
+}
