@@ -56,37 +56,65 @@ export function describeCase(finished: Case, yardsticks: readonly string[]): str
   const { bench, name, source, results } = finished;
   const own = results.find(({ program }) => program === subject);
   const peers = results.filter((result) => result !== own);
-  const head = ['program', 'wall s', 'user s', 'sys s', 'RssAnon MiB', 'stored MB'];
+  const columns = [...figures];
+  if (results.some(({ samples }) => storedSizesOf(samples).length > 0)) columns.push(storedFigure);
+  if (peers.length > 0) columns.push([`${subject} : it, wall`, (it) => quotientCell(own, it)]);
   const rows = results
     .filter(({ samples }) => samples.length > 0)
-    .map((result) => [...rowOf(result), ...quotientCells(own, result, peers.length)]);
-  if (peers.length > 0) head.push(`${subject} : it, wall`);
+    .map((result) => columns.map(([, cellOf]) => cellOf(result)));
   return [
     `\n## ${bench}, ${name}: ${source.name}`,
     `${megabytes(source.size)} MB in ${source.fileCount} files.`,
-    markdownTable(head, rows),
+    markdownTable(
+      columns.map(([head]) => head),
+      rows,
+    ),
     ...[comparison(own, peers, yardsticks), ...results.map(remarkOn)].filter(Boolean),
   ].join('\n\n');
 }
 
-function rowOf({ program, samples }: Result): string[] {
-  const spread = (value: (sample: RoundSample) => number, digits: number): string =>
-    spreadOf(samples.map(value), digits);
-  const stored = samples.flatMap(({ storedSize }) => storedSize ?? []);
-  return [
-    program,
-    spread(({ wallSeconds }) => wallSeconds, 2),
-    spread(({ userSeconds }) => userSeconds, 2),
-    spread(({ systemSeconds }) => systemSeconds, 2),
-    spread(({ rssAnonPeak }) => rssAnonPeak / 2 ** 20, 0),
-    stored.length === 0 ? '' : megabytes(median(stored)),
-  ];
+type Column = [head: string, cellOf: (result: Result) => string];
+
+const figures: readonly Column[] = [
+  ['program', ({ program }) => program],
+  ['wall s', ({ samples }) => spreadOf(samples.map(wallOf), 2)],
+  [
+    'user s',
+    ({ samples }) =>
+      spreadOf(
+        samples.map((sample) => sample.userSeconds),
+        2,
+      ),
+  ],
+  [
+    'sys s',
+    ({ samples }) =>
+      spreadOf(
+        samples.map((sample) => sample.systemSeconds),
+        2,
+      ),
+  ],
+  ['RssAnon MiB', ({ samples }) => spreadOf(samples.map(rssAnonMebibytes), 0)],
+];
+
+const storedFigure: Column = [
+  'stored MB',
+  ({ samples }) => {
+    const sizes = storedSizesOf(samples);
+    return sizes.length === 0 ? '' : megabytes(median(sizes));
+  },
+];
+
+function storedSizesOf(samples: readonly RoundSample[]): number[] {
+  return samples.flatMap(({ storedSize }) => storedSize ?? []);
 }
 
-function quotientCells(own: Result | undefined, result: Result, peerCount: number): string[] {
-  if (peerCount === 0) return [];
-  if (own === undefined || own === result) return [''];
-  return [spreadOf(quotients(own, result, wallOf), 2)];
+function rssAnonMebibytes({ rssAnonPeak }: RoundSample): number {
+  return rssAnonPeak / 2 ** 20;
+}
+
+function quotientCell(own: Result | undefined, result: Result): string {
+  return own === undefined || own === result ? '' : spreadOf(quotients(own, result, wallOf), 2);
 }
 
 /** Of the rounds that both finished. */

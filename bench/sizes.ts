@@ -28,8 +28,8 @@ export function parseCount(text: string): number {
   return count;
 }
 
-/** In units of 10^6 bytes, as speeds are. */
+/** In units of 10^6 bytes, as speeds are, to three digits at least. */
 export function megabytes(size: number): string {
   const amount = size / 1e6;
-  return amount < 10 ? amount.toFixed(2) : amount < 100 ? amount.toFixed(1) : amount.toFixed(0);
+  return amount < 100 ? `${Number(amount.toPrecision(3))}` : amount.toFixed(0);
 }

@@ -1,12 +1,13 @@
 /**
  * The directory that holds all that a bench makes: a new one, removed in the end, also when the
- * bench is interrupted. The first SIGINT, SIGTERM or SIGHUP ends the run under way and then
- * removes it; a second one ends this process at once and leaves it.
+ * bench is interrupted: SIGINT, SIGTERM or SIGHUP ends the run under way, and then it is removed.
+ * More of them change nothing, since a terminal and npm both pass on one Ctrl-C.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 export interface Work {
   directory: string;
@@ -23,11 +24,13 @@ export async function withWorkDirectory(
   const controller = new AbortController();
   const interrupt = (): void => controller.abort();
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const name of signals) process.once(name, interrupt);
+  for (const name of signals) process.on(name, interrupt);
   const directory = mkdtempSync(join(resolve(parent ?? tmpdir()), 'varve-bench-'));
   try {
     await action({ directory, signal: controller.signal });
   } catch (error) {
+    // What has thrown may be a child that got the signal, too, before this process took notice.
+    await setImmediate();
     if (!controller.signal.aborted) throw error;
     process.exitCode = exitCodeInterrupted;
   } finally {
