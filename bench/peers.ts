@@ -44,6 +44,12 @@ export interface Program {
 const passphrase = 'bench';
 const varve = [process.execPath, fileURLToPath(new URL('../src/cli/main.js', import.meta.url))];
 
+/** It restores one path at a time. */
+const kopiaRestore =
+  'target=$1; shift; for path; do kopia restore "$path" "$target$path" || exit; done';
+const tarToZstd = 'set -o pipefail; tar -cPf - -- "$@" | zstd -q -3 -T2 -f -o "$ARCHIVE"';
+const zstdToTar = 'set -o pipefail; zstd -q -d -c "$ARCHIVE" | tar -xf -';
+
 export const varveProgram: Program = {
   name: 'varve',
   version: [...varve, '--version'],
@@ -110,15 +116,7 @@ export const peers: readonly Program[] = [
     ],
     snapshot: ({ sources }) => ['kopia', 'snapshot', 'create', '--no-progress', ...sources],
     isIncremental: true,
-    // One path at a time is all it restores.
-    restore: ({ target, sources }) => [
-      ...[
-        'sh',
-        '-c',
-        'target=$1; shift; for path; do kopia restore "$path" "$target$path" || exit; done',
-      ],
-      ...['sh', target, ...sources],
-    ],
+    restore: ({ target, sources }) => ['sh', '-c', kopiaRestore, 'sh', target, ...sources],
     check: () => ['kopia', 'snapshot', 'verify'],
     checkReadData: () => ['kopia', 'snapshot', 'verify', '--verify-files-percent=100'],
     codesPartial: [],
@@ -144,12 +142,9 @@ export const peers: readonly Program[] = [
     version: ['zstd', '--version'],
     environment: ({ repository }) => ({ ARCHIVE: join(repository, 'archive.tar.zst') }),
     init: ({ repository }) => [['mkdir', repository]],
-    snapshot: ({ sources }) => [
-      ...['bash', '-c', 'set -o pipefail; tar -cPf - -- "$@" | zstd -q -3 -T2 -f -o "$ARCHIVE"'],
-      ...['bash', ...sources],
-    ],
+    snapshot: ({ sources }) => ['bash', '-c', tarToZstd, 'bash', ...sources],
     isIncremental: false,
-    restore: () => ['bash', '-c', 'set -o pipefail; zstd -q -d -c "$ARCHIVE" | tar -xf -'],
+    restore: () => ['bash', '-c', zstdToTar],
     restoresHere: true,
     codesPartial: [1],
   },
