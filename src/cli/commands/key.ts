@@ -171,8 +171,8 @@ async function passwd(runtime: Runtime, options: PasswdOptions): Promise<number>
   demandNewPassphrase(source);
   const changed = await withRepository(runtime, options, async (repository) => {
     const passphrase = await newPassphrase(source, 'change passphrase');
-    const { id, removedId } = await repository.changePassphrase(passphrase);
-    return { id, removedId, others: await otherCount(repository) };
+    const others = await otherCount(repository); // Nothing may fail once it is changed.
+    return { ...(await repository.changePassphrase(passphrase)), others };
   });
   const { id, removedId, others } = changed;
   if (output.isJson) {
