@@ -13,25 +13,25 @@
  * - Everything is synchronous; the consumer decides when others get a turn.
  */
 import type { SourceError } from '../errors.ts';
-import { childPath, joinPath } from '../platform/directory-handle.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { assert } from '../util/assert.ts';
-import type { AccountNames } from './account-names.ts';
 import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
-import { SourceDirectory, SourceEntry } from './source-entry.ts';
+import {
+  type EntryNaming,
+  joinNames,
+  type KnownStat,
+  SourceDirectory,
+  SourceEntry,
+} from './source-entry.ts';
 import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
 import type { SourceFs } from './source-fs.ts';
-import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
 
 export type WalkEvent =
   | { readonly kind: 'enter' | 'leave' | 'entry'; readonly entry: SourceEntry }
   | { readonly kind: 'error'; readonly error: SourceError };
 
-export interface WalkOptions {
+export interface WalkOptions extends EntryNaming {
   readonly fs: SourceFs;
-  readonly accounts: AccountNames;
-  /** Eight bytes that tell hard links apart; file systems are numbered as the walk meets them. */
-  readonly linkGroup: (mountOrdinal: number, inode: bigint) => Uint8Array;
 }
 
 export function* walk(plan: SourcePlan, options: WalkOptions): Generator<WalkEvent, void, void> {
@@ -57,7 +57,7 @@ interface Level {
 
 /** A name about to be looked at. */
 interface Candidate {
-  readonly name: Uint8Array;
+  readonly name: string;
   /** The directory that listed it; a source, or what leads to one, is planned instead. */
   readonly directory: SourceDirectory | undefined;
   readonly planned: PlannedEntry | undefined;
@@ -73,7 +73,7 @@ class Walker {
   constructor(plan: SourcePlan, options: WalkOptions) {
     this.#options = options;
     this.#fs = options.fs;
-    this.#visit({ name: new Uint8Array(0), directory: undefined, planned: plan.root });
+    this.#visit({ name: '', directory: undefined, planned: plan.root });
   }
 
   next(): WalkEvent | undefined {
@@ -100,10 +100,9 @@ class Walker {
   #visitNext(level: Level): void {
     const { names, directory, planned, position } = level;
     level.position++;
-    const text = names[position] as string;
-    const name = Buffer.from(text, 'latin1');
-    const candidate = { name, directory, planned: planned?.children.get(text) };
-    if (position > 0 && names[position - 1] === text) {
+    const name = names[position] as string;
+    const candidate = { name, directory, planned: planned?.children.get(name) };
+    if (position > 0 && names[position - 1] === name) {
       this.#fail(candidate, 'list', 'duplicate_name');
     } else {
       this.#visit(candidate);
@@ -115,12 +114,13 @@ class Walker {
     let target: Uint8Array | undefined;
     try {
       stat = this.#stat(candidate);
-      if (stat.type === 'l') target = this.#fs.readLink(openablePath(candidate));
+      if (stat.type === 'l') target = this.#readLink(candidate);
     } catch (cause) {
       this.#fail(candidate, 'stat', sourceReason(cause), cause);
       return;
     }
-    if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
+    if (!isKnown(stat)) this.#fail(candidate, 'save', 'unsupported');
+    else if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
     else if (isParentOnly(candidate)) this.#enterParent(candidate, stat);
     else this.#enterSource(candidate, stat);
   }
@@ -129,15 +129,18 @@ class Walker {
     if (candidate.directory !== undefined) {
       return this.#fs.lstatIn(candidate.directory, candidate.name);
     }
-    const path = openablePath(candidate);
+    const { path } = candidate.planned as PlannedEntry;
     return isParentOnly(candidate) ? this.#fs.stat(path) : this.#fs.lstat(path);
   }
 
+  #readLink({ name, directory, planned }: Candidate): Uint8Array {
+    if (directory !== undefined) return this.#fs.readLinkIn(directory, name);
+    return this.#fs.readLink((planned as PlannedEntry).path);
+  }
+
   /** Anything but a directory. */
-  #emitLeaf(candidate: Candidate, stat: FileStat, target: Uint8Array | undefined): void {
-    if (stat.type === undefined) {
-      this.#fail(candidate, 'save', 'unsupported');
-    } else if (!isParentOnly(candidate)) {
+  #emitLeaf(candidate: Candidate, stat: KnownStat, target: Uint8Array | undefined): void {
+    if (!isParentOnly(candidate)) {
       this.#pending.push({ kind: 'entry', entry: this.#entry(candidate, stat, target) });
     }
     // Only a symlink to a directory could hold the sources that were named inside this entry.
@@ -147,18 +150,18 @@ class Walker {
   }
 
   /** A directory above the sources: nothing is listed, so permission to pass is enough. */
-  #enterParent(candidate: Candidate, stat: FileStat): void {
+  #enterParent(candidate: Candidate, stat: KnownStat): void {
     const entry = this.#entry(candidate, stat);
     const { planned } = candidate;
     const names = [...(planned?.children.keys() ?? [])].sort();
     this.#pushLevel({ entry, directory: undefined, names, planned });
   }
 
-  #enterSource(candidate: Candidate, listed: FileStat): void {
+  #enterSource(candidate: Candidate, listed: KnownStat): void {
     const { planned } = candidate;
-    let opened: { fd: number; stat: FileStat };
+    let opened: { fd: number; stat: KnownStat };
     try {
-      opened = this.#openDirectory(openablePath(candidate));
+      opened = this.#openDirectory(candidate);
     } catch (cause) {
       const reason = sourceReason(cause);
       if (reason !== 'vanished' && reason !== 'file_changed') {
@@ -173,10 +176,15 @@ class Walker {
     this.#pushLevel({ entry, directory, names: this.#list(candidate, directory), planned });
   }
 
-  #openDirectory(path: Uint8Array): { fd: number; stat: FileStat } {
-    const fd = this.#fs.openDirectory(path);
+  #openDirectory({ name, directory, planned }: Candidate): { fd: number; stat: KnownStat } {
+    const fd =
+      directory === undefined
+        ? this.#fs.openDirectory((planned as PlannedEntry).path)
+        : this.#fs.openDirectoryIn(directory, name);
     try {
-      return { fd, stat: this.#fs.fstat(fd) };
+      const stat = this.#fs.fstat(fd);
+      assert(isKnown(stat), 'what opens as a directory is one');
+      return { fd, stat };
     } catch (error) {
       this.#fs.close(fd);
       throw error;
@@ -203,26 +211,11 @@ class Walker {
     return names;
   }
 
-  #entry(candidate: Candidate, stat: FileStat, target?: Uint8Array): SourceEntry {
+  #entry(candidate: Candidate, stat: KnownStat, target?: Uint8Array): SourceEntry {
     const { name, directory, planned } = candidate;
-    const { type, inode, device } = stat;
-    assert(type !== undefined, 'entry of a known type');
-    const mountOrdinal = this.#mountOrdinal(device);
-    const hasLinks = type !== 'd' && stat.linkCount > 1;
-    const metadata: SourceMetadata = {
-      name,
-      type,
-      ...inodeMetadata(stat, this.#options.accounts),
-      ...(type === 'f' && { size: stat.size }),
-      ...(hasLinks && { linkGroup: this.#options.linkGroup(mountOrdinal, inode) }),
-      ...(target !== undefined && { target }),
-      ...((type === 'b' || type === 'c') && { device: stat.special }),
-    };
-    return new SourceEntry(
-      metadata,
-      { device, inode },
-      directory ?? (planned as PlannedEntry).path,
-    );
+    const place = directory ?? (planned as PlannedEntry).path;
+    const mountOrdinal = this.#mountOrdinal(stat.device);
+    return new SourceEntry(name, stat, target, place, mountOrdinal, this.#options);
   }
 
   #mountOrdinal(device: number): number {
@@ -264,14 +257,12 @@ function nestedSources(planned: PlannedEntry | undefined): PlannedEntry[] {
   return plannedSources(planned).filter((source) => source !== planned);
 }
 
-/** A path that works at any depth, while the directory is open. */
-function openablePath({ name, directory, planned }: Candidate): Uint8Array {
-  if (directory === undefined) return (planned as PlannedEntry).path;
-  return childPath(directory, name);
+function isKnown(stat: FileStat): stat is KnownStat {
+  return stat.type !== undefined;
 }
 
 /** The path as a user would write it. */
 function absolutePath({ name, directory, planned }: Candidate): Uint8Array {
   if (directory === undefined) return (planned as PlannedEntry).path;
-  return joinPath(directory.path, name);
+  return joinNames(directory.path, [name]);
 }
