@@ -31,6 +31,7 @@ import {
 } from './snapshot/selection.ts';
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
+import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
 
 export type { SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
@@ -55,6 +56,7 @@ export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
 export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
+export type { ExcludeOptions } from './walk/excludes.ts';
 
 /** A path: text, or raw bytes where it is not UTF-8. */
 export type Path = string | Uint8Array;
@@ -92,6 +94,8 @@ export interface SnapshotOptions extends LongCall {
   /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
   source?: string | undefined;
   tags?: readonly string[] | undefined;
+  /** What to leave out; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
 }
@@ -200,6 +204,11 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   }
 }
 
+/** @throws RangeError when a pattern or marker makes no sense, as `snapshot` would */
+export function checkExcludes(options: ExcludeOptions): void {
+  new Excludes(options);
+}
+
 function asPublic(repository: OpenedRepository): Repository {
   const loadForReading = () => loadView(repository, 'read');
   return {
@@ -233,7 +242,8 @@ async function snapshot(
   repository: OpenedRepository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const { source, host = hostname(), workingDirectory = process.cwd() } = options;
+  const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
+  if (excludes !== undefined) checkExcludes(excludes);
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,

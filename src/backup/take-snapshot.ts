@@ -15,6 +15,7 @@ import { concatBytes, encodeU32, encodeU64, encodeUtf8, leadingU32 } from '../ut
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
+import { type ExcludeOptions, excludeHash } from '../walk/excludes.ts';
 import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import { type WalkEvent, walk } from '../walk/walk.ts';
@@ -38,6 +39,7 @@ export interface SnapshotOptions extends LongCall {
   source?: Uint8Array | undefined;
   tags?: readonly string[] | undefined;
   timeZone: string;
+  excludes?: ExcludeOptions | undefined;
   fs?: SourceFs | undefined;
   /** Told of every entry that could not be saved as it is. */
   onError?: ((error: SourceError) => void) | undefined;
@@ -48,6 +50,8 @@ export interface SnapshotResult extends CommitResult, WriteCounts {
   directories: number;
   /** Everything else: symlinks, devices, fifos, sockets. */
   others: number;
+  /** What was left out on demand; a directory counts once. */
+  excluded: number;
   /** Bytes of file content read. */
   bytes: bigint;
   errorCount: number;
@@ -111,6 +115,7 @@ class Run {
   #files = 0;
   #directories = 0;
   #others = 0;
+  #excluded = 0;
   #bytes = 0n;
 
   constructor(repository: Repository, options: RunOptions) {
@@ -135,6 +140,7 @@ class Run {
       files: this.#files,
       directories: this.#directories,
       others: this.#others,
+      excluded: this.#excluded,
       bytes: this.#bytes,
       errorCount: this.#errorCount,
       durationNs: this.#repository.clock.monotonicNs() - this.#startedMonotonicNs,
@@ -142,7 +148,7 @@ class Run {
   }
 
   async #saveTree(): Promise<DirectoryRoot> {
-    const { session, fs, accounts, plan } = this.#options;
+    const { session, fs, accounts, plan, excludes } = this.#options;
     const { keys, config } = this.#repository;
     const files = new FileSaver({
       session,
@@ -162,7 +168,10 @@ class Run {
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
-    for (const event of walk(plan, { fs, accounts, linkGroup })) {
+    const onExcluded = (): void => {
+      this.#excluded += 1;
+    };
+    for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
       await tree.take(event);
       if (this.#turns.isOver) await this.#takeTurn(event);
     }
@@ -204,7 +213,7 @@ class Run {
 
   /** What the manifest says of this run, but for root and counts. */
   #describe(): Omit<ManifestInput, 'root' | 'stats'> {
-    const { host, user, source, tags, timeZone, plan } = this.#options;
+    const { host, user, source, tags, timeZone, plan, excludes } = this.#options;
     return {
       startedNs: this.#startedNs,
       endedNs: this.#repository.clock.nowNs(),
@@ -215,7 +224,7 @@ class Run {
       roots: [...plan.paths],
       tags: [...(tags ?? [])],
       parents: [],
-      excludeHash: '',
+      excludeHash: excludeHash(excludes),
       errorCount: this.#errorCount,
       errorSample: this.#errorSample,
       isPartial: this.#errorCount > 0,

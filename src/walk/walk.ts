@@ -9,12 +9,16 @@
  * - What cannot be read is an `error` event and costs that entry alone. A directory that cannot be
  *   read is still entered and left, and empty; one that is gone is left out.
  * - The same tree gives the same events in any order of `list`.
+ * - What the excludes leave out is not looked at further: no directory among it is opened. A source
+ *   is never left out, even inside a directory that is.
  * - A source inside another is saved with it; if the walk does not come upon it, that is an error.
  * - Everything is synchronous; the consumer decides when others get a turn.
  */
 import type { SourceError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { assert } from '../util/assert.ts';
+import type { NameTest, Verdict } from './exclude-patterns.ts';
+import { type ExcludeOptions, Excludes } from './excludes.ts';
 import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
 import {
   type EntryNaming,
@@ -32,8 +36,12 @@ export type WalkEvent =
 
 export interface WalkOptions extends EntryNaming {
   readonly fs: SourceFs;
+  readonly excludes?: ExcludeOptions | undefined;
+  /** Told of every entry left out; of a directory once, since it is not entered. */
+  readonly onExcluded?: (() => void) | undefined;
 }
 
+/** @throws RangeError on excludes that make no sense, at the first event */
 export function* walk(plan: SourcePlan, options: WalkOptions): Generator<WalkEvent, void, void> {
   const walker = new Walker(plan, options);
   try {
@@ -52,6 +60,10 @@ interface Level {
   readonly names: readonly string[];
   /** Sources that were named at or below this directory. */
   readonly planned: PlannedEntry | undefined;
+  /** Undefined where nothing is left out. */
+  readonly test: NameTest | undefined;
+  /** The file system that the walk must not leave here, if that matters. */
+  readonly device: number | undefined;
   position: number;
 }
 
@@ -61,11 +73,13 @@ interface Candidate {
   /** The directory that listed it; a source, or what leads to one, is planned instead. */
   readonly directory: SourceDirectory | undefined;
   readonly planned: PlannedEntry | undefined;
+  readonly verdict: Verdict;
 }
 
 class Walker {
   readonly #options: WalkOptions;
   readonly #fs: SourceFs;
+  readonly #excludes: Excludes;
   readonly #levels: Level[] = [];
   readonly #pending: WalkEvent[] = [];
   readonly #mountOrdinals = new Map<number, number>();
@@ -73,7 +87,8 @@ class Walker {
   constructor(plan: SourcePlan, options: WalkOptions) {
     this.#options = options;
     this.#fs = options.fs;
-    this.#visit({ name: '', directory: undefined, planned: plan.root });
+    this.#excludes = new Excludes(options.excludes);
+    this.#visit({ name: '', directory: undefined, planned: plan.root, verdict: 'none' });
   }
 
   next(): WalkEvent | undefined {
@@ -98,15 +113,22 @@ class Walker {
   }
 
   #visitNext(level: Level): void {
-    const { names, directory, planned, position } = level;
+    const { names, directory, planned, test, position } = level;
     level.position++;
     const name = names[position] as string;
-    const candidate = { name, directory, planned: planned?.children.get(name) };
-    if (position > 0 && names[position - 1] === name) {
+    const child = planned?.children.get(name);
+    const verdict = test === undefined || child?.isSource === true ? 'none' : test(name);
+    const candidate = { name, directory, planned: child, verdict };
+    if (verdict === 'all') this.#leaveOut(candidate);
+    else if (position > 0 && names[position - 1] === name) {
       this.#fail(candidate, 'list', 'duplicate_name');
-    } else {
-      this.#visit(candidate);
-    }
+    } else this.#visit(candidate);
+  }
+
+  /** Sources inside are saved all the same; the entry is then only what leads to them. */
+  #leaveOut(candidate: Candidate): void {
+    if (candidate.planned === undefined) this.#options.onExcluded?.();
+    else this.#visit({ ...candidate, directory: undefined, verdict: 'none' });
   }
 
   #visit(candidate: Candidate): void {
@@ -119,10 +141,25 @@ class Walker {
       this.#fail(candidate, 'stat', sourceReason(cause), cause);
       return;
     }
-    if (!isKnown(stat)) this.#fail(candidate, 'save', 'unsupported');
+    if (isOfKind(candidate.verdict, stat)) this.#leaveOut(candidate);
+    else if (!isKnown(stat)) this.#fail(candidate, 'save', 'unsupported');
+    else if (this.#isElsewhere(candidate, stat)) this.#stayOut(candidate, stat);
     else if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
     else if (isParentOnly(candidate)) this.#enterParent(candidate, stat);
     else this.#enterSource(candidate, stat);
+  }
+
+  /** Whether the entry is in another file system than the source, and that matters. */
+  #isElsewhere({ directory, planned }: Candidate, stat: FileStat): boolean {
+    if (directory === undefined || planned?.isSource === true) return false;
+    const device = this.#levels.at(-1)?.device;
+    return device !== undefined && device !== stat.device;
+  }
+
+  /** Of a mount point the directory is kept. */
+  #stayOut(candidate: Candidate, stat: KnownStat): void {
+    if (stat.type === 'd') this.#enterParent(candidate, stat);
+    else this.#leaveOut(candidate);
   }
 
   #stat(candidate: Candidate): FileStat {
@@ -149,12 +186,12 @@ class Walker {
     }
   }
 
-  /** A directory above the sources: nothing is listed, so permission to pass is enough. */
+  /** A directory that only leads to sources: nothing is listed, so permission to pass is enough. */
   #enterParent(candidate: Candidate, stat: KnownStat): void {
     const entry = this.#entry(candidate, stat);
     const { planned } = candidate;
     const names = [...(planned?.children.keys() ?? [])].sort();
-    this.#pushLevel({ entry, directory: undefined, names, planned });
+    this.#pushLevel({ ...unlisted, entry, names, planned });
   }
 
   #enterSource(candidate: Candidate, listed: KnownStat): void {
@@ -166,14 +203,22 @@ class Walker {
       const reason = sourceReason(cause);
       if (reason !== 'vanished' && reason !== 'file_changed') {
         const entry = this.#entry(candidate, listed);
-        this.#pushLevel({ entry, directory: undefined, names: [], planned });
+        this.#pushLevel({ ...unlisted, entry, names: [], planned });
       }
       this.#fail(candidate, 'open', reason, cause);
       return;
     }
     const entry = this.#entry(candidate, opened.stat);
     const directory = new SourceDirectory(this.#fs, opened.fd, entry);
-    this.#pushLevel({ entry, directory, names: this.#list(candidate, directory), planned });
+    const names = this.#list(candidate, directory);
+    const test = this.#excludes.testIn(this.#fs, directory, names);
+    const device = this.#deviceBelow(candidate, opened.stat);
+    this.#pushLevel({ entry, directory, names, planned, test, device });
+  }
+
+  #deviceBelow({ planned }: Candidate, stat: FileStat): number | undefined {
+    if (!this.#excludes.isOneFileSystem) return undefined;
+    return planned?.isSource === true ? stat.device : this.#levels.at(-1)?.device;
   }
 
   #openDirectory({ name, directory, planned }: Candidate): { fd: number; stat: KnownStat } {
@@ -245,6 +290,14 @@ class Walker {
     const error = sourceError({ path, operation, reason, cause });
     this.#pending.push({ kind: 'error', error });
   }
+}
+
+/** Of a level whose directory is not listed. */
+const unlisted = { directory: undefined, test: undefined, device: undefined };
+
+/** Whether a verdict that depends on the kind of entry is against this one. */
+function isOfKind(verdict: Verdict, { type }: FileStat): boolean {
+  return verdict === (type === 'd' ? 'directories' : 'others');
 }
 
 /** Whether the candidate is stored only because it leads to a source. */

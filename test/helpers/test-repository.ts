@@ -20,6 +20,7 @@ import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
+import type { ExcludeOptions } from '../../src/walk/excludes.ts';
 import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
 import { b } from './raw-path.ts';
 
@@ -112,7 +113,12 @@ export interface Taken extends SnapshotResult {
 export async function snapshot(
   { repository }: Client,
   paths: readonly (string | Uint8Array)[],
-  options: { fs?: SourceFs; signal?: AbortSignal; workingDirectory?: string } = {},
+  options: {
+    fs?: SourceFs;
+    signal?: AbortSignal;
+    workingDirectory?: string;
+    excludes?: ExcludeOptions;
+  } = {},
 ): Promise<Taken> {
   const errors: SourceError[] = [];
   const result = await takeSnapshot(repository, {
