@@ -77,8 +77,9 @@ function markersOf({ markers = [], isSkippingCaches = false }: ExcludeOptions): 
 }
 
 /**
- * A marker that cannot be read counts as none: rather save too much, and the file itself is reported
- * when it is its turn to be saved.
+ * With a header only a file can be one: nothing else can be read from a position on, and to try takes
+ * nothing out of a FIFO. A marker that cannot be read counts as none: rather save too much, and the
+ * file itself is reported when it is its turn to be saved.
  */
 function isPresent(
   fs: SourceFs,
@@ -91,7 +92,7 @@ function isPresent(
   try {
     const fd = fs.openFile(childPath(directory, Buffer.from(name, 'latin1')));
     try {
-      return fs.fstat(fd).type === 'f' && equalBytes(readHead(fs, fd, header.length), header);
+      return equalBytes(readHead(fs, fd, header.length), header);
     } finally {
       fs.close(fd);
     }

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { FileStat } from '../../src/platform/file-stat.ts';
@@ -138,10 +148,13 @@ test('walk() saves a source whatever excludes it, and what leads to it', (t) => 
     'out/in/source/f': '',
     'out/in/source/x': '',
     'out/in/y': '',
+    'z/source/f': '',
     'z/x': '',
   });
   const { fs, opened } = opening();
-  const sources = [top, `${top}/out/in/source`, `${top}/z/x`, `${top}/out/none`];
+  const sources = ['', '/out/in/source', '/out/none', '/z/source', '/z/x'].map(
+    (path) => top + path,
+  );
 
   const walked = walkTree(sources, fs, { patterns: ['out', 'source', 'x', 'varve-*', 'none'] });
 
@@ -152,10 +165,13 @@ test('walk() saves a source whatever excludes it, and what leads to it', (t) => 
     'out/in/source/f',
     'error missing out/none',
     'z/',
+    'z/source/',
+    'z/source/f',
     'z/x',
   ]);
   assert.equal(walked.excluded, 1);
-  assert.deepEqual(opened, ['z']);
+  // What was listed is opened where it was listed, however long its path may be.
+  assert.deepEqual(opened, ['z', 'source']);
 });
 
 test('walk() saves of a marked cache its directory and the tag', (t) => {
@@ -194,6 +210,19 @@ test('walk() saves of a marked cache its directory and the tag', (t) => {
   assert.equal(walked.excluded, 2);
   assert.equal(opened.includes('sub'), false);
   assert.equal(walkTree([top]).excluded, 0);
+});
+
+test('walk() takes nothing out of a FIFO that has the name of a marker', (t) => {
+  const top = makeTree(t, { a: '' });
+  execFileSync('mkfifo', [join(top, '.skip')]);
+  const fd = openSync(join(top, '.skip'), constants.O_RDWR | constants.O_NONBLOCK);
+  t.after(() => closeSync(fd));
+  writeSync(fd, 'yes');
+
+  const walked = walkTree([top], nodeSourceFs, { markers: [{ name: '.skip', header: 'yes' }] });
+
+  assert.deepEqual(keptBelow(walked, top), ['.skip', 'a']);
+  assert.equal(readSync(fd, new Uint8Array(9)), 3);
 });
 
 test('walk() saves of a directory with a marker that and the marker', (t) => {
@@ -247,9 +276,10 @@ test('walk() of one file system keeps the directory of a mount point, and source
     'mount/inner/source/mount-2/f': '',
     'mount/inner/g': '',
     'mounted-file': '',
+    'mounted-source/f': '',
   });
   const fs = elsewhere((name) => name.startsWith('mount'));
-  const sources = [top, `${top}/mount/inner/source`];
+  const sources = [top, `${top}/mount/inner/source`, `${top}/mounted-source`];
 
   const walked = walkTree(sources, fs, { isOneFileSystem: true });
 
@@ -261,9 +291,11 @@ test('walk() of one file system keeps the directory of a mount point, and source
     'mount/inner/source/',
     'mount/inner/source/f',
     'mount/inner/source/mount-2/',
+    'mounted-source/',
+    'mounted-source/f',
   ]);
   assert.equal(walked.excluded, 1);
-  assert.equal(keptBelow(walkTree(sources, fs), top).length, 11);
+  assert.equal(keptBelow(walkTree(sources, fs), top).length, 13);
 });
 
 /** Entries of such names, and what is below them, are in another file system, one for each name. */
