@@ -10,9 +10,18 @@
  *   \x       the character x
  */
 
-/** A valid UTF-8 sequence of several bytes, or any single byte beyond ASCII, in latin1 text. */
-const beyondAscii =
-  /[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}|[\x80-\xff]/g;
+/** Characters of several bytes in valid UTF-8 (Unicode, table 3-7), and then any byte beyond ASCII. */
+const sequences = [
+  '[\\xc2-\\xdf][\\x80-\\xbf]',
+  '\\xe0[\\xa0-\\xbf][\\x80-\\xbf]',
+  '[\\xe1-\\xec\\xee\\xef][\\x80-\\xbf]{2}',
+  '\\xed[\\x80-\\x9f][\\x80-\\xbf]',
+  '\\xf0[\\x90-\\xbf][\\x80-\\xbf]{2}',
+  '[\\xf1-\\xf3][\\x80-\\xbf]{3}',
+  '\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2}',
+  '[\\x80-\\xff]',
+];
+const beyondAscii = new RegExp(sequences.join('|'), 'g');
 const hasBeyondAscii = /[\x80-\xff]/;
 /** Stray bytes become code points that no UTF-8 text has: unpaired surrogates. */
 const strayBase = 0xdc00;
