@@ -41,6 +41,7 @@ import {
 } from './snapshot/selection.ts';
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
+import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
 
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
@@ -68,6 +69,7 @@ export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
 export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
+export type { ExcludeOptions } from './walk/excludes.ts';
 
 /** A path: text, or raw bytes where it is not UTF-8. */
 export type Path = string | Uint8Array;
@@ -119,6 +121,8 @@ export interface SnapshotOptions extends LongCall {
   isDryRun?: boolean | undefined;
   /** Told of every entry that was saved, and its size in bytes. */
   onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
+  /** What to leave out; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
 }
@@ -254,6 +258,11 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   }
 }
 
+/** @throws RangeError when a pattern or marker makes no sense, as `snapshot` would */
+export function checkExcludes(options: ExcludeOptions): void {
+  new Excludes(options);
+}
+
 function asPublic(repository: OpenedRepository): Repository {
   const loadForReading = () => loadView(repository, 'read');
   return {
@@ -296,7 +305,8 @@ async function snapshot(
   repository: OpenedRepository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const { source, host = hostname(), workingDirectory = process.cwd() } = options;
+  const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
+  if (excludes !== undefined) checkExcludes(excludes);
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,

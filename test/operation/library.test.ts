@@ -100,6 +100,22 @@ test('select() and snapshots() take ids, their prefixes, ages and filters', asyn
   );
 });
 
+test('snapshot() leaves out what it is told to, and refuses what makes no sense', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  const paths = [place.source];
+
+  const { excluded } = await repository.snapshot({ paths, excludes: { patterns: ['other'] } });
+
+  assert.equal(excluded, 1);
+  await assert.rejects(repository.snapshot({ paths, excludes: { patterns: ['[a'] } }), RangeError);
+  await assert.rejects(
+    repository.snapshot({ paths, excludes: { markers: [{ name: '' }] } }),
+    RangeError,
+  );
+  assert.equal((await repository.snapshots()).snapshots.length, 1);
+});
+
 test('rebuildIndex() gives the same index and writes nothing', async (t) => {
   const place = newPlace(t);
   const repository = await newRepository(t, place);
