@@ -5,9 +5,9 @@
  */
 import type { OnProgress, Progress } from '../progress.ts';
 import { escapeControls } from '../util/printable.ts';
-import { adviceFor } from './exit-code.ts';
-import { type JsonFields, jsonLine, outsideText } from './json.ts';
-import { ProgressLine, shareDone } from './progress-line.ts';
+import { adviceFor, errorCodeOf } from './exit-code.ts';
+import { type JsonFields, jsonLine, outsideText, outsideTexts } from './json.ts';
+import { ProgressLine, secondsRemaining, shareDone } from './progress-line.ts';
 
 /** A listing may have millions of lines; they are written in pieces of this size. */
 const BUFFER_LENGTH_MAX = 2 ** 15;
@@ -26,7 +26,7 @@ export class Output {
   readonly #line: ProgressLine = new ProgressLine(process.stderr);
   #buffered = '';
   #errorCount = 0;
-  #startedMs: number = performance.now();
+  #startedMs = 0;
   #statusDueMs = STATUS_INTERVAL_MS;
 
   constructor(settings: OutputSettings) {
@@ -40,6 +40,11 @@ export class Output {
 
   get isJson(): boolean {
     return this.#settings.isJson;
+  }
+
+  /** Elapsed time and speed count from now: typing a passphrase is no work. */
+  startClock(): void {
+    this.#startedMs = performance.now();
   }
 
   /** Undefined when nobody wants to know. */
@@ -101,8 +106,7 @@ export class Output {
     const message = messageOf(error);
     const advice = adviceFor(error);
     if (this.isJson) {
-      const fields = { code: exitCode, message, ...(advice !== undefined && { advice }) };
-      this.event('exit_error', fields);
+      this.event('exit_error', { code: exitCode, error_code: errorCodeOf(error), message, advice });
     } else {
       this.#tell(`varve: ${message}`);
       if (advice !== undefined) this.#tell(`  ${advice}`);
@@ -124,13 +128,16 @@ export class Output {
   /** Writes what is left, and waits until that has worked or failed. */
   async end(): Promise<void> {
     const text = this.#takeBuffered();
+    this.#line.clear();
     // A failure comes as an event of the stream, too; here it only ends the wait.
     await new Promise<void>((resolve) => process.stdout.write(text, () => setImmediate(resolve)));
   }
 
   flush(): void {
     const text = this.#takeBuffered();
-    if (text !== '') process.stdout.write(text);
+    if (text === '') return;
+    this.#line.clear();
+    process.stdout.write(text);
   }
 
   #takeBuffered(): string {
@@ -148,16 +155,18 @@ export class Output {
     if (elapsedMs < this.#statusDueMs) return;
     this.#statusDueMs = elapsedMs + STATUS_INTERVAL_MS;
     const { phase, filesDone, filesTotal, bytesDone, bytesTotal, currentPath } = progress;
+    const isRestored = phase === 'restore';
     this.event('status', {
       phase,
       seconds_elapsed: Math.round(elapsedMs / 1000),
+      seconds_remaining: secondsRemaining(progress, elapsedMs),
       percent_done: shareDone(progress),
-      files_done: filesDone,
+      [isRestored ? 'files_restored' : 'files_done']: filesDone,
       total_files: filesTotal,
-      bytes_done: bytesDone,
+      [isRestored ? 'bytes_restored' : 'bytes_done']: bytesDone,
       total_bytes: bytesTotal,
       error_count: errorCount,
-      ...(currentPath !== undefined && outsideText('path', currentPath)),
+      ...(currentPath !== undefined && outsideTexts('current_files', [currentPath])),
     });
     this.flush();
   }

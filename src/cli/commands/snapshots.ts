@@ -7,14 +7,9 @@ import { printable } from '../../util/printable.ts';
 import { exitCodes } from '../exit-code.ts';
 import { formatBytes, formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
 import { type JsonFields, outsideText, outsideTexts, rfc3339OfNs } from '../json.ts';
-import {
-  addFilterOptions,
-  type CommonOptions,
-  type FilterOptions,
-  filterOf,
-  parseCount,
-} from '../options.ts';
+import { addFilterOptions, type CommonOptions, type FilterOptions, filterOf } from '../options.ts';
 import type { Output } from '../output.ts';
+import { parseCount } from '../parse-values.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
 import { formatTable } from '../table.ts';
 
