@@ -17,7 +17,7 @@ import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
 import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
-import { type WalkEvent, walk } from '../walk/walk.ts';
+import { walk } from '../walk/walk.ts';
 import { FileSaver } from './save-file.ts';
 import { TreeSaver } from './save-tree.ts';
 
@@ -112,6 +112,7 @@ class Run {
   #directories = 0;
   #others = 0;
   #bytes = 0n;
+  #currentPath: Uint8Array | undefined;
 
   constructor(repository: Repository, options: RunOptions) {
     this.#repository = repository;
@@ -163,8 +164,9 @@ class Run {
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
     for (const event of walk(plan, { fs, accounts, linkGroup })) {
+      if (event.kind !== 'error') this.#currentPath = event.entry.path;
       await tree.take(event);
-      if (this.#turns.isOver) await this.#takeTurn(event);
+      if (this.#turns.isOver) await this.#takeTurn();
     }
     return tree.root;
   }
@@ -180,13 +182,13 @@ class Run {
     if (this.#turns.isOver) await this.#takeTurn();
   }
 
-  async #takeTurn(event?: WalkEvent): Promise<void> {
-    const isEntry = event !== undefined && event.kind !== 'error';
+  async #takeTurn(): Promise<void> {
+    const currentPath = this.#currentPath;
     this.#options.onProgress?.({
       phase: 'snapshot',
       filesDone: this.#files,
       bytesDone: Number(this.#bytes),
-      ...(isEntry && { currentPath: event.entry.path }),
+      ...(currentPath !== undefined && { currentPath }),
     });
     await this.#options.session.tick();
     await this.#turns.next();
