@@ -6,7 +6,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { SnapshotFilter } from '../index.ts';
 import { UsageError } from './exit-code.ts';
-import { parseCount, parseSize } from './parse-values.ts';
+import { parseJobs, parseSize } from './parse-values.ts';
 import type { PassphraseOptions } from './passphrase.ts';
 import { absoluteArgument, rawArgument } from './raw-argument.ts';
 
@@ -52,7 +52,7 @@ export function addCommonOptions(program: Command): void {
     )
     .option('--password-command <command>', 'run a command that prints the passphrase')
     .option('--cache-dir <directory>', 'keep the local index here')
-    .option('--jobs <n>', 'how much to work on at a time', parseCount)
+    .option('--jobs <n>', 'threads to work with, beside the main one', parseJobs)
     .option('--memory <size>', 'memory to stay below, such as 512M', parseSize)
     .option('-q, --quiet', 'print results and errors only')
     .option('-v, --verbose', 'print more; twice: stack traces')

@@ -17,6 +17,12 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+/** How many threads; none is a number, too. @throws InvalidArgumentError */
+export function parseJobs(text: string): number {
+  if (!/^\d{1,3}$/.test(text)) throw new InvalidArgumentError('Expected a number up to 999.');
+  return Number(text);
+}
+
 /** "512M", "1.5GiB", or a number of bytes; units are powers of 1024. @throws InvalidArgumentError */
 export function parseSize(text: string): number {
   const [, number, unit] = SIZE.exec(text) ?? [];
