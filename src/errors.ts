@@ -181,3 +181,58 @@ export function errnoCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
 }
+
+/** An error as it crosses from one thread to another. */
+export interface PackedError {
+  readonly className: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  /** Own fields, which must be plain data. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly cause: PackedError | undefined;
+}
+
+const classes: readonly { readonly prototype: object; readonly name: string }[] = [
+  NotFoundError,
+  NoRepositoryError,
+  RepositoryExistsError,
+  VersionError,
+  KeyError,
+  BusyError,
+  CorruptionError,
+  StorageError,
+  SourceError,
+  TargetError,
+];
+
+/** What a structured clone would lose of an error: its class, its fields, its cause. */
+export function packError(error: unknown): PackedError {
+  if (!(error instanceof Error)) {
+    return {
+      className: 'Error',
+      message: String(error),
+      stack: undefined,
+      fields: {},
+      cause: undefined,
+    };
+  }
+  const { message, stack, cause, ...fields } = error;
+  return {
+    className: error instanceof VarveError ? error.name : 'Error',
+    message: error.message,
+    stack: error.stack,
+    fields,
+    cause: error.cause === undefined ? undefined : packError(error.cause),
+  };
+}
+
+export function unpackError(packed: PackedError): Error {
+  const { className, message, stack, fields, cause } = packed;
+  const known = classes.find(({ name }) => name === className);
+  const error: Error = Object.create(known?.prototype ?? Error.prototype);
+  const own = { message, stack, ...(cause !== undefined && { cause: unpackError(cause) }) };
+  for (const [key, value] of Object.entries(own)) {
+    Object.defineProperty(error, key, { value, writable: true, configurable: true });
+  }
+  return Object.assign(error, fields);
+}

@@ -7,7 +7,7 @@
  * Read: `snapshot` → `tree` → `restore/plan` → `index` → `storage` (ranges, by pack) → `pack` → `frame` (open,
  * decompress, resolve delta base) → `blob` (verify id) → `restore` (write file, apply metadata).
  */
-import { hostname, userInfo } from 'node:os';
+import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
@@ -204,7 +204,7 @@ function credentialOf({ passphrase, isInsecure = false }: InitOptions): Credenti
 
 /** @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
-  const { passphrase, onNotice } = options;
+  const { passphrase, onNotice, jobs = availableParallelism() + 1, memory } = options;
   const storage = await openStorage(options.location);
   try {
     const opened = await openStored({
@@ -212,6 +212,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
       askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
       cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
       stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
+      jobs,
+      ...(memory !== undefined && { memory }),
       ...(onNotice !== undefined && { onNotice: once(onNotice) }),
     });
     return asPublic(opened);

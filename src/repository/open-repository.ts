@@ -30,6 +30,8 @@ import { WriterStateStore } from './writer-state.ts';
 const CONFIG_SIZE_MAX = 2 ** 20;
 const CONFIG_UPDATE_NAME = /^config\.d\/([0-9a-f]{8})$/;
 
+const memoryDefault = 2 ** 29;
+
 export interface OpenOptions {
   storage: Storage;
   askPassphrase: AskPassphrase;
@@ -37,6 +39,10 @@ export interface OpenOptions {
   cacheDirectory: string;
   /** Where the writer state lives; not disposable. */
   stateDirectory: string;
+  /** Threads for an operation, each of which opens the storage by its location; default: none. */
+  jobs?: number;
+  /** Bytes for an operation; default 512 MiB. */
+  memory?: number;
   clock?: Clock;
   random?: Random;
   stateFs?: StateFs;
@@ -72,6 +78,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     ...core,
     identify: createBlobIdentifier(keys.blobId),
     codec: new ZstdCodec(),
+    jobs: options.jobs ?? 0,
+    memory: options.memory ?? memoryDefault,
     writerStates: new WriterStateStore({
       directory: options.stateDirectory,
       repositoryId: core.id,

@@ -33,9 +33,17 @@ export interface RepositoryCore {
   readonly onNotice: OnNotice;
 }
 
-export interface Repository extends RepositoryCore {
+/** What a worker has of a repository: enough to read and write packs. */
+export interface WorkerCore extends RepositoryCore {
   readonly identify: BlobIdentifier;
   readonly codec: ZstdCodec;
+}
+
+export interface Repository extends WorkerCore {
+  /** Threads that an operation may use; 0: everything runs on the calling thread. */
+  readonly jobs: number;
+  /** Bytes that one operation may use, mapped files aside. */
+  readonly memory: number;
   readonly writerStates: WriterStateStore;
   /** The local index, opened at first use. */
   readonly index: IndexHolder;
