@@ -158,7 +158,7 @@ test('list() stops between entries when it is cancelled', async (t) => {
 
   await assert.rejects(async () => {
     const { signal } = controller;
-    for await (const _ of repository.list({ snapshot, isRecursive: true, signal })) {
+    for await (const _ of repository.list({ snapshot, path: place.source, signal })) {
       count += 1;
       controller.abort();
     }
