@@ -158,7 +158,7 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing, or segments that cannot be read, are a reason to ask.
+   * missing or dead, or segments that cannot be read, are a reason to ask.
    */
   trusts(id: SessionId): boolean {
     return trustsSnapshot(this, id);
@@ -373,7 +373,9 @@ export function trustsSnapshot(
   const { pendingMark } = view.collector;
   const isCounted = pendingMark?.counted.some(({ sessionId }) => sessionId === id) ?? true;
   if (!isCounted || sync.damaged.length > 0) return false;
-  for (const { state } of sync.index.packs()) if (state === PACK_STATE.missing) return false;
+  for (const { state } of sync.index.packs()) {
+    if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
+  }
   return true;
 }
 
