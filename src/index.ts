@@ -9,6 +9,7 @@
  */
 import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import type { EntryAction } from './backup/entry-saver.ts';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
 import type { SourceError, VarveError } from './errors.ts';
@@ -32,6 +33,7 @@ import {
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
 
+export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
 export {
@@ -108,6 +110,8 @@ export interface SnapshotOptions extends LongCall {
   isDryRun?: boolean | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
+  /** Told of every entry that was saved, what it is against the parent, and its size in bytes. */
+  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
 }
 
 /** Which snapshots are meant; a field that is left out leaves all of them. */

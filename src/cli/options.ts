@@ -55,7 +55,7 @@ export function addCommonOptions(program: Command): void {
     .option('--jobs <n>', 'threads to work with, beside the main one', parseJobs)
     .option('--memory <size>', 'memory to stay below, such as 512M', parseSize)
     .option('-q, --quiet', 'print results and errors only')
-    .option('-v, --verbose', 'print more; twice: stack traces')
+    .option('-v, --verbose', 'print more, and each path saved; twice: stack traces')
     .option('--json', 'print JSON lines')
     .option('--no-progress', 'show no progress');
 }

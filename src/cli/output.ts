@@ -16,7 +16,7 @@ const STATUS_INTERVAL_MS = 1000;
 export interface OutputSettings {
   isJson: boolean;
   isQuiet: boolean;
-  /** 1: what is used and what caused an error. 2: stack traces. */
+  /** 1: what is used, each path saved, what caused an error. 2: stack traces. */
   verbosity: number;
   hasProgress: boolean;
 }
@@ -71,6 +71,16 @@ export class Output {
     this.result(jsonLine(messageType, fields));
   }
 
+  get isVerbose(): boolean {
+    return this.#settings.verbosity >= 1;
+  }
+
+  /** A line or an event of what is being done: seen at once on a terminal, in pieces elsewhere. */
+  trace(line: string): void {
+    this.result(line);
+    if (process.stdout.isTTY || this.#buffered.length >= BUFFER_LENGTH_MAX) this.flush();
+  }
+
   /** Something a user should know that stops nothing. */
   notice(text: string): void {
     if (!this.#settings.isQuiet) this.#tell(`note: ${text}`);
@@ -78,7 +88,7 @@ export class Output {
 
   /** Told with `-v`. */
   detail(text: string): void {
-    if (this.#settings.verbosity >= 1) this.#tell(text);
+    if (this.isVerbose) this.#tell(text);
   }
 
   /** What could not be read, written or listed; the operation goes on. */

@@ -21,7 +21,10 @@ function commandsOf(help: string): string[] {
 /** Fields the table names for an event, without the values that stand behind one. */
 function fieldsOf(event: string): Set<string> {
   const row = page.split('\n').find((line) => line.startsWith(`| ${event} `)) ?? '';
-  const fields = (row.split('|')[2] ?? '').replace(/(`(?:phase|type|severity)`) \([^)]*\)/g, '$1');
+  const fields = (row.split('|')[2] ?? '').replace(
+    /(`(?:action|phase|type|severity)`) \([^)]*\)/g,
+    '$1',
+  );
   return new Set([...fields.matchAll(/`(\w+)`/g)].map(([, name]) => name as string));
 }
 

@@ -66,6 +66,7 @@ test('all commands together show every event and field, as described', async (t)
 
   await run('init', '--insecure-no-password', '-r', 'other');
   await run('snapshot', 'source', 'missing', '--tag', 'daily');
+  await run('snapshot', 'source', 'missing', '-v');
   await run('snapshots');
   await run('ls', '-R', 'latest');
   await run('restore', 'latest', '--target', 'out');
@@ -90,6 +91,33 @@ test('all commands together show every event and field, as described', async (t)
   assert.deepEqual(missing, []);
   assert.ok(seen.has('node: path_b64'));
   assert.deepEqual(found.at(-1)?.['broken_packs'], [basename(pack)]);
+});
+
+test('-v emits a verbose_status for every entry', async (t) => {
+  const home = await homeWithRepository(t);
+  const actionsOf = (lines: readonly JsonLine[]): Map<unknown, unknown> =>
+    new Map(
+      lines
+        .filter((line) => line.message_type === 'verbose_status')
+        .map((line) => [basename(line['item'] as string), [line['action'], line['data_size']]]),
+    );
+  fillSource(home);
+  writeFileSync(home.path('source', 'kept'), 'kept');
+  await home.ok('snapshot', 'source');
+  writeFileSync(home.path('source', 'file'), 'changed');
+  writeFileSync(home.path('source', 'more'), 'new');
+
+  const { lines } = await home.runJson(['snapshot', 'source', '-v']);
+  const quiet = await home.runJson(['snapshot', 'source']);
+
+  const actions = actionsOf(lines);
+  assert.deepEqual(actions.get('kept'), ['unchanged', 4]);
+  assert.deepEqual(actions.get('file'), ['modified', 7]);
+  assert.deepEqual(actions.get('more'), ['new', 3]);
+  assert.deepEqual(actions.get('b\ufffd'), ['unchanged', 1]);
+  const { files_new, files_changed, files_unmodified } = lines.at(-1) as JsonLine;
+  assert.deepEqual([files_new, files_changed, files_unmodified], [1, 2, 2]);
+  assert.equal(quiet.lines.length, 1);
 });
 
 test('exit_error has a code that is stable', async (t) => {

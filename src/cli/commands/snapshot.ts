@@ -1,11 +1,14 @@
 /** `varve snapshot`: saves files and directories. */
 import type { Command } from 'commander';
 import { shortId } from '../../id.ts';
-import type { Repository, SnapshotResult } from '../../index.ts';
+import type { EntryAction, Repository, SnapshotResult } from '../../index.ts';
+import { printable } from '../../util/printable.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
 import { FailedPaths } from '../failed-paths.ts';
 import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
+import { jsonLine, outsideText } from '../json.ts';
 import { type CommonOptions, collect } from '../options.ts';
+import type { Output } from '../output.ts';
 import { parseTime } from '../parse-values.ts';
 import { rawArgument } from '../raw-argument.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
@@ -97,12 +100,27 @@ async function takeSnapshot(
     isDryRun: dryRun,
     signal,
     onProgress: output.onProgress,
+    onEntry: output.isVerbose ? traceEntries(output) : undefined,
     onError: (error) => {
       const { message, operation: during, reason: code, path: item } = error;
       failed.add(code, item);
       output.problem({ message, during, code, item, error });
     },
   });
+}
+
+/** "unchanged  /home/alice/notes", or an event. */
+function traceEntries(
+  output: Output,
+): (path: Uint8Array, action: EntryAction, size: number) => void {
+  if (!output.isJson) {
+    return (path, action) => output.trace(`${action.padEnd(9)}  ${printable(path)}`);
+  }
+  return (path, action, size) => {
+    const named = action === 'changed' ? 'modified' : action;
+    const fields = { action: named, ...outsideText('item', path), data_size: size };
+    output.trace(jsonLine('verbose_status', fields));
+  };
 }
 
 function exitCodeOfResult({ isForgotten, errorCount }: SnapshotResult): number {
@@ -114,10 +132,15 @@ function summaryFields(result: SnapshotResult, isDryRun: boolean) {
   return {
     snapshot_id: isDryRun ? undefined : result.id,
     forgotten: result.isForgotten,
+    parent: result.parent,
+    files_new: result.filesNew,
+    files_changed: result.filesChanged,
+    files_unmodified: result.filesUnchanged,
     total_files_processed: result.files,
     total_directories_processed: result.directories,
     total_others_processed: result.others,
     total_bytes_processed: result.bytes,
+    bytes_read: result.bytesRead,
     data_blobs: result.newBlobs,
     data_added: result.newBytes,
     data_compressed: result.compressedBytes,
@@ -128,13 +151,17 @@ function summaryFields(result: SnapshotResult, isDryRun: boolean) {
 }
 
 function summaryLines(result: SnapshotResult, isDryRun: boolean): string[] {
-  const { id, files, directories, others, newBlobs } = result;
+  const { id, parent, files, directories, others, newBlobs, bytes, bytesRead } = result;
   const counts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) counts.push(formatCount(others, 'other entry', 'other entries'));
+  const size = bytesRead === bytes ? '' : ` of ${formatBytes(bytes)}`;
   return [
     isDryRun ? 'Dry run: nothing was stored. It would be:' : `Snapshot ${shortId(id)} (${id})`,
     `  saved       ${counts.join(', ')}`,
-    `  read        ${formatBytes(result.bytes)}`,
+    ...(parent === undefined
+      ? []
+      : [`  files       ${changesOf(result)} since ${shortId(parent)}`]),
+    `  read        ${formatBytes(bytesRead)}${size}`,
     `  new         ${formatBytes(result.newBytes)} in ${formatCount(newBlobs, 'blob')}`,
     `  compressed  ${formatBytes(result.compressedBytes)}`,
     `  written     ${formatBytes(result.storedBytes)}${ratio(result)}`,
@@ -142,8 +169,16 @@ function summaryLines(result: SnapshotResult, isDryRun: boolean): string[] {
   ];
 }
 
+/** "1 new, 2 changed, 3 unchanged". */
+function changesOf({ filesNew, filesChanged, filesUnchanged }: SnapshotResult): string {
+  const counts = { new: filesNew, changed: filesChanged, unchanged: filesUnchanged };
+  return Object.entries(counts)
+    .map(([what, count]) => `${count.toLocaleString('en')} ${what}`)
+    .join(', ');
+}
+
 /** How many bytes were read for each that was written. */
-function ratio({ bytes, storedBytes }: SnapshotResult): string {
-  if (bytes === 0n || storedBytes === 0) return '';
-  return `, ratio ${(Number(bytes) / storedBytes).toFixed(2)} : 1`;
+function ratio({ bytesRead, storedBytes }: SnapshotResult): string {
+  if (bytesRead === 0n || storedBytes === 0) return '';
+  return `, ratio ${(Number(bytesRead) / storedBytes).toFixed(2)} : 1`;
 }

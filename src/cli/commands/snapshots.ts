@@ -114,6 +114,7 @@ export function snapshotFields({ id, manifest }: Snapshot): JsonFields {
     id,
     short_id: shortId(id),
     time: rfc3339OfNs(manifest.startedNs),
+    parent: manifest.parents[0],
     ...outsideText('hostname', manifest.host),
     ...outsideText('username', manifest.user),
     ...outsideText('source', manifest.source),
@@ -124,6 +125,9 @@ export function snapshotFields({ id, manifest }: Snapshot): JsonFields {
     summary: {
       backup_start: rfc3339OfNs(manifest.startedNs),
       backup_end: rfc3339OfNs(manifest.endedNs),
+      files_new: stats['files_new'],
+      files_changed: stats['files_changed'],
+      files_unmodified: stats['files_unchanged'],
       total_files_processed: stats['files'],
       total_bytes_processed: stats['bytes'],
       data_blobs: stats['new_blobs'],
