@@ -28,7 +28,7 @@ import {
 import { ParentDirectory, type ParentOptions } from './parent-tree.ts';
 import type { SavePool } from './save-pool.ts';
 import type { TreeSaver } from './save-tree.ts';
-import { batchFileCountMax, type ChunkSizes, sliceSize } from './slices.ts';
+import { batchFileCountMax, type Slices } from './slices.ts';
 
 /** What became of an entry, measured against the parent snapshot. */
 export type EntryAction = 'new' | 'changed' | 'unchanged';
@@ -37,7 +37,7 @@ export interface EntrySaverOptions {
   readonly pool: SavePool;
   readonly tree: TreeSaver;
   readonly write: ConstructorParameters<typeof ChunkListBuilder>[0];
-  readonly chunkSizes: ChunkSizes;
+  readonly slices: Slices;
   readonly accounts: AccountNames;
   /** Root of the parent snapshot, and how to read it. */
   readonly parent: { readonly root: DirectoryRoot; readonly options: ParentOptions } | undefined;
@@ -89,10 +89,10 @@ export class EntrySaver {
   #root: DirectoryRoot | undefined;
 
   constructor(options: EntrySaverOptions) {
-    const { pool, chunkSizes, write } = options;
+    const { pool, slices, write } = options;
     this.#options = options;
     this.#context = {
-      chunkSizes,
+      slices,
       takeList: () => this.#spareLists.pop() ?? new ChunkListBuilder(write),
       giveList: (list) => this.#spareLists.push(list),
       readFirst: (part) => pool.submitFirst(part),
@@ -251,14 +251,15 @@ export class EntrySaver {
   }
 
   async #submit(part: FilePart): Promise<void> {
-    const isWhole = part.length <= sliceSize(this.#options.chunkSizes) + 1 && part.index === 0;
+    const { slices } = this.#options;
+    const isWhole = part.length <= slices.size + 1 && part.index === 0;
     if (!isWhole) {
       await this.#submitBatch();
       await this.#hand([part]);
       return;
     }
     const size = this.#batchSize + part.length;
-    if (size > sliceSize(this.#options.chunkSizes)) await this.#submitBatch();
+    if (size > slices.size) await this.#submitBatch();
     this.#batch.push(part);
     this.#batchSize += part.length;
     if (this.#batch.length === batchFileCountMax) await this.#submitBatch();

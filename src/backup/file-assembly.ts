@@ -20,7 +20,7 @@ import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 import type { PartFailure } from './save-messages.ts';
-import { type ChunkSizes, sliceOverlap, sliceSize } from './slices.ts';
+import type { Slices } from './slices.ts';
 
 /** A stretch of a file that is read and scanned in one go. */
 export interface FilePart {
@@ -60,7 +60,7 @@ export interface SavedFile {
 
 /** What an assembly needs of the run. */
 export interface AssemblyContext {
-  readonly chunkSizes: ChunkSizes;
+  readonly slices: Slices;
   readonly takeList: () => ChunkListBuilder;
   /** A builder whose file is finished, to be used again. */
   readonly giveList: (list: ChunkListBuilder) => void;
@@ -101,7 +101,7 @@ export class FileAssembly {
     this.held = entry.hold();
     this.#context = context;
     this.#onDone = onDone;
-    this.#partCount = Math.max(1, Math.ceil(this.#sizeSeen / sliceSize(context.chunkSizes)));
+    this.#partCount = Math.max(1, Math.ceil(this.#sizeSeen / context.slices.size));
   }
 
   /**
@@ -110,9 +110,9 @@ export class FileAssembly {
    */
   *parts(): Generator<FilePart, void, void> {
     const count = this.#partCount;
-    const slice = sliceSize(this.#context.chunkSizes);
+    const { size } = this.#context.slices;
     for (let index = 0; index < count && !this.#isDone; index++) {
-      const offset = index * slice;
+      const offset = index * size;
       yield { file: this, index, offset, length: this.#lengthFrom(offset) };
     }
   }
@@ -238,10 +238,9 @@ export class FileAssembly {
 
   /** One byte more than is expected shows that the file ends where it should. */
   #lengthFrom(offset: number): number {
-    const { chunkSizes } = this.#context;
-    const slice = sliceSize(chunkSizes);
+    const { size, overlap } = this.#context.slices;
     const left = this.#sizeSeen - offset;
-    return left <= slice ? left + 1 : slice + sliceOverlap(chunkSizes);
+    return left <= size ? left + 1 : size + overlap;
   }
 
   /** The slices before and at `part` share no cut: cut through from where the one before ends. */
@@ -258,7 +257,7 @@ export class FileAssembly {
       file: this,
       index,
       offset,
-      length: sliceSize(this.#context.chunkSizes),
+      length: this.#context.slices.size,
     });
   }
 }

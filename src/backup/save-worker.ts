@@ -18,7 +18,7 @@ import type { Post, WorkerBody } from '../util/worker.ts';
 import { openSourceFile, type SourceFile, type SourceStat } from '../walk/source-file.ts';
 import type { SourceFs } from '../walk/source-fs.ts';
 import type { BatchParts, PartFailure, SaveReply, SaveRequest } from './save-messages.ts';
-import { slotCapacity } from './slices.ts';
+import { planSlices, slotCapacity } from './slices.ts';
 
 const idSize = 32;
 
@@ -68,7 +68,7 @@ class SaveWorker implements WorkerBody<SaveRequest> {
       onDurable: async (record) => reply({ kind: 'durable', record }),
     });
     this.#newSlot = () => {
-      const capacity = slotCapacity(config.chunker);
+      const capacity = slotCapacity(planSlices(config.chunker));
       const scanner = createScanner(keys.chunker, config.chunker, { capacity });
       const none = new Uint32Array(0);
       return { scanner, ids: new Uint8Array(0), starts: none, sizes: none };

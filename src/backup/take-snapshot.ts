@@ -33,6 +33,7 @@ import { type EntryAction, EntrySaver } from './entry-saver.ts';
 import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
 import { planWorkers } from './save-workers.ts';
+import { planSlices } from './slices.ts';
 
 const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
@@ -240,7 +241,7 @@ class Run {
       pool,
       tree,
       write: (list) => session.write(BLOB_TYPE.chunkList, list),
-      chunkSizes: config.chunker,
+      slices: planSlices(config.chunker),
       accounts,
       parent: this.#openParent(),
       onSaved: (entry, action, size) => this.#onSaved(entry, action, size),

@@ -73,6 +73,8 @@ export class PackWriter {
   #dataPack: PackBuilder | undefined;
   #metadataPack: PackBuilder | undefined;
   readonly #uploads = new Set<Promise<void>>();
+  /** Memory of data packs that are stored. New pages would be zeroed again for every pack. */
+  readonly #spareBuffers: Uint8Array[] = [];
   #uploadFailure: { error: unknown } | undefined;
   /** Bytes of packs stored so far, and of frame contents in them. */
   storedSize = 0;
@@ -191,6 +193,7 @@ export class PackWriter {
       writerId,
       createdMs: nowMs(clock),
       sizeTarget,
+      buffer: isData ? this.#spareBuffers.pop() : undefined,
     });
   }
 
@@ -206,7 +209,10 @@ export class PackWriter {
       .catch((error: unknown) => {
         this.#uploadFailure ??= { error };
       })
-      .finally(() => this.#uploads.delete(upload));
+      .finally(() => {
+        this.#uploads.delete(upload);
+        if (kind === OBJECT_KIND.dataPack) this.#spareBuffers.push(pack.buffer);
+      });
     this.#uploads.add(upload);
   }
 
