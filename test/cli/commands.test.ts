@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { contentOf, homeWithRepository, type VarveHome, varveHome } from '../helpers/run-varve.ts';
+import {
+  contentOf,
+  homeWithRepository,
+  type JsonLine,
+  type VarveHome,
+  varveHome,
+} from '../helpers/run-varve.ts';
 
 const FULL_ID = /\b[0-9a-f]{32}\b/;
 
@@ -222,10 +228,11 @@ test('--time is when a snapshot began and ended', async (t) => {
     lines.slice(0, 2).map((line) => line['time']),
     ['2026-01-31T11:00:00.500000000Z', '2026-02-28T12:00:00.000000000Z'],
   );
-  const { backup_start, backup_end } = lines[0]?.['summary'] as Record<string, string>;
-  assert.deepEqual([backup_start, backup_end], [lines[0]?.['time'], lines[0]?.['time']]);
-  assert.equal(lines[1]?.['parent'], lines[0]?.['id']);
-  assert.equal(chosen.lines[0]?.['id'], lines[0]?.['id']);
+  const { id, time, summary } = lines[0] as JsonLine;
+  const { backup_start, backup_end } = summary as Record<string, string>;
+  assert.deepEqual([backup_start, backup_end], [time, time]);
+  assert.equal(lines[1]?.['parent'], id);
+  assert.equal(chosen.lines[0]?.['id'], id);
 });
 
 test('snapshots groups by host and source, and narrows', async (t) => {
