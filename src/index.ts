@@ -100,18 +100,18 @@ export interface SnapshotOptions extends LongCall {
   /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
   source?: OutsideText | undefined;
   tags?: readonly string[] | undefined;
-  /** Instead of the time of the call: when the snapshot began and ended, since 1970 in UTC. */
+  /** Instead of the time of the run: start and end of the snapshot, nanoseconds since 1970. */
   timeNs?: bigint | undefined;
-  /** What this snapshot is compared with; default: the newest one of the same host and source. */
+  /** The snapshot to compare with; default: the newest of the same host and source. */
   parent?: string | undefined;
-  /** Read every file, whatever the parent says. */
+  /** Compare with none: read every file. */
   isForced?: boolean | undefined;
-  /** Read and count, store nothing. */
+  /** Say what would be stored, and write nothing. */
   isDryRun?: boolean | undefined;
+  /** Told of every entry that was saved, and its size in bytes. */
+  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
-  /** Told of every entry that was saved, what it is against the parent, and its size in bytes. */
-  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
 }
 
 /** Which snapshots are meant; a field that is left out leaves all of them. */

@@ -280,8 +280,7 @@ function findMeeting(
   while (i < tail.scanned.count) {
     end += tail.scanned.sizeAt(i++);
     while (nextEnd < end && count < next.count) nextEnd += next.sizeAt(count++);
-    // What was thrown away in the part before does not count, so neither do its cuts.
-    if (end === nextEnd && i > tail.from) return { tailCount: i, count };
+    if (end === nextEnd) return { tailCount: i, count };
   }
   return undefined;
 }

@@ -13,8 +13,12 @@ import type { SourceFs } from '../../src/walk/source-fs.ts';
 export type SourceTree = Readonly<Record<string, Uint8Array | { readonly target: string }>>;
 
 const DESCRIPTOR_PATH = /^\/proc\/self\/fd\/(\d+)(\/.*)?$/;
-/** Files of other content were changed at another time, as on a real file system. */
-function changeTime(content: Uint8Array): { seconds: bigint; nanoseconds: number } {
+/** What has another content was changed at another time, as on a real file system. */
+function changeTime(entry: SourceTree[string] | undefined): {
+  seconds: bigint;
+  nanoseconds: number;
+} {
+  const content = entry instanceof Uint8Array ? entry : encodeUtf8(entry?.target ?? '');
   return { seconds: 1_700_000_000n + BigInt(crc32(content)), nanoseconds: 5 };
 }
 
@@ -114,7 +118,7 @@ class MemorySource implements SourceFs {
     const isDirectory = this.#directories.has(path);
     if (entry === undefined && !isDirectory) throw systemError('ENOENT', path);
     const isFile = entry instanceof Uint8Array;
-    const time = changeTime(isFile ? entry : new Uint8Array(0));
+    const time = changeTime(entry);
     return {
       type: isDirectory ? 'd' : isFile ? 'f' : 'l',
       mode: isDirectory ? 0o755 : 0o644,

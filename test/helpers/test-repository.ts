@@ -10,7 +10,6 @@ import { type SnapshotResult, takeSnapshot } from '../../src/backup/take-snapsho
 import { listEntries } from '../../src/browse/list-entries.ts';
 import type { SourceError, VarveError } from '../../src/errors.ts';
 import { type CheckResult, checkRepository } from '../../src/maintain/check.ts';
-import type { LongCall } from '../../src/progress.ts';
 import { initRepository } from '../../src/repository/init-repository.ts';
 import { openRepository } from '../../src/repository/open-repository.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
@@ -113,7 +112,7 @@ export interface Taken extends SnapshotResult {
 export async function snapshot(
   { repository }: Client,
   paths: readonly (string | Uint8Array)[],
-  options: LongCall & { fs?: SourceFs; workingDirectory?: string } = {},
+  options: Partial<Parameters<typeof takeSnapshot>[1]> = {},
 ): Promise<Taken> {
   const errors: SourceError[] = [];
   const result = await takeSnapshot(repository, {
