@@ -18,7 +18,16 @@ import { type CheckResult, checkRepository } from './maintain/check.ts';
 import type { LongCall } from './progress.ts';
 import { rebuildIndex } from './repository/index-sync.ts';
 import { initRepository as initStored } from './repository/init-repository.ts';
+import { listSessions, type OpenSessions } from './repository/list-sessions.ts';
 import { defaultCacheDirectory, defaultStateDirectory } from './repository/local-directories.ts';
+import {
+  addKey,
+  changePassphrase,
+  type KeySlot,
+  listKeySlots,
+  removeKey,
+  selectKeySlot,
+} from './repository/manage-keys.ts';
 import { openRepository as openStored } from './repository/open-repository.ts';
 import { openReadAccess } from './repository/read-access.ts';
 import type { Repository as OpenedRepository } from './repository/repository.ts';
@@ -52,6 +61,8 @@ export {
 export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
+export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
+export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
 export { PROGRAM } from './repository/repository.ts';
 export type { DamagedObject } from './repository/view.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
@@ -66,13 +77,17 @@ export type OutsideText = string | Uint8Array;
 /** A path. Bytes are taken as they are, and must be absolute where they name what is saved. */
 export type Path = OutsideText;
 
-export interface InitOptions {
-  /** Where the repository is to be; a local path in this version. */
-  location: string;
+/** What opens a key slot: exactly one of the two. */
+export interface NewKey {
   /** Protects the keys; not empty. */
   passphrase?: string | undefined;
-  /** Instead of a passphrase: let everybody open it who can read its files. */
+  /** Instead of a passphrase: let everybody open the repository who can read its files. */
   isInsecure?: boolean | undefined;
+}
+
+export interface InitOptions extends NewKey {
+  /** Where the repository is to be; a local path in this version. */
+  location: string;
 }
 
 export interface OpenOptions {
@@ -175,6 +190,33 @@ export interface Repository {
   check(options?: CheckOptions): Promise<CheckResult>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
+  /** All key slots, oldest first, those included that this program cannot open. */
+  keys(): Promise<KeySlot[]>;
+  /** The key slot that an id, or a unique prefix of at least 4 digits, means. @throws NotFoundError */
+  selectKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot, which has been opened once when this returns; the others stay.
+   * @returns its id.
+   * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  addKey(key: NewKey): Promise<string>;
+  /**
+   * Removes the key slot of that id or unique prefix of at least 4 digits. Its passphrase still opens
+   * copies of the slot: the keys of the repository stay what they are.
+   * @throws NotFoundError when there is none, or no other one that this program can open.
+   * @throws BusyError when another process changed the keys, StorageError
+   */
+  removeKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot for the passphrase and, once that has opened, removes the one that opened this
+   * repository. Whenever this stops, one of the two is there. Other key slots stay as they are.
+   * @throws TypeError when the passphrase is empty.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  changePassphrase(passphrase: string): Promise<{ id: string; removedId: string }>;
+  /** Sessions that have begun and not ended: they write now, or were killed. Reads only. */
+  sessions(): Promise<OpenSessions>;
   close(): Promise<void>;
 }
 
@@ -187,7 +229,7 @@ export interface Repository {
 export async function initRepository(
   options: InitOptions,
 ): Promise<{ id: string; location: string; keySlot: string }> {
-  const credential = credentialOf(options);
+  const credential = credentialOf(options, 'create repository');
   const storage = await createStorage(options.location);
   try {
     const { id, keySlot } = await initStored({ storage, credential });
@@ -197,11 +239,11 @@ export async function initRepository(
   }
 }
 
-/** Forgetting the passphrase must not make a repository without one. */
-function credentialOf({ passphrase, isInsecure = false }: InitOptions): Credential {
+/** Forgetting the passphrase must not make a repository that opens without one. */
+function credentialOf({ passphrase, isInsecure = false }: NewKey, action: string): Credential {
   const hasPassphrase = passphrase !== undefined && passphrase !== '';
   if (hasPassphrase === isInsecure) {
-    throw new TypeError('Cannot create repository: expected either a passphrase or isInsecure');
+    throw new TypeError(`Cannot ${action}: expected either a passphrase or isInsecure`);
   }
   return hasPassphrase ? { kind: 'passphrase', passphrase } : { kind: 'none' };
 }
@@ -253,6 +295,15 @@ function asPublic(repository: OpenedRepository): Repository {
     },
     check: (options) => checkRepository(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
+    keys: () => listKeySlots(repository),
+    selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
+    addKey: async (key) => addKey(repository, credentialOf(key, 'add key slot')),
+    removeKey: (id) => removeKey(repository, id),
+    changePassphrase: async (passphrase) => {
+      if (passphrase === '') throw new TypeError('Cannot change passphrase: the new one is empty');
+      return await changePassphrase(repository, passphrase);
+    },
+    sessions: () => listSessions(repository),
     close: () => repository.close(),
   };
 }

@@ -31,7 +31,13 @@ export interface FilterOptions {
 }
 
 /** Passphrases have rules of their own (`passphrase.ts`); `--version` does nothing to a command. */
-const withoutVariable = new Set(['passwordFile', 'passwordCommand', 'version']);
+const withoutVariable = new Set([
+  'passwordFile',
+  'passwordCommand',
+  'newPasswordFile',
+  'newPasswordCommand',
+  'version',
+]);
 
 /** Options that exclude each other; a flag goes before the variable of the other one. */
 const rivals: readonly (readonly [string, string])[] = [

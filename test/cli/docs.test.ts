@@ -22,7 +22,7 @@ function commandsOf(help: string): string[] {
 function fieldsOf(event: string): Set<string> {
   const row = page.split('\n').find((line) => line.startsWith(`| ${event} `)) ?? '';
   const fields = (row.split('|')[2] ?? '').replace(
-    /(`(?:action|phase|type|severity)`) \([^)]*\)/g,
+    /(`(?:action|kind|phase|severity|state|type)`) \([^)]*\)/g,
     '$1',
   );
   return new Set([...fields.matchAll(/`(\w+)`/g)].map(([, name]) => name as string));
@@ -58,6 +58,11 @@ test('docs/command-line.md names the variable of every option', async (t) => {
   const { stdout: help } = await home.ok('help');
   const helps = [help];
   for (const command of commandsOf(help)) helps.push((await home.ok('help', command)).stdout);
+  for (const command of commandsOf(
+    helps.find((text) => text.startsWith('Usage: varve key')) ?? '',
+  )) {
+    helps.push((await home.ok('key', 'help', command)).stdout);
+  }
   const options = helps.flatMap((text) => text.match(/^ {2}(?:-\w, )?--[a-z-]+/gm) ?? []);
   const names = new Set(options.map((option) => option.replace(/^.*--/, '')));
 
@@ -66,6 +71,20 @@ test('docs/command-line.md names the variable of every option', async (t) => {
   for (const name of names) {
     const variable = name === 'repo' ? 'repository' : name;
     assert.ok(page.includes(`\`VARVE_${variable.replaceAll('-', '_').toUpperCase()}\``), name);
+  }
+});
+
+test('docs/command-line.md shows the help of every command of key as it is', async (t) => {
+  const home = varveHome(t);
+  const { stdout: help } = await home.ok('help', 'key');
+  const commands = commandsOf(help);
+
+  assert.deepEqual(commands, ['list', 'add', 'remove', 'passwd']);
+  for (const command of commands) {
+    const { stdout } = await home.ok('key', 'help', command);
+
+    assert.ok(page.includes(`$ varve key help ${command}\n${stdout}\`\`\`\n`), command);
+    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
   }
 });
 

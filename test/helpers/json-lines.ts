@@ -121,6 +121,25 @@ export const events: Readonly<Record<string, Fields>> = {
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
   },
+  key: {
+    id: 'id',
+    short_id: 'text',
+    current: 'flag',
+    kind: 'code',
+    'found?': 'text',
+    created: 'time',
+  },
+  session: {
+    id: 'id',
+    short_id: 'text',
+    writer_id: 'id',
+    hostname: 'text',
+    program: 'text',
+    purpose: 'text',
+    started: 'time',
+    last_sign: 'time',
+    state: 'code',
+  },
   finding: {
     kind: 'text',
     severity: 'code',
@@ -180,6 +199,16 @@ export const summaries: Readonly<Record<string, Fields>> = {
     bytes_read: 'count',
     total_duration: 'seconds',
   },
+  'key list': { code: 'count', key_slots: 'count' },
+  'key add': { code: 'count', key_slot: 'text' },
+  'key remove': { code: 'count', 'key_slot?': 'text' },
+  'key passwd': {
+    code: 'count',
+    key_slot: 'text',
+    removed_key_slot: 'text',
+    other_key_slots: 'count',
+  },
+  sessions: { code: 'count', sessions: 'count', error_count: 'count' },
   'rebuild-index': {
     code: 'count',
     packs: 'count',
@@ -188,6 +217,9 @@ export const summaries: Readonly<Record<string, Fields>> = {
     error_count: 'count',
   },
 };
+
+/** Commands of two words. */
+const subcommands = /^key (?:list|add|remove|passwd)\b/;
 
 const aliases: Readonly<Record<string, string>> = {
   backup: 'snapshot',
@@ -198,6 +230,8 @@ const aliases: Readonly<Record<string, string>> = {
 
 /** The command among arguments, by its own name. */
 export function commandOf(args: readonly string[]): string | undefined {
+  const [subcommand] = subcommands.exec(args.slice(args.indexOf('key')).join(' ')) ?? [];
+  if (subcommand !== undefined) return subcommand;
   return args.map((arg) => aliases[arg] ?? arg).find((arg) => Object.hasOwn(summaries, arg));
 }
 

@@ -119,13 +119,19 @@ function optionNames(text: string): string[] {
   );
 }
 
-test('docs/library.md names all that is exported, and every option', () => {
-  const [exported, options] = [exportedNames(api), optionNames(api)];
+/** What an open repository can do. */
+function methodNames(text: string): string[] {
+  const [, body = ''] = /^export interface Repository \{([\s\S]*?)^\}/m.exec(text) ?? [];
+  return [...body.matchAll(/^ {2}(\w+)\(/gm)].map(([, name]) => name as string);
+}
+
+test('docs/library.md names all that is exported, every method and every option', () => {
+  const [exported, options, methods] = [exportedNames(api), optionNames(api), methodNames(api)];
   const isNamed = (name: string): boolean => new RegExp(`\\b${name}\\b`).test(page);
 
-  assert.ok(exported.length > 35 && options.length > 20);
+  assert.ok(exported.length > 35 && options.length > 20 && methods.length > 10);
   assert.deepEqual(
-    [...exported, ...options].filter((name) => !isNamed(name)),
+    [...exported, ...methods, ...options].filter((name) => !isNamed(name)),
     [],
   );
 });
