@@ -8,6 +8,7 @@ import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
+import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
@@ -21,8 +22,8 @@ import { type IndexSync, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
 
-export interface ReadOptions {
-  signal?: AbortSignal | undefined;
+/** Progress is that of the index; what is read then tells its own. */
+export interface ReadOptions extends LongCall {
   onBadCopy?: OnBadCopy | undefined;
 }
 

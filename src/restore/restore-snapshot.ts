@@ -49,7 +49,10 @@ export async function restoreSnapshot(
   options: RestoreOptions,
 ): Promise<RestoreResult> {
   const startedNs = repository.clock.monotonicNs();
-  const access = await openReadAccess(repository, { signal: options.signal });
+  const access = await openReadAccess(repository, {
+    signal: options.signal,
+    onProgress: options.onProgress,
+  });
   const start = await findStart(access, options);
   const run = new Run(repository, { ...options, access });
   const target = openTarget(options.target, {
@@ -97,6 +100,7 @@ class Run {
   readonly #options: RestoreOptions;
   readonly #access: ReadAccess;
   readonly #turns: Turns;
+  #bytesTotal = 0;
   readonly counts = { files: 0, directories: 0, others: 0, bytes: 0n, errorCount: 0 };
 
   constructor(repository: Repository, options: RestoreOptions & { access: ReadAccess }) {
@@ -112,6 +116,8 @@ class Run {
 
   async restore(target: Target, start: Start): Promise<void> {
     const { root } = target;
+    const total = start.kind === 'entry' ? start.node.size : start.root?.bytes;
+    this.#bytesTotal = Number(total ?? 0n);
     let metadata: Node | undefined;
     try {
       if (start.kind === 'entry') {
@@ -222,12 +228,11 @@ class Run {
 
   async #takeTurn(parent: TargetDirectory, entry: DirectoryEntry): Promise<void> {
     const { files, bytes } = this.counts;
-    const { root } = this.#options.snapshot.manifest;
     this.#options.onProgress?.({
       phase: 'restore',
       filesDone: files,
       bytesDone: Number(bytes),
-      ...(this.#options.names.length === 0 && { bytesTotal: Number(root.bytes) }),
+      bytesTotal: this.#bytesTotal,
       currentPath: joinName(parent, entry),
     });
     await this.#turns.next();
