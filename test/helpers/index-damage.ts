@@ -58,7 +58,6 @@ export async function makeCache(cacheDir: string): Promise<CacheFixture> {
   const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
   await index.updateStates({ listed: listingOf(packs), dead: new Set() });
   for (const segment of segments) await index.applySegments([segment]);
-  await index.setMeta({ gc_generation: '7' });
   await index.close();
   return { cacheDir, path: join(cacheDir, toHex(testRepositoryId)), segments, packs };
 }
