@@ -4,13 +4,13 @@
  *
  * - insert: packs added one transaction each, with the merges this brings about;
  * - rebuild: the same content as segments, applied to an empty index;
- * - merge: a tenth more packs, and the time of writing the new base alone;
- * - look-ups of random stored and unknown ids as a session asks them (`isPresent`), by a new process
- *   that opens the rebuilt cache: median of `RUN_COUNT` runs, its first look-up, and how much its
- *   anonymous memory grew.
+ * - look-ups after another tenth of packs came and was not merged: random stored and unknown ids as a
+ *   session asks them (`isPresent`), by a new process; median of `RUN_COUNT` runs, opening and first
+ *   look-up, and how much its anonymous memory grew;
+ * - merge: writing the base anew with that tenth.
  *
- * Times are processor time of user and system, because writers wait for the disk and share the
- * machine; `wall` says what a pack took by the clock. Ids come from a seeded generator.
+ * Rates are per second of processor time, user and system, because writers wait for the disk and
+ * share the machine; `wall` is by the clock. Ids come from a seeded generator.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -75,15 +75,14 @@ export async function run(args: string[]): Promise<void> {
 async function measure(entries: number): Promise<object> {
   const root = mkdtempSync(join(tmpdir(), 'varve-bench-'));
   try {
-    const insert = await measureInserts(join(root, 'inserted'), entries);
+    const inserted = await measureInserts(join(root, 'inserted'), entries);
     rmSync(join(root, 'inserted'), { recursive: true });
     const cacheDir = join(root, 'rebuilt');
-    const rebuild = await measureRebuild(cacheDir, entries);
-    const rebuiltMiB = fileMiB(cacheDir);
+    const rebuilt = await measureRebuild(cacheDir, entries);
+    await addTenth(cacheDir, entries);
     const lookUps = lookUpInChild(cacheDir, entries);
-    const merge = await measureMerge(cacheDir, entries);
-    const mergedCount = Math.floor(entries * 1.1);
-    return { entries, ...insert, ...lookUps, ...merge(mergedCount), ...rebuild, rebuiltMiB };
+    const merged = await measureMerge(cacheDir, 1.1 * entries);
+    return { entries, ...inserted, ...lookUps, ...merged, ...rebuilt };
   } finally {
     rmSync(root, { recursive: true });
   }
@@ -113,24 +112,29 @@ async function measureRebuild(cacheDir: string, entries: number): Promise<object
   const index = await LocalIndex.open({ cacheDir, repositoryId });
   const spent = await applyAll(index, { random: seededRandom(entries), first: 0, entries });
   await index.close();
-  return { rebuiltPerSecond: perSecond(entries, spent) };
+  return {
+    rebuiltPerSecond: perSecond(entries, spent),
+    rebuiltWall: perWallSecond(entries, spent),
+    rebuiltMiB: fileMiB(cacheDir),
+  };
 }
 
-/** Packs go in first; then the new base is all that the view makes the index write. */
-async function measureMerge(
-  cacheDir: string,
-  entries: number,
-): Promise<(mergedCount: number) => object> {
-  const bounds = { min: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY };
-  const added = { random: seededRandom(LARGE_RANDOM), first: entries, entries: entries / 10 };
-  const before = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds: bounds });
-  await applyAll(before, added);
-  await before.close();
-  const index = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds: { min: 1, max: 1 } });
+async function addTenth(cacheDir: string, entries: number): Promise<void> {
+  const mergeBounds = { min: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY };
+  const index = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds });
+  const random = seededRandom(LARGE_RANDOM);
+  await applyAll(index, { random, first: entries, entries: entries / 10 });
+  await index.close();
+}
+
+/** The view is the one of before, so that the merge is all there is to write. */
+async function measureMerge(cacheDir: string, entries: number): Promise<object> {
+  const mergeBounds = { min: 1, max: 1 };
+  const index = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds });
   const listed = new Map([...index.packs()].map(({ name, length }) => [name, length]));
   const spent = await spentOn(() => index.updateStates({ listed, dead: new Set() }));
   await index.close();
-  return (mergedCount) => ({ mergedPerSecond: perSecond(mergedCount, spent) });
+  return { mergedPerSecond: perSecond(entries, spent), mergedWall: perWallSecond(entries, spent) };
 }
 
 /** As a session does: all segments, then the view. Making the packs is not counted. */
@@ -225,6 +229,10 @@ function addSpent(total: Spent, spent: Spent): void {
 
 function perSecond(count: number, { processorMs }: Spent): number {
   return Math.round((1000 * count) / processorMs);
+}
+
+function perWallSecond(count: number, { wallMs }: Spent): number {
+  return Math.round((1000 * count) / wallMs);
 }
 
 function median(numbers: readonly number[]): number {

@@ -29,8 +29,13 @@ export function prefixOf(bytes: Uint8Array, offset: number): number {
 }
 
 export class BlobEntries {
-  bytes: Uint8Array = new Uint8Array(blobEntrySize * 1024);
+  bytes: Uint8Array;
   count = 0;
+
+  /** @param capacity entries that need no more memory. */
+  constructor(capacity = 1024) {
+    this.bytes = new Uint8Array(blobEntrySize * Math.max(1024, capacity));
+  }
 
   /** Takes in the blobs of a pack whose prefixes lie in the range. */
   addPack(packNo: number, body: Uint8Array, range: PrefixRange): void {

@@ -17,12 +17,14 @@ import { CacheFailed, type Environment, isDamage } from './environment.ts';
 import { mergeBlobs } from './merge.ts';
 import { RecentBlobs } from './recent-blobs.ts';
 
-/** Entries that make a merge due: a tenth of the base, but within these bounds. */
+/** Entries that make a merge due: a fifth of the base, but within these bounds. */
 export interface MergeBounds {
   min: number;
   max: number;
 }
-export const mergeBounds: MergeBounds = { min: 2 ** 17, max: 2 ** 21 };
+/** A million in memory take 32 MB, and a tenth of a second when a process first asks. */
+export const mergeBounds: MergeBounds = { min: 2 ** 17, max: 2 ** 20 };
+const BASE_SHARE = 1 / 5;
 
 /**
  * What the blob table says of an id: no copy, a whole copy in a usable pack, or only others (deltas,
@@ -134,7 +136,7 @@ export class BlobTable {
 
   get #dueCount(): number {
     const { min, max } = this.#options.bounds;
-    return Math.max(this.#retryAt, min, Math.min(max, this.#base.summary.entryCount / 10));
+    return Math.max(this.#retryAt, min, Math.min(max, this.#base.summary.entryCount * BASE_SHARE));
   }
 
   async #merge(entryCount: number): Promise<void> {

@@ -2,7 +2,7 @@
  * The LMDB environment of the local index: which databases there are, and the one way to write.
  *
  * Transactions are synchronous, because only those abort as a whole when something inside them
- * fails; they are short (one pack, a few segments, 16 MiB of a merge). `overlappingSync` is off: a commit is on disk
+ * fails; they are short (one pack, a few segments, 8 MiB of a merge). `overlappingSync` is off: a commit is on disk
  * when it returns, and a power cut leaves the last commit. The map is left to grow by itself: LMDB
  * dies where it cannot map, and a large map made in advance fails sooner than a small one that grows.
  */

@@ -3,7 +3,7 @@
  * appended page by page. Appending in order is what LMDB does best, and the pages are full.
  *
  * Memory is bounded: the new entries are taken from the pack directories in LMDB and sorted in
- * several rounds, each for one range of ids, with `roundEntryCount` entries at most on average.
+ * several rounds, each for one range of ids.
  *
  * Two processes may want to merge at once. `meta` names the generation that is being written; every
  * transaction of a merge looks whether it is still its own, and gives up when another one began.
@@ -27,22 +27,22 @@ import { BlobEntries, blobEntrySize, compareKeys, prefixOf } from './blob-entrie
 import { lastPackNo, packBody, packKey } from './cache-rows.ts';
 import { type Environment, putMeta, readMeta, writeAll } from './environment.ts';
 
-/** 48 MiB of entries and 32 MiB for sorting them. */
-const roundEntryCount: number = 2 ** 21;
-/** Pages in one transaction, 16 MiB; LMDB holds them in memory until it commits. */
-const PAGES_PER_COMMIT = 4096;
+/** Of the new entries, at most 50 MB and half as much for sorting; every round reads all packs. */
+const ROUND_ENTRIES = { min: 2 ** 19, max: 2 ** 21, rounds: 8 } as const;
+/** Pages in one transaction, 8 MiB; LMDB holds them in memory until it commits. */
+const PAGES_PER_COMMIT = 2048;
 const REMOVED_PER_COMMIT = 32_768;
 const PACKS_PER_STEP = 256;
 const ENTRIES_PER_STEP = 262_144;
 
 /**
  * Merges in steps of less than 0.2 s; whoever stops between two leaves garbage and nothing else.
- * @param entryCount of the new packs, about.
+ * @param entryCount of the new packs, about; it decides how many rounds there are.
  * @throws CacheFailed, Malformed; the old base counts then.
  */
 export function* mergeBlobs(
   environment: Environment,
-  options: { entryCount: number; roundEntryCount?: number },
+  { entryCount, rounds = roundsFor(entryCount) }: { entryCount: number; rounds?: number },
 ): Generator<void, void> {
   const { base, writer } = beginMerge(environment);
   const { generation } = base.summary;
@@ -50,17 +50,22 @@ export function* mergeBlobs(
   yield* writer.removeGenerations({ from: generation + 1, below: 2 ** 32 - 1 });
   const packs = { after: base.summary.packNo, last: lastPackNo(environment.packs) };
   const source = new BaseSource(base);
-  const rounds = Math.ceil(options.entryCount / (options.roundEntryCount ?? roundEntryCount)) || 1;
   for (let round = 0; round < rounds && writer.isOwn; round++) {
     const from = Math.floor((2 ** 32 * round) / rounds);
     const below = Math.floor((2 ** 32 * (round + 1)) / rounds);
-    const entries = new BlobEntries();
+    // Ids are spread evenly, and two per cent are room enough.
+    const entries = new BlobEntries(Math.ceil((1.02 * entryCount) / rounds));
     yield* collect(environment, packs, { entries, from, below });
     yield* mergeRound(entries, source, writer);
   }
   source.moveAll(writer);
   writer.finish(packs.last);
   yield* writer.removeGenerations({ from: generation, below: generation + 1 });
+}
+
+function roundsFor(entryCount: number): number {
+  const { min, max, rounds } = ROUND_ENTRIES;
+  return Math.ceil(entryCount / Math.max(min, Math.min(max, entryCount / rounds))) || 1;
 }
 
 /** From here on no other process that has begun before can make its base count. */
