@@ -1,7 +1,8 @@
 /**
  * Looking up in the base: a search among the first entries of all pages, kept in memory (4 bytes for
  * 169 entries), one read from LMDB, and a search in that page. A page is checked when it is first
- * read. A base is never changed, only replaced by one of another generation.
+ * read. A base is never changed; one of
+ * another generation takes its place.
  *
  * The page read last lies in memory of LMDB's that any other read overwrites. So what stands in it is
  * taken out at once, and `next` reads it again.
@@ -12,6 +13,7 @@ import {
   type BaseSummary,
   checkPage,
   entryCountOf,
+  isPageOf,
   newBaseKey,
   pageEntryCount,
   readBaseSummary,
@@ -99,8 +101,8 @@ export class BaseBlobs {
     const { generation } = this.summary;
     setBaseKey(this.#key, generation, page);
     const value = this.#table.getBinaryFast(this.#key);
-    if (value === undefined) throw new BaseMoved();
     const count = entryCountOf(this.summary, page);
+    if (value === undefined || !isPageOf(value, count, generation)) throw new BaseMoved();
     if (this.#isChecked[page] === 0) {
       checkPage(this.#key, value, count);
       this.#isChecked[page] = 1;

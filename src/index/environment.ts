@@ -76,11 +76,15 @@ function openTable(root: Environment['root'], name: string): Table {
 
 /** Runs `action` in one transaction, all of it or nothing. */
 export function writeAll<T>(environment: Environment, action: () => T): T {
+  const { root } = environment;
   try {
-    return environment.root.transactionSync(action);
+    return root.transactionSync(action);
   } catch (error) {
     if (isDamage(error) || errorNumber(error) > 0) throw new CacheFailed(error);
     throw error;
+  } finally {
+    // What was open for reading goes on with its snapshot; the next read sees what was written.
+    root.resetReadTxn();
   }
 }
 

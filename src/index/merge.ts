@@ -1,6 +1,6 @@
 /**
  * Writing a new base: the old one and the blobs of all packs after it, merged in the order of ids and
- * appended page by page. Appending in order is what LMDB does best, and the pages are full.
+ * written page by page, all full, over what was the base before the old one.
  *
  * Memory is bounded: the new entries are taken from the pack directories in LMDB and sorted in
  * several rounds, each for one range of ids.
@@ -8,13 +8,15 @@
  * Two processes may want to merge at once. `meta` names the generation that is being written; every
  * transaction of a merge looks whether it is still its own, and gives up when another one began.
  * The summary, written last, makes the new base count; until then it is garbage, and so is what a
- * process leaves that dies or gives up. The next merge removes it first.
+ * process leaves that dies or gives up. The next merge writes over it.
  */
 import { demand } from '../util/byte-reader.ts';
 import { BaseBlobs } from './base-blobs.ts';
 import {
+  BaseMoved,
   entryCountOf,
   newBaseKey,
+  nextGeneration,
   pageCountOf,
   pageEntryCount,
   pageSizeMax,
@@ -23,7 +25,13 @@ import {
   sealPage,
   setBaseKey,
 } from './base-rows.ts';
-import { BlobEntries, blobEntrySize, compareKeys, prefixOf } from './blob-entries.ts';
+import {
+  BlobEntries,
+  blobEntrySize,
+  compareKeys,
+  type PrefixRange,
+  prefixOf,
+} from './blob-entries.ts';
 import { lastPackNo, packBody, packKey } from './cache-rows.ts';
 import { type Environment, putMeta, readMeta, writeAll } from './environment.ts';
 
@@ -31,7 +39,6 @@ import { type Environment, putMeta, readMeta, writeAll } from './environment.ts'
 const ROUND_ENTRIES = { min: 2 ** 19, max: 2 ** 21, rounds: 8 } as const;
 /** Pages in one transaction, 8 MiB; LMDB holds them in memory until it commits. */
 const PAGES_PER_COMMIT = 2048;
-const REMOVED_PER_COMMIT = 32_768;
 const PACKS_PER_STEP = 256;
 const ENTRIES_PER_STEP = 262_144;
 
@@ -45,22 +52,33 @@ export function* mergeBlobs(
   { entryCount, rounds = roundsFor(entryCount) }: { entryCount: number; rounds?: number },
 ): Generator<void, void> {
   const { base, writer } = beginMerge(environment);
-  const { generation } = base.summary;
-  yield* writer.removeGenerations({ from: 0, below: generation });
-  yield* writer.removeGenerations({ from: generation + 1, below: 2 ** 32 - 1 });
+  try {
+    yield* mergeInto(writer, { environment, base, entryCount, rounds });
+  } catch (error) {
+    // Another merge ended, and a third one writes over what this one reads.
+    if (!(error instanceof BaseMoved) || writer.askOwn()) throw error;
+  }
+}
+
+function* mergeInto(
+  writer: BaseWriter,
+  from: { environment: Environment; base: BaseBlobs; entryCount: number; rounds: number },
+): Generator<void, void> {
+  const { environment, base, entryCount, rounds } = from;
   const packs = { after: base.summary.packNo, last: lastPackNo(environment.packs) };
   const source = new BaseSource(base);
   for (let round = 0; round < rounds && writer.isOwn; round++) {
-    const from = Math.floor((2 ** 32 * round) / rounds);
-    const below = Math.floor((2 ** 32 * (round + 1)) / rounds);
+    const range = {
+      from: Math.floor((2 ** 32 * round) / rounds),
+      below: Math.floor((2 ** 32 * (round + 1)) / rounds),
+    };
     // Ids are spread evenly, and two per cent are room enough.
     const entries = new BlobEntries(Math.ceil((1.02 * entryCount) / rounds));
-    yield* collect(environment, packs, { entries, from, below });
+    yield* collect(environment, packs, { entries, range });
     yield* mergeRound(entries, source, writer);
   }
   source.moveAll(writer);
   writer.finish(packs.last);
-  yield* writer.removeGenerations({ from: generation, below: generation + 1 });
 }
 
 function roundsFor(entryCount: number): number {
@@ -72,7 +90,7 @@ function roundsFor(entryCount: number): number {
 function beginMerge(environment: Environment): { base: BaseBlobs; writer: BaseWriter } {
   return writeAll(environment, () => {
     const base = new BaseBlobs(environment);
-    const generation = Math.max(base.summary.generation, buildingOf(environment)) + 1;
+    const generation = nextGeneration(base.summary.generation, buildingOf(environment));
     putMeta(environment, 'building', String(generation));
     return { base, writer: new BaseWriter(environment, generation) };
   });
@@ -82,13 +100,13 @@ function beginMerge(environment: Environment): { base: BaseBlobs; writer: BaseWr
 function* collect(
   environment: Environment,
   { after, last }: { after: number; last: number },
-  { entries, from, below }: { entries: BlobEntries; from: number; below: number },
+  { entries, range }: { entries: BlobEntries; range: PrefixRange },
 ): Generator<void, void> {
   for (let packNo = after + 1; packNo <= last; packNo++) {
     const key = packKey(packNo);
     const value = environment.packs.getBinaryFast(key);
     demand(value !== undefined, `pack ${packNo} is missing`);
-    entries.addPack(packNo, packBody(key, value), { from, below });
+    entries.addPack(packNo, packBody(key, value), range);
     if (packNo % PACKS_PER_STEP === 0) yield;
   }
 }
@@ -209,38 +227,29 @@ class BaseWriter {
     });
   }
 
-  *removeGenerations(range: { from: number; below: number }): Generator<void, void> {
-    const { base } = this.#environment;
-    const [start, end] = [newBaseKey(), newBaseKey()];
-    setBaseKey(start, range.from, 0);
-    setBaseKey(end, range.below, 0);
-    for (let isDone = false; !isDone && this.isOwn; ) {
-      this.#ifOwn(() => {
-        const keys = [...base.getKeys({ start, end, limit: REMOVED_PER_COMMIT })];
-        for (const key of keys) base.removeSync(key);
-        isDone = keys.length < REMOVED_PER_COMMIT;
-      });
-      yield;
-    }
-  }
-
   #commit(): void {
     const fullSize = pageEntryCount * blobEntrySize;
+    const generation = this.#generation;
     this.#ifOwn(() => {
       const key = newBaseKey();
       const page = new Uint8Array(pageSizeMax);
       for (let start = 0; start < this.#pendingSize; start += fullSize) {
         const size = Math.min(fullSize, this.#pendingSize - start);
-        const sealed = size === fullSize ? page : page.subarray(0, size + 4);
-        sealed.set(this.#pending.subarray(start, start + size));
-        setBaseKey(key, this.#generation, this.#writtenPages);
-        sealPage(key, sealed, size);
-        this.#environment.base.putSync(key, sealed, { append: true });
+        page.set(this.#pending.subarray(start, start + size));
+        setBaseKey(key, generation, this.#writtenPages);
+        const count = size / blobEntrySize;
+        this.#environment.base.putSync(key, sealPage(key, page, { count, generation }));
         this.#fences.push(prefixOf(this.#pending, start));
         this.#writtenPages++;
       }
     });
     this.#pendingSize = 0;
+  }
+
+  /** Whether no other process has begun a merge meanwhile. */
+  askOwn(): boolean {
+    this.#ifOwn(() => {});
+    return this.isOwn;
   }
 
   #ifOwn(action: () => void): void {

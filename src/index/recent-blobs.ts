@@ -30,7 +30,7 @@ export class RecentBlobs {
     let position = this.#entries.count;
     this.#entries.addPack(packNo, body, ALL_PREFIXES);
     if (2 * this.count > this.#table.length) {
-      this.#table = new Uint32Array(2 ** Math.ceil(Math.log2(4 * this.count)));
+      this.#table = new Uint32Array(2 ** Math.ceil(Math.log2(2 * this.count)));
       position = 0;
     }
     for (; position < this.count; position++) this.#insert(position);

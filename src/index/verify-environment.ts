@@ -13,6 +13,7 @@ import {
   type BaseSummary,
   checkPage,
   entryCountOf,
+  isPageOf,
   newBaseKey,
   pageCountOf,
   readBaseSummary,
@@ -90,6 +91,7 @@ function subtractBase(
     setBaseKey(key, summary.generation, page);
     const value = environment.base.get(key) ?? new Uint8Array(0);
     const count = entryCountOf(summary, page);
+    demand(isPageOf(value, count, summary.generation), 'page of another base');
     checkPage(key, value, count);
     demand(prefixOf(value, 0) === fences[page], 'fence of a page');
     for (let i = 0; i < count; i++) {

@@ -129,15 +129,14 @@ test('BlobTable finds the same before, during and after merges', async (t) => {
   await fc.assert(property, { seed: testSeed, numRuns: 25 });
 });
 
-/** After a whole merge the base covers all packs, and there is no row but its own. */
+/** After a whole merge the base covers all packs, and there are two sides at most. */
 function assertMerged({ environment, copies, packCount }: Tables): void {
   const summary = readBaseSummary(environment);
   let entryCount = 0;
   for (const found of copies.values()) entryCount += found.length;
-  // The twin shares the key of another id.
   const pageCount = Math.ceil(summary.entryCount / pageEntryCount);
   const rowCount = [...environment.base.getKeys()].length;
   assert.equal(summary.packNo, packCount);
   assert.equal(summary.entryCount, entryCount);
-  assert.equal(rowCount, pageCount + Math.ceil(pageCount / 4096));
+  assert.ok(rowCount <= 2 * (pageCount + 1));
 }

@@ -333,6 +333,9 @@ test('two indexes on one cache may merge at the same time', async (t) => {
     ]);
   }
 
+  // What is being read keeps its snapshot for the rest of the turn.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+
   for (const id of ids) assert.equal(first.copies(id).length, 1);
   for (const id of ids) assert.equal(second.copies(id).length, 1);
   assert.deepEqual([first.isDamaged, second.isDamaged], [false, false]);
