@@ -140,3 +140,20 @@ function assertMerged({ environment, copies, packCount }: Tables): void {
   assert.equal(summary.entryCount, entryCount);
   assert.ok(rowCount <= 2 * (pageCount + 1));
 }
+
+test('BlobTable goes over to the base that counts when its own is written over', async (t) => {
+  const tables = new Tables(await openEnvironment(tempDir(t)));
+  t.after(() => tables.environment.root.close());
+  for (const id of pool) tables.copies.set(keyOf(id), []);
+  tables.add(500, 1);
+  merge(tables, { rounds: 1, stepCount: 1000 });
+  const kept = tables.open();
+  assertSame(kept, tables);
+
+  for (const salt of [2, 3, 4, 5]) {
+    tables.add(10, salt);
+    merge(tables, { rounds: 1, stepCount: 1000 });
+    kept.unsettle();
+    assertSame(kept, tables);
+  }
+});
