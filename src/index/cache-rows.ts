@@ -3,7 +3,7 @@
  * its layout may change with `CACHE_SCHEMA`; a cache of another schema is thrown away.
  *
  *   database  key                     value
- *   base      generation, page u32    sorted blob entries, 24 bytes each | crc u32 (`base-rows.ts`)
+ *   base      side, page u32          sorted blob entries, 24 bytes each | crc u32 (`base-rows.ts`)
  *   packs     packNo u32 big-endian   name 32 | salt 32 | length u64 | generation u32 | D u32
  *                                     | kind u8 | directory body | crc u32
  *   packid    pack name 32            packNo u32 | length u32 | blobs u32 | kind u8 | state u8
