@@ -44,7 +44,7 @@ export class BlobTable {
   readonly #environment: Environment;
   readonly #options: BlobTableOptions;
   #base: BaseBlobs;
-  #recent = new RecentBlobs();
+  #recent = new RecentBlobs(0);
   #loadedTo: number;
   #isSettled = false;
   #merging: Promise<void> | undefined;
@@ -136,7 +136,8 @@ export class BlobTable {
 
   get #dueCount(): number {
     const { min, max } = this.#options.bounds;
-    return Math.max(this.#retryAt, min, Math.min(max, this.#base.summary.entryCount * BASE_SHARE));
+    const share = Math.ceil(this.#base.summary.entryCount * BASE_SHARE);
+    return Math.max(this.#retryAt, min, Math.min(max, share));
   }
 
   async #merge(entryCount: number): Promise<void> {
@@ -164,7 +165,7 @@ export class BlobTable {
 
   /** Where another process took over, its base will be found later. */
   #endMerge(entryCount: number): void {
-    if (!this.#reload()) this.#retryAt = 1.25 * entryCount;
+    if (!this.#reload()) this.#retryAt = Math.ceil(1.25 * entryCount);
   }
 
   #failMerge(error: unknown): never {
@@ -176,6 +177,10 @@ export class BlobTable {
   /** Takes in the packs after `#loadedTo`. */
   #settle(): void {
     const last = lastPackNo(this.#environment.packs);
+    if (this.#recent.count === 0) {
+      const expected = this.#options.countAfter(this.#loadedTo);
+      this.#recent = new RecentBlobs(Math.min(expected, 2 * this.#dueCount));
+    }
     while (this.#loadedTo < last) {
       const isFull = this.#recent.count > 2 * this.#dueCount && this.#merging === undefined;
       // Without more room the blobs of later packs are not found, and stored again at worst.
@@ -203,7 +208,7 @@ export class BlobTable {
     const base = new BaseBlobs(this.#environment);
     if (base.summary.generation === this.#base.summary.generation) return false;
     this.#base = base;
-    this.#recent = new RecentBlobs();
+    this.#recent = new RecentBlobs(0);
     this.#loadedTo = base.summary.packNo;
     this.#isSettled = false;
     this.#retryAt = 0;

@@ -16,11 +16,17 @@ import type { BlobCopy } from './cache-rows.ts';
 const ALL_PREFIXES = { from: 0, below: 2 ** 32 };
 
 export class RecentBlobs {
-  readonly #entries = new BlobEntries();
+  readonly #entries: BlobEntries;
   /** Entry position + 1, or 0; twice to four times as long as there are entries. */
-  #table = new Uint32Array(4096);
+  #table: Uint32Array;
   /** Where in the table the last entry was found. */
   #found = 0;
+
+  /** @param capacity entries that need no more memory. */
+  constructor(capacity: number) {
+    this.#entries = new BlobEntries(capacity);
+    this.#table = new Uint32Array(tableLength(Math.max(2048, capacity)));
+  }
 
   get count(): number {
     return this.#entries.count;
@@ -30,7 +36,7 @@ export class RecentBlobs {
     let position = this.#entries.count;
     this.#entries.addPack(packNo, body, ALL_PREFIXES);
     if (2 * this.count > this.#table.length) {
-      this.#table = new Uint32Array(2 ** Math.ceil(Math.log2(2 * this.count)));
+      this.#table = new Uint32Array(tableLength(this.count));
       position = 0;
     }
     for (; position < this.count; position++) this.#insert(position);
@@ -83,4 +89,8 @@ export class RecentBlobs {
     const high = (bytes[start + 10] as number) | ((bytes[start + 11] as number) << 8);
     return (low | (high << 16)) & (this.#table.length - 1);
   }
+}
+
+function tableLength(count: number): number {
+  return 2 ** Math.ceil(Math.log2(2 * count));
 }
