@@ -4,8 +4,9 @@
  * always be read again from the index segments.
  *
  * Invariants:
- * - A pack's record, its row and all its blobs are written in one transaction; a segment's row is
- *   written with the last of its packs. So a recorded segment is complete.
+ * - A pack's record and its row are written in one transaction, and its blobs follow from the record
+ *   (`blob-table.ts`); a segment's row is written with the last of its packs. So a recorded segment is
+ *   complete.
  * - What mirrors a row in memory changes only after the transaction was committed. What this session
  *   knows by itself (its view, its uploads) counts at once, whether or not it can be written.
  * - Answers are hints: "no copy" may be wrong after damage (the blob is stored again), a copy may be
@@ -135,7 +136,11 @@ export class LocalIndex {
     await this.#mergeIfDue();
   }
 
-  /** Sets the states of all packs by the view of this session. */
+  /**
+   * Sets the states of all packs by the view of this session. After many new packs this, like
+   * `addPack`, also writes a new base.
+   * @throws CacheFailed when it cannot be written; answers are as before then.
+   */
   async updateStates(view: PackView): Promise<void> {
     this.chainLengths.clear();
     this.#states.setView(view);
