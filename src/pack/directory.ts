@@ -173,19 +173,20 @@ export function parseDirectory(
 }
 
 /**
- * Visits the blobs of a body that was parsed before, in order: where the id stands in it, and the
- * depth (0 for a whole blob). A tenth of the time of a parse; the index adds millions of blobs so.
+ * Visits the blobs of a body that was parsed before, in order: where the id stands in it, the depth
+ * (0 for a whole blob), and the raw size. A tenth of the time of a parse; the index adds millions of
+ * blobs so.
  */
 export function scanBlobs(
   body: Uint8Array,
-  visit: (idOffset: number, depth: number) => void,
+  visit: (idOffset: number, depth: number, rawSize: number) => void,
 ): number {
   const view = viewOf(body);
   const blobCount = view.getUint32(8, true);
   let offset = DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * view.getUint32(4, true);
   for (let slot = 0; slot < blobCount; slot++) {
     const flags = body[offset + 37] as number;
-    visit(offset, body[offset + 38] as number);
+    visit(offset, body[offset + 38] as number, view.getUint32(offset + 32, true));
     offset += BLOB_RECORD_SIZE;
     if ((flags & FLAG_DELTA) !== 0) offset += DELTA_PART_SIZE;
     if ((flags & FLAG_FEATURES) !== 0) offset += FEATURES_PART_SIZE;
@@ -223,8 +224,8 @@ function readBlobs(
     let rawOffset = 0;
     let encodedOffset = 0;
     for (let i = 0; i < frame.blobCount; i++) {
-      const blob = readBlobRecord(reader, frame);
-      blobs.push({ ...blob, frame: position, rawOffset, encodedOffset });
+      const blob = readBlob(reader, frame, { frame: position, rawOffset, encodedOffset });
+      blobs.push(blob);
       rawOffset += blob.rawSize;
       encodedOffset += blob.delta?.encodedSize ?? 0;
     }
@@ -238,19 +239,32 @@ function readBlobs(
   return blobs;
 }
 
-function readBlobRecord(reader: ByteReader, frame: FrameRecord): BlobRecord {
-  const id = reader.take(32) as BlobId;
-  const rawSize = reader.u32();
-  const type = reader.u8();
-  const flags = reader.u8();
-  const depth = reader.u8();
-  reader.zeros(1);
+/** Nearly all of the time of a parse: one look at the bounds for all fields, one object. */
+function readBlob(
+  reader: ByteReader,
+  frame: FrameRecord,
+  place: Pick<BlobEntry, 'frame' | 'rawOffset' | 'encodedOffset'>,
+): BlobEntry {
+  const record = reader.take(BLOB_RECORD_SIZE);
+  const id = record.subarray(0, 32) as BlobId;
+  const byte = (i: number): number => record[i] as number;
+  const rawSize = (byte(32) | (byte(33) << 8) | (byte(34) << 16) | (byte(35) << 24)) >>> 0;
+  const [type, flags, depth] = [byte(36), byte(37), byte(38)];
+  demand(byte(39) === 0, 'reserved field set');
   demand(rawSize >= 1 && rawSize <= BLOB_SIZE_MAX, 'raw length of a blob');
   demand(isTypeOfClass(type, frame.class), 'blob type does not fit the frame class');
   demand(flags <= (FLAG_DELTA | FLAG_FEATURES), 'blob flags');
   const isDelta = (flags & FLAG_DELTA) !== 0;
   demand(isDelta === (frame.kind === FRAME_KIND.delta), 'delta flag does not fit the frame kind');
-  const blob: BlobRecord = { id, rawSize, type: type as BlobType };
+  const { rawOffset, encodedOffset } = place;
+  const blob: BlobEntry = {
+    id,
+    rawSize,
+    type: type as BlobType,
+    frame: place.frame,
+    rawOffset,
+    encodedOffset,
+  };
   if (isDelta) blob.delta = readDelta(reader, id, depth);
   else demand(depth === 0, 'depth of a whole blob');
   if ((flags & FLAG_FEATURES) !== 0) blob.features = [reader.u64(), reader.u64(), reader.u64()];
