@@ -11,6 +11,7 @@ import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
+import { countSnapshots, type SnapshotStats } from './browse/stats.ts';
 import type { SourceError, VarveError } from './errors.ts';
 import type { Credential } from './keys/key-slot.ts';
 import { type CheckResult, checkRepository } from './maintain/check.ts';
@@ -19,8 +20,9 @@ import { rebuildIndex } from './repository/index-sync.ts';
 import { initRepository as initStored } from './repository/init-repository.ts';
 import { defaultCacheDirectory, defaultStateDirectory } from './repository/local-directories.ts';
 import { openRepository as openStored } from './repository/open-repository.ts';
-import { openReadAccess } from './repository/read-access.ts';
+import { openFixedAccess, openReadAccess } from './repository/read-access.ts';
 import type { Repository as OpenedRepository } from './repository/repository.ts';
+import { measureStored, type StoredSize } from './repository/stored-size.ts';
 import { type DamagedObject, loadView } from './repository/view.ts';
 import { type RestoreResult, restoreSnapshot } from './restore/restore-snapshot.ts';
 import {
@@ -34,6 +36,7 @@ import { encodeUtf8, toHex } from './util/bytes.ts';
 
 export type { SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
+export type { SnapshotStats } from './browse/stats.ts';
 export {
   BusyError,
   CorruptionError,
@@ -51,6 +54,7 @@ export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export { PROGRAM } from './repository/repository.ts';
+export type { StoredSize } from './repository/stored-size.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
@@ -118,6 +122,16 @@ export interface CheckOptions extends LongCall {
   isReadingData?: boolean | undefined;
 }
 
+export interface StatsOptions extends LongCall {
+  /** Only these; default: all live snapshots, and what the repository takes. */
+  snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface Stats extends SnapshotStats {
+  /** Of the whole repository; undefined where snapshots were named. */
+  stored: StoredSize | undefined;
+}
+
 export interface RebuildResult {
   packs: number;
   blobs: number;
@@ -146,6 +160,11 @@ export interface Repository {
   /** @throws NotFoundError, TargetError when the target cannot be used at all */
   restore(options: RestoreOptions): Promise<RestoreResult>;
   check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * What snapshots hold and what that takes.
+   * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there
+   */
+  stats(options?: StatsOptions): Promise<Stats>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
   close(): Promise<void>;
@@ -213,8 +232,7 @@ function asPublic(repository: OpenedRepository): Repository {
     select: async (selector, filter) => {
       const { snapshots, damaged } = await loadForReading();
       // The one that is meant may be among them: "latest" would silently be an older one.
-      const names = damaged.map(({ name }) => name).join(', ');
-      if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
+      noticeDamaged(repository, damaged);
       return selectSnapshot(snapshots, selector, filter);
     },
     list: (options) => list(repository, options),
@@ -224,6 +242,7 @@ function asPublic(repository: OpenedRepository): Repository {
       return restoreSnapshot(repository, { ...rest, names, target: targetPath(target) });
     },
     check: (options) => checkRepository(repository, options),
+    stats: (options = {}) => stats(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
     close: () => repository.close(),
   };
@@ -260,6 +279,21 @@ async function* list(
   const { snapshot: chosen, path, isRecursive = false, signal } = options;
   const access = await openReadAccess(repository, { signal });
   yield* listEntries(access, { snapshot: chosen, names: namesOf(path), isRecursive });
+}
+
+async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {
+  const { snapshots, signal } = options;
+  const access = await openFixedAccess(repository, { signal });
+  const { view } = access;
+  if (snapshots === undefined) noticeDamaged(repository, view.damaged);
+  const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
+  const isWhole = snapshots === undefined;
+  return { ...counted, stored: isWhole ? await measureStored(repository, { signal }) : undefined };
+}
+
+function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {
+  const names = damaged.map(({ name }) => name).join(', ');
+  if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
 }
 
 async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
