@@ -8,6 +8,7 @@ import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addStatsCommand } from './commands/stats.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -38,6 +39,7 @@ export function createProgram(runtime: Runtime): Command {
     addLsCommand,
     addRestoreCommand,
     addCheckCommand,
+    addStatsCommand,
     addRebuildIndexCommand,
   ]) {
     add(program, runtime);

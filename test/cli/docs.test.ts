@@ -64,6 +64,7 @@ test('docs/command-line.md names every field of every JSON line', async (t) => {
     ['`summary` of `ls`', ['ls', '-R', 'latest']],
     ['`summary` of `restore`', ['restore', 'latest', '--target', 'out']],
     ['`summary` of `check`', ['check', '--read-data']],
+    ['`summary` of `stats`', ['stats']],
     ['`summary` of `rebuild-index`', ['rebuild-index']],
     ['`exit_error`', ['ls', 'unknown']],
   ];
