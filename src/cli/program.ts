@@ -3,9 +3,11 @@ import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addInitCommand } from './commands/init.ts';
+import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
@@ -41,6 +43,8 @@ export function createProgram(runtime: Runtime): Command {
     addCheckCommand,
     addStatsCommand,
     addRebuildIndexCommand,
+    addKeyCommand,
+    addSessionsCommand,
   ]) {
     add(program, runtime);
   }
