@@ -12,6 +12,7 @@ import { resolve } from 'node:path';
 import type { EntryAction } from './backup/entry-saver.ts';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
+import { countSnapshots, type SnapshotStats } from './browse/stats.ts';
 import type { SourceError, VarveError } from './errors.ts';
 import type { Credential } from './keys/key-slot.ts';
 import { type CheckResult, checkRepository } from './maintain/check.ts';
@@ -29,8 +30,9 @@ import {
   selectKeySlot,
 } from './repository/manage-keys.ts';
 import { openRepository as openStored } from './repository/open-repository.ts';
-import { openReadAccess } from './repository/read-access.ts';
+import { openFixedAccess, openReadAccess } from './repository/read-access.ts';
 import type { Repository as OpenedRepository } from './repository/repository.ts';
+import { measureStored, type StoredSize } from './repository/stored-size.ts';
 import { type DamagedObject, loadView } from './repository/view.ts';
 import { type RestoreResult, restoreSnapshot } from './restore/restore-snapshot.ts';
 import {
@@ -46,6 +48,7 @@ import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
+export type { SnapshotStats } from './browse/stats.ts';
 export {
   BusyError,
   CorruptionError,
@@ -65,6 +68,7 @@ export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
 export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
 export { PROGRAM } from './repository/repository.ts';
+export type { StoredSize } from './repository/stored-size.ts';
 export type { DamagedObject } from './repository/view.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
@@ -164,6 +168,16 @@ export interface CheckOptions extends LongCall {
   isReadingData?: boolean | undefined;
 }
 
+export interface StatsOptions extends LongCall {
+  /** Only these; default: all live snapshots, and what the repository takes. */
+  snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface Stats extends SnapshotStats {
+  /** Of the whole repository; undefined where snapshots were named. */
+  stored: StoredSize | undefined;
+}
+
 export interface RebuildResult {
   packs: number;
   blobs: number;
@@ -192,6 +206,11 @@ export interface Repository {
   /** @throws NotFoundError, TargetError when the target cannot be used at all */
   restore(options: RestoreOptions): Promise<RestoreResult>;
   check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * What snapshots hold and what that takes.
+   * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there
+   */
+  stats(options?: StatsOptions): Promise<Stats>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
   /** All key slots, oldest first, those included that this program cannot open. */
@@ -292,8 +311,7 @@ function asPublic(repository: OpenedRepository): Repository {
     select: async (selector, filter = {}) => {
       const { snapshots, damaged } = await loadForReading();
       // The one that is meant may be among them: "latest" would silently be an older one.
-      const names = damaged.map(({ name }) => name).join(', ');
-      if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
+      noticeDamaged(repository, damaged);
       return selectSnapshot(snapshots, selector, byteFilter(filter));
     },
     list: (options) => list(repository, options),
@@ -303,6 +321,7 @@ function asPublic(repository: OpenedRepository): Repository {
       return restoreSnapshot(repository, { ...rest, names, target: absolutePath(target) });
     },
     check: (options) => checkRepository(repository, options),
+    stats: (options = {}) => stats(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
     keys: () => listKeySlots(repository),
     selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
@@ -356,6 +375,21 @@ async function* list(
     signal?.throwIfAborted();
     yield entry;
   }
+}
+
+async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {
+  const { snapshots, signal } = options;
+  const access = await openFixedAccess(repository, { signal });
+  const { view } = access;
+  if (snapshots === undefined) noticeDamaged(repository, view.damaged);
+  const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
+  const isWhole = snapshots === undefined;
+  return { ...counted, stored: isWhole ? await measureStored(repository, { signal }) : undefined };
+}
+
+function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {
+  const names = damaged.map(({ name }) => name).join(', ');
+  if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
 }
 
 async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {

@@ -10,6 +10,7 @@ import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
+import { addStatsCommand } from './commands/stats.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -40,6 +41,7 @@ export function createProgram(runtime: Runtime): Command {
     addLsCommand,
     addRestoreCommand,
     addCheckCommand,
+    addStatsCommand,
     addRebuildIndexCommand,
     addKeyCommand,
     addSessionsCommand,

@@ -7,6 +7,7 @@
 import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import { type BlobId, blobKey, type SessionId } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
 import { isPresent, locate } from '../index/presence.ts';
 import type { ReadAccess } from '../repository/read-access.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
@@ -14,6 +15,7 @@ import type { DirectoryEntry, DirectoryRoot, Node } from '../tree/node.ts';
 import { concatBytes, toHex } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import type { FindingKind, Findings } from './finding.ts';
+import { KnownChunks } from './known-chunks.ts';
 
 const SLASH = Uint8Array.of(0x2f);
 
@@ -22,14 +24,20 @@ export interface TreeCheckOptions {
   findings: Findings;
   /** Blobs with a copy that is known to be of no use. */
   isSuspect: (id: BlobId) => boolean;
-  /** Called for every entry: progress, cancel, and a turn for others. */
-  onEntry: (path: Uint8Array) => Promise<void>;
+  /** Told of entries that were looked at, or found below a directory known to be good. */
+  onEntries: (entries: { count: number; isRepeated: boolean }) => void;
+  /** Progress, cancel, and a turn for others: `take` it when it is over. */
+  turn: { readonly isOver: boolean; take(path: Uint8Array): Promise<void> };
 }
+
+/** Directories remembered, each with about 100 bytes; beyond that some are walked again. */
+const goodDirectoriesMax = 2 ** 19;
 
 export class TreeChecker {
   readonly #options: TreeCheckOptions;
   /** Directories found good, by the id of their root page. */
   readonly #goodDirectories = new Set<string>();
+  #known: { index: LocalIndex; chunks: KnownChunks } | undefined;
   #snapshot: SessionId | undefined;
 
   constructor(options: TreeCheckOptions) {
@@ -44,24 +52,52 @@ export class TreeChecker {
   /** True when everything below is good. */
   async #checkDirectory(path: Uint8Array, root: DirectoryRoot): Promise<boolean> {
     const key = `${blobKey(root.id)}${root.height}:${root.entries}:${root.bytes}`;
-    if (this.#goodDirectories.has(key)) return true;
+    if (this.#goodDirectories.has(key)) {
+      this.#options.onEntries({ count: Number(root.entries), isRepeated: true });
+      return true;
+    }
     let isGood = true;
     const onBadPage = (error: VarveError, id: BlobId): void => {
       this.#reportUnreadable(error, { id, type: BLOB_TYPE.treePage, path });
       isGood = false;
     };
-    for await (const entries of this.#options.access.directory(root, onBadPage)) {
-      for (const entry of entries) {
+    const { access, onEntries, turn } = this.#options;
+    for await (const entries of access.directory(root, onBadPage)) {
+      onEntries({ count: entries.length, isRepeated: false });
+      // Most of a page needs no more than a look, and is let go before the directories in it.
+      const rest = entries.filter((entry) => !this.#isPlainlyGood(entry));
+      entries.length = 0;
+      for (const entry of rest) {
         if (!(await this.#checkEntry(path, entry))) isGood = false;
       }
+      if (turn.isOver) await turn.take(path);
     }
-    if (isGood) this.#goodDirectories.add(key);
-    return isGood;
+    if (!isGood) return false;
+    if (this.#goodDirectories.size >= goodDirectoriesMax) this.#goodDirectories.clear();
+    this.#goodDirectories.add(key);
+    return true;
+  }
+
+  /** True for entries that have nothing to read below them and nothing wrong with them. */
+  #isPlainlyGood(entry: DirectoryEntry): boolean {
+    if (entry.type === 'refused' || entry.directory !== undefined) return false;
+    const { content } = entry;
+    if (content === undefined || content.kind === 'empty') return true;
+    return content.kind === 'blob' && this.#isKnownGood(content.id, content.length);
+  }
+
+  #isKnownGood(id: BlobId, length: bigint): boolean {
+    const { access, isSuspect } = this.#options;
+    const { index } = access.sync;
+    // Another one takes its place when reading a blob made it necessary.
+    if (this.#known?.index !== index) this.#known = { index, chunks: new KnownChunks(index) };
+    return !isSuspect(id) && this.#known.chunks.isGood(id, Number(length));
   }
 
   async #checkEntry(parent: Uint8Array, entry: DirectoryEntry): Promise<boolean> {
+    const { turn } = this.#options;
     const path = concatBytes(parent, SLASH, entry.name);
-    await this.#options.onEntry(path);
+    if (turn.isOver) await turn.take(path);
     if (entry.type === 'refused') {
       const message = `${printable(path)} has field ${entry.tag} of a later version`;
       this.#report('node-refused', { object: printable(path), message, path });
@@ -79,9 +115,8 @@ export class TreeChecker {
     try {
       for await (const chunks of this.#options.access.chunks(content)) {
         for (const { id, length } of chunks) {
-          if (id !== undefined && !(await this.#checkChunk(path, id, Number(length)))) {
-            isGood = false;
-          }
+          if (id === undefined || this.#isKnownGood(id, length)) continue;
+          if (!(await this.#checkChunk(path, id, Number(length)))) isGood = false;
         }
       }
     } catch (error) {
@@ -91,6 +126,7 @@ export class TreeChecker {
     return isGood;
   }
 
+  /** What is wrong with a chunk that is not known to be good. */
   async #checkChunk(path: Uint8Array, id: BlobId, length: number): Promise<boolean> {
     const { access, isSuspect } = this.#options;
     if (isSuspect(id) || !isPresent(access.sync.index, id)) {

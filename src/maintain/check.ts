@@ -2,20 +2,27 @@
  * Checking a repository: records, index against packs, packs against themselves, trees of all live
  * snapshots, and on demand all data. Damage is reported as findings, never thrown: `check` throws
  * only when it cannot look.
+ *
+ * While workers read the data, the trees are walked once by what the index says. Where that finds
+ * anything, or the data turns out damaged, it does not count, and the trees are walked again when
+ * all is known of the packs. So what is found depends neither on the number of workers nor on which
+ * of them was first.
  */
-import { errnoCode, type VarveError } from '../errors.ts';
-import { type BlobId, blobKey, type PackName } from '../id.ts';
+import { errnoCode } from '../errors.ts';
+import { blobKey, type PackName } from '../id.ts';
 import type { PackInfo } from '../index/pack-states.ts';
 import { directoryOf, packStorageName } from '../pack/pack-record.ts';
 import type { LongCall } from '../progress.ts';
 import { rollbackNotice } from '../repository/heads.ts';
 import { indexFromPacks, verifySegments } from '../repository/index-sync.ts';
-import { openReadAccess, type ReadAccess } from '../repository/read-access.ts';
+import { openReadAccess, ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
+import type { DamagedObject } from '../repository/view.ts';
 import { Turns } from '../util/turns.ts';
 import { PackChecker } from './check-packs.ts';
 import { TreeChecker } from './check-trees.ts';
 import { type Finding, Findings } from './finding.ts';
+import { readPacks } from './read-packs.ts';
 
 export interface CheckOptions extends LongCall {
   /** Read every pack and decode every blob. */
@@ -53,8 +60,13 @@ class Run {
   readonly #turns: Turns;
   readonly #suspects = new Set<string>();
   #entries = 0;
+  /** Entries below directories that were known to be good from another snapshot or path. */
+  #repeatedEntries = 0;
   #bytesRead = 0;
+  #bytesTotal = 0;
   #packsDone = 0;
+  #packsTotal = 0;
+  #isReading = false;
 
   constructor(repository: Repository, access: ReadAccess, options: CheckOptions) {
     this.#repository = repository;
@@ -68,12 +80,15 @@ class Run {
     const { view, sync } = this.#access;
     await this.#checkRecords();
     const unindexed = await this.#checkUnindexed();
-    const packs = [...sync.index.packs()].filter(
+    const known = [...sync.index.packs()].filter(
       ({ name, isIndexed }) =>
         (isIndexed || unindexed.has(name)) && !view.collector.deadPacks.has(name),
     );
-    await this.#checkPacks(packs);
-    await this.#checkTrees();
+    const packs = sortedBy(known, packStorageName);
+    this.#packsTotal = packs.length;
+    const readable = await this.#checkPacks(packs);
+    if (this.#options.isReadingData === true) await this.#checkDataAndTrees(readable);
+    else await this.#checkTrees(this.#access, this.#findings);
     const findings = this.#findings.all;
     return {
       findings,
@@ -89,9 +104,7 @@ class Run {
   async #checkRecords(): Promise<void> {
     const { view, sync } = this.#access;
     await verifySegments(this.#repository, sync, { signal: this.#options.signal });
-    for (const { name, error } of [...view.damaged, ...sync.damaged]) {
-      this.#addRecord(name, error);
-    }
+    this.#addRecords([...view.damaged, ...sync.damaged]);
     const notice = await this.#rollbackNotice();
     if (notice === undefined) return;
     const object = this.#repository.storage.location;
@@ -110,9 +123,12 @@ class Run {
     }
   }
 
-  #addRecord(name: string, error: VarveError): void {
-    const kind = /^(data|meta)\//.test(name) ? 'pack-directory-damaged' : 'record-damaged';
-    this.#findings.add({ kind, object: name, message: error.message });
+  /** In the order of their names: they were read as it happened. */
+  #addRecords(damaged: readonly DamagedObject[]): void {
+    for (const { name, error } of sortedBy(damaged, (one) => one.name)) {
+      const kind = /^(data|meta)\//.test(name) ? 'pack-directory-damaged' : 'record-damaged';
+      this.#findings.add({ kind, object: name, message: error.message });
+    }
   }
 
   /** Packs that no segment names; what is in them is found all the same. Gives the readable ones. */
@@ -120,8 +136,8 @@ class Run {
     const { sync, view } = this.#access;
     const damagedBefore = sync.damaged.length;
     const records = await indexFromPacks(this.#repository, sync, { signal: this.#options.signal });
-    for (const { name, error } of sync.damaged.slice(damagedBefore)) this.#addRecord(name, error);
-    for (const record of records) {
+    this.#addRecords(sync.damaged.slice(damagedBefore));
+    for (const record of sortedBy(records, packStorageName)) {
       const object = packStorageName(record);
       const found = { kind: 'pack-unindexed', object } as const;
       const { sessionId } = directoryOf(record);
@@ -137,47 +153,111 @@ class Run {
     return new Set(records.map(({ name }) => name));
   }
 
-  async #checkPacks(packs: readonly PackInfo[]): Promise<void> {
+  /** Gives the packs that can be read. */
+  async #checkPacks(packs: readonly PackInfo[]): Promise<PackInfo[]> {
     const { isReadingData = false, signal } = this.#options;
     const checker = new PackChecker({
       repository: this.#repository,
       access: this.#access,
       findings: this.#findings,
-      onBadBlob: (id: BlobId) => this.#suspects.add(blobKey(id)),
+      onBadBlob: (id) => this.#suspects.add(blobKey(id)),
       signal,
     });
+    const readable: PackInfo[] = [];
     for (const pack of packs) {
-      this.#packsDone += 1;
-      await this.#takeTurn({ phase: 'packs', total: packs.length });
+      if (!isReadingData) this.#packsDone += 1;
+      await this.#takeTurn('packs');
       if (!checker.checkListing(pack)) continue;
       await checker.checkDirectory(pack);
-      if (isReadingData) this.#bytesRead += await checker.checkData(pack);
+      readable.push(pack);
+    }
+    return readable;
+  }
+
+  async #checkDataAndTrees(packs: readonly PackInfo[]): Promise<void> {
+    const { view, sync } = this.#access;
+    const { signal } = this.#options;
+    const suspectCount = this.#suspects.size;
+    const found = new Findings();
+    const asIndexed = new ReadAccess(this.#repository, { view, sync, signal, mayRebuild: false });
+    const [data, trees] = await Promise.allSettled([
+      this.#checkData(packs),
+      this.#checkTrees(asIndexed, found),
+    ]);
+    if (data.status === 'rejected') throw data.reason;
+    if (trees.status === 'rejected') throw trees.reason;
+    if (found.all.length === 0 && this.#suspects.size === suspectCount) return;
+    await this.#checkTrees(this.#access, this.#findings);
+  }
+
+  async #checkData(packs: readonly PackInfo[]): Promise<void> {
+    this.#isReading = true;
+    this.#packsTotal = packs.length;
+    this.#bytesTotal = packs.reduce((sum, { length }) => sum + length, 0);
+    const results = await readPacks({
+      repository: this.#repository,
+      access: this.#access,
+      packs,
+      signal: this.#options.signal,
+      onRead: (bytes) => {
+        this.#packsDone += 1;
+        this.#bytesRead += bytes;
+        this.#tell('packs');
+      },
+    });
+    this.#isReading = false;
+    for (const { findings, badBlobs } of results) {
+      for (const finding of findings) this.#findings.add(finding);
+      for (const id of badBlobs) this.#suspects.add(blobKey(id));
     }
   }
 
-  async #checkTrees(): Promise<void> {
+  async #checkTrees(access: ReadAccess, findings: Findings): Promise<void> {
+    const { view } = access;
+    this.#entries = 0;
+    this.#repeatedEntries = 0;
+    const turns = this.#turns;
     const trees = new TreeChecker({
-      access: this.#access,
-      findings: this.#findings,
-      isSuspect: (id) => this.#suspects.has(blobKey(id)),
-      onEntry: (path) => this.#onEntry(path),
+      access,
+      findings,
+      isSuspect: (id) => this.#suspects.size > 0 && this.#suspects.has(blobKey(id)),
+      onEntries: ({ count, isRepeated }) => {
+        if (isRepeated) this.#repeatedEntries += count;
+        else this.#entries += count;
+      },
+      turn: {
+        get isOver() {
+          return turns.isOver;
+        },
+        take: (path) => this.#takeTurn('trees', path),
+      },
     });
-    for (const snapshot of this.#access.view.snapshots) await trees.check(snapshot);
+    for (const snapshot of view.snapshots) await trees.check(snapshot);
   }
 
-  async #onEntry(path: Uint8Array): Promise<void> {
-    this.#entries += 1;
-    if (this.#turns.isOver) await this.#takeTurn({ phase: 'trees', path });
-  }
-
-  async #takeTurn(at: { phase: string; total?: number; path?: Uint8Array }): Promise<void> {
-    this.#options.onProgress?.({
-      phase: at.phase,
-      filesDone: at.phase === 'packs' ? this.#packsDone : this.#entries,
-      bytesDone: this.#bytesRead,
-      ...(at.total !== undefined && { filesTotal: at.total }),
-      ...(at.path !== undefined && { currentPath: at.path }),
-    });
+  async #takeTurn(phase: Phase, path?: Uint8Array): Promise<void> {
+    if (phase === 'packs' || !this.#isReading) this.#tell(phase, path);
     if (this.#turns.isOver) await this.#turns.next();
   }
+
+  #tell(phase: Phase, path?: Uint8Array): void {
+    const { snapshots } = this.#access.view;
+    const isPacks = phase === 'packs';
+    const entriesTotal = snapshots.reduce((sum, { manifest }) => sum + manifest.root.entries, 0n);
+    this.#options.onProgress?.({
+      phase,
+      filesDone: isPacks ? this.#packsDone : this.#entries + this.#repeatedEntries,
+      filesTotal: isPacks ? this.#packsTotal : Number(entriesTotal),
+      bytesDone: this.#bytesRead,
+      ...(isPacks && this.#bytesTotal > 0 && { bytesTotal: this.#bytesTotal }),
+      ...(path !== undefined && { currentPath: path }),
+    });
+  }
 }
+
+function sortedBy<T>(items: readonly T[], nameOf: (item: T) => string): T[] {
+  return [...items].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+/** Files are packs in one and entries in the other. */
+type Phase = 'packs' | 'trees';

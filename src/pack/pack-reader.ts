@@ -14,7 +14,7 @@ import { NONCE_DOMAIN, openAead } from '../keys/aead.ts';
 import type { RepositoryKeys } from '../keys/key-hierarchy.ts';
 import { decodeHeader, HEADER_SIZE } from '../record/header.ts';
 import type { PackKind } from '../record/object-kind.ts';
-import { ByteReader, demand } from '../util/byte-reader.ts';
+import { ByteReader, demand, Malformed } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
 import type { ZstdCodec } from '../util/zstd.ts';
@@ -134,10 +134,53 @@ export function openPack(
   return { record, directory, bytes, keys: packKeysOf(keys, trailer) };
 }
 
-/** The content of one frame of an opened pack (compressed or delta-encoded as it lies there). */
-export function openFrameOf(pack: OpenedPack, frame: FrameEntry): Uint8Array {
-  const sealed = pack.bytes.subarray(frame.offset, frame.offset + frame.storedSize);
-  return openFrame(pack.keys.frame(frame.class), { record: frame, offset: frame.offset }, sealed);
+/**
+ * The content of one frame (compressed or delta-encoded as it lies there), in memory of its own.
+ * @param pack bytes of the file, all of them or from `start` on.
+ * @throws Malformed when its tag does not match.
+ */
+export function openFrameOf(
+  pack: { keys: PackKeys; bytes: Uint8Array; start?: number },
+  frame: FrameEntry,
+): Uint8Array {
+  const { keys, bytes, start = 0 } = pack;
+  const place = frame.offset - start;
+  const sealed = bytes.subarray(place, place + frame.storedSize);
+  return openFrame(keys.frame(frame.class), { record: frame, offset: frame.offset }, sealed);
+}
+
+/**
+ * Recomputes the ids of whole blobs, frame by frame. Frames are decoded into memory that is used
+ * again, so nothing of a frame is left when the next one comes.
+ */
+export class FrameVerifier {
+  readonly #codec: ZstdCodec;
+  readonly #identify: BlobIdentifier;
+  #raw = new Uint8Array(0);
+
+  constructor(tools: { codec: ZstdCodec; identify: BlobIdentifier }) {
+    this.#codec = tools.codec;
+    this.#identify = tools.identify;
+  }
+
+  /**
+   * The blobs of a frame whose content has another id.
+   * @param content of a frame of whole blobs, opened.
+   * @throws Malformed when it does not decode to what the frame's record says.
+   */
+  wrongBlobs(frame: FrameEntry, blobs: readonly BlobEntry[], content: Uint8Array): BlobEntry[] {
+    const raw = this.#decode(frame, content);
+    return blobs.filter(({ id, type, rawOffset, rawSize }) => {
+      const plaintext = raw.subarray(rawOffset, rawOffset + rawSize);
+      return !equalBytes(this.#identify(type, plaintext), id);
+    });
+  }
+
+  #decode(frame: FrameEntry, content: Uint8Array): Uint8Array {
+    const { rawSize } = frame;
+    if (this.#raw.length < rawSize) this.#raw = new Uint8Array(rawSize);
+    return decodeWholeFrame(this.#codec, frame, content, this.#raw.subarray(0, rawSize));
+  }
 }
 
 /**
@@ -150,6 +193,7 @@ export function verifyPack(
   tools: { codec: ZstdCodec; identify: BlobIdentifier },
   onDelta: (blob: BlobEntry, encoded: Uint8Array) => void,
 ): void {
+  const verifier = new FrameVerifier(tools);
   let slot = 0;
   for (const frame of pack.directory.frames) {
     const content = openFrameOf(pack, frame);
@@ -160,12 +204,9 @@ export function verifyPack(
       for (const blob of blobs) onDelta(blob, encodedDelta(blob, content));
       continue;
     }
-    const raw = decodeWholeFrame(tools.codec, frame, content);
-    for (const blob of blobs) {
-      const plaintext = raw.subarray(blob.rawOffset, blob.rawOffset + blob.rawSize);
-      const isRight = equalBytes(tools.identify(blob.type, plaintext), blob.id);
-      demand(isRight, `${BLOB_TYPE_NAMES[blob.type]} ${toHex(blob.id)} has another id`);
-    }
+    const [wrong] = verifier.wrongBlobs(frame, blobs, content);
+    if (wrong === undefined) continue;
+    throw new Malformed(`${BLOB_TYPE_NAMES[wrong.type]} ${toHex(wrong.id)} has another id`);
   }
 }
 

@@ -33,6 +33,12 @@ const COPIES_TRIED_MAX = 1024;
 /** Told of every copy that could not be used though another one may have been. */
 export type OnBadCopy = (id: BlobId, pack: string, error: VarveError) => void;
 
+/** The error of a blob whose content has another id. */
+export function otherContent({ id, type }: BlobEntry): CorruptionError {
+  const object = { kind: BLOB_TYPE_NAMES[type], which: toHex(id) };
+  return new CorruptionError({ ...object, found: 'content with another id', expected: 'its own' });
+}
+
 interface Attempt {
   /** Ids being decoded, from the one asked for down to this base. */
   busy: Set<string>;
@@ -128,7 +134,7 @@ export class BlobReader {
         : this.#codec.decompress(encodedDelta(blob, frame), blob.rawSize, base),
     );
     if (equalBytes(this.#identify(type, plaintext), id)) return plaintext;
-    throw new CorruptionError({ ...object, found: 'content with another id', expected: 'its own' });
+    throw otherContent(blob);
   }
 
   async #readBase(blob: BlobEntry, attempt: Attempt): Promise<Uint8Array> {

@@ -18,13 +18,15 @@ import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
 import { BlobReader, type OnBadCopy } from './blob-reader.ts';
-import { type IndexSync, rebuildIndex, syncIndex } from './index-sync.ts';
+import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
 
 /** Progress is that of the index; what is read then tells its own. */
 export interface ReadOptions extends LongCall {
   onBadCopy?: OnBadCopy | undefined;
+  /** False: the index stays as it is, whatever is not found; default: true. */
+  mayRebuild?: boolean | undefined;
 }
 
 /** Loads the view and the index for reading. */
@@ -37,19 +39,33 @@ export async function openReadAccess(
   return new ReadAccess(repository, { view, sync, ...options });
 }
 
+/**
+ * The same for whoever holds numbers of packs: the index is completed first, by packs that no segment
+ * names, and then stays as it is.
+ */
+export async function openFixedAccess(
+  repository: Repository,
+  options: ReadOptions = {},
+): Promise<ReadAccess> {
+  const { view, sync } = await openReadAccess(repository, options);
+  await indexFromPacks(repository, sync, options);
+  return new ReadAccess(repository, { ...options, view, sync, mayRebuild: false });
+}
+
 export class ReadAccess {
   readonly view: View;
   readonly #repository: Repository;
   readonly #options: ReadOptions;
   #sync: IndexSync;
   #reader: BlobReader;
-  #isRebuilt = false;
+  #mayRebuild: boolean;
 
   constructor(repository: Repository, parts: { view: View; sync: IndexSync } & ReadOptions) {
     this.view = parts.view;
     this.#repository = repository;
     this.#options = parts;
     this.#sync = parts.sync;
+    this.#mayRebuild = parts.mayRebuild ?? true;
     this.#reader = new BlobReader(repository, parts.sync.index, parts.onBadCopy);
   }
 
@@ -69,8 +85,8 @@ export class ReadAccess {
       return await this.#reader.read(id, type, { signal });
     } catch (error) {
       const isUnusable = error instanceof NotFoundError || error instanceof CorruptionError;
-      if (!isUnusable || this.#isRebuilt) throw error;
-      this.#isRebuilt = true;
+      if (!isUnusable || !this.#mayRebuild) throw error;
+      this.#mayRebuild = false;
       await this.#rebuild();
       return await this.#reader.read(id, type, { signal });
     }

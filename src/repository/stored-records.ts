@@ -60,9 +60,15 @@ export function decodeStored<T>(object: { kind: string; which: string }, decode:
     return decode();
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    throw new CorruptionError(
-      { ...object, found: error.message, expected: 'the bytes that were sealed' },
-      error,
-    );
+    throw notAsSealed(object, error);
   }
+}
+
+/** What a decoder found wrong, as an error that names the object. */
+export function notAsSealed(
+  object: { kind: string; which: string },
+  cause: Malformed,
+): CorruptionError {
+  const expected = 'the bytes that were sealed';
+  return new CorruptionError({ ...object, found: cause.message, expected }, cause);
 }

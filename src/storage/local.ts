@@ -24,6 +24,7 @@ import type {
   ByteRange,
   CallOptions,
   GetOptions,
+  GetRangeOptions,
   ListedObject,
   ObjectStat,
   Storage,
@@ -151,14 +152,14 @@ class LocalStorage implements Storage {
   async getRange(
     name: string,
     range: ByteRange,
-    { signal }: CallOptions = {},
+    { signal, into }: GetRangeOptions = {},
   ): Promise<Uint8Array> {
     assertStoredName(name);
     assertRange(range);
     const end = range.offset + range.length;
     return await this.#read(name, signal, async (file, { size }) => {
       if (size < end) throw wrongSize(name, size, `at least ${end}`);
-      return await readRange(file, name, range);
+      return await readRange(file, name, { ...range, into });
     });
   }
 

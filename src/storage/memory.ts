@@ -16,6 +16,7 @@ import type {
   ByteRange,
   CallOptions,
   GetOptions,
+  GetRangeOptions,
   ListedObject,
   ObjectStat,
   Storage,
@@ -73,14 +74,16 @@ class MemoryStorage implements Storage {
   async getRange(
     name: string,
     range: ByteRange,
-    { signal }: CallOptions = {},
+    { signal, into }: GetRangeOptions = {},
   ): Promise<Uint8Array> {
     signal?.throwIfAborted();
     assertRange(range);
     const { bytes } = this.#find(name);
     const end = range.offset + range.length;
     if (bytes.length < end) throw wrongSize(name, bytes.length, `at least ${end}`);
-    return bytes.slice(range.offset, end);
+    if (into === undefined) return bytes.slice(range.offset, end);
+    into.set(bytes.subarray(range.offset, end));
+    return into.subarray(0, range.length);
   }
 
   async stat(name: string, { signal }: CallOptions = {}): Promise<ObjectStat | undefined> {

@@ -40,10 +40,10 @@ export async function finish(file: OpenFile): Promise<void> {
 export async function readRange(
   file: OpenFile,
   name: string,
-  { offset, length }: ByteRange,
+  { offset, length, into }: ByteRange & { into?: Uint8Array | undefined },
 ): Promise<Uint8Array> {
   // Not zeroed before it is filled, and not from a pool, so that it can be moved to a worker.
-  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+  const bytes = into?.subarray(0, length) ?? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
   for (let done = 0; done < length; ) {
     const count = await file.read(bytes.subarray(done), offset + done);
     if (count === 0) throw wrongSize(name, offset + done, `at least ${offset + length}`);

@@ -24,6 +24,14 @@ export interface GetOptions extends CallOptions {
   readonly sizeMax?: number | undefined;
 }
 
+export interface GetRangeOptions extends CallOptions {
+  /**
+   * Memory for the answer, at least as long as the range. A backend that can fills it and returns a
+   * view of it, any other one returns memory of its own.
+   */
+  readonly into?: Uint8Array | undefined;
+}
+
 export interface ByteRange {
   readonly offset: number;
   readonly length: number;
@@ -73,7 +81,7 @@ export interface Storage {
    * before the range does (objects never change, so somebody cut it, or the record that gave the
    * range is wrong)
    */
-  getRange(name: string, range: ByteRange, options?: CallOptions): Promise<Uint8Array>;
+  getRange(name: string, range: ByteRange, options?: GetRangeOptions): Promise<Uint8Array>;
 
   /** Undefined when there is no such object. */
   stat(name: string, options?: CallOptions): Promise<ObjectStat | undefined>;

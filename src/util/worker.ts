@@ -47,6 +47,12 @@ export interface WorkerOwner<Reply> {
 
 type Answer<Reply> = { reply: Reply } | { failure: PackedError };
 
+/**
+ * A worker makes much garbage and keeps little. Left alone, the part of its heap that takes new
+ * objects grows to 48 MiB, which saves no measurable time.
+ */
+const resourceLimits = { maxYoungGenerationSizeMb: 8 };
+
 /** Asks a worker to leave. */
 const leave = null;
 
@@ -56,7 +62,7 @@ export function startThread<Request, Reply>(
   setup: unknown,
   owner: WorkerOwner<Reply>,
 ): WorkerHandle<Request> {
-  const thread = new Worker(entry, { workerData: setup });
+  const thread = new Worker(entry, { workerData: setup, resourceLimits });
   let isLeaving = false;
   let hasFailed = false;
   const fail = (error: unknown): void => {

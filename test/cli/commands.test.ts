@@ -163,6 +163,35 @@ test('check says that all is well, and with --read-data how much was read', asyn
   assert.ok((lines[0]?.['bytes_read'] as number) > 0);
 });
 
+test('stats tells sizes with their factors, of the repository and of a snapshot', async (t) => {
+  const home = await homeWithRepository(t);
+  const source = home.path('source');
+  for (const name of ['a', 'b']) writeFileSync(home.path('source', name), 'x'.repeat(1000));
+  await home.ok('snapshot', source, '--tag', 'old');
+  await home.ok('snapshot', source);
+
+  const people = await home.ok('stats');
+  const all = (await home.runJson(['stats'])).lines[0];
+  const one = (await home.runJson(['stats', 'latest'])).lines[0];
+  const old = (await home.runJson(['stats', '--tag', 'old'])).lines[0];
+
+  assert.match(people.stdout, /^2 snapshots$/m);
+  assert.match(people.stdout, /^ {2}raw +3\.9 KiB +4 files, \d+ directories$/m);
+  assert.match(people.stdout, /^ {2}unique +1000 B +4\.00 : 1 +1 blob$/m);
+  assert.match(people.stdout, /^ {2}stored +[\d.]+ KiB +[\d.]+ : 1 +\d packs?$/m);
+  assert.deepEqual(
+    [all?.['snapshots_count'], all?.['raw_size'], all?.['unique_size'], all?.['unique_factor']],
+    [2, 4000, 1000, 4],
+  );
+  // Directories above the source are entries too, and other tests change their times.
+  assert.ok([1, 2].includes(all?.['pack_count'] as number));
+  for (const part of [one, old]) {
+    assert.deepEqual([part?.['snapshots_count'], part?.['raw_size']], [1, 2000]);
+    assert.equal(part?.['stored_size'], undefined);
+  }
+  assert.equal((await home.run(['stats', 'unknown'])).code, 1);
+});
+
 test('rebuild-index counts what it found and writes nothing to the repository', async (t) => {
   const home = await homeWithRepository(t);
   await home.ok('snapshot', fillSource(home));

@@ -322,6 +322,21 @@ test('check({ isReadingData }) reads packs that no segment names', async (t) => 
   assert.deepEqual(kinds, ['blob-unreadable', 'pack-damaged', 'pack-unindexed']);
 });
 
+test('check({ isReadingData }) finds what only the trees tell', async (t) => {
+  const kinds: FindingKind[] = ['blob-missing', 'tree-malformed', 'node-refused'];
+  for (const kind of kinds) {
+    const sound = await soundRepository(t);
+    const { object } = await fixtures[kind].damage(sound);
+
+    const { findings } = await check(await openClient(t, sound.storage), true);
+
+    assert.deepEqual(
+      findings.map((finding) => [finding.kind, finding.object]),
+      [[kind, object]],
+    );
+  }
+});
+
 test('takeSnapshot() names the packs of a lost segment again', async (t) => {
   const sound = await soundRepository(t);
   const [segment] = sound.second.snapshot.manifest.segments;

@@ -27,6 +27,7 @@ type ValueType =
   | 'flag'
   | 'count'
   | 'seconds'
+  | 'factor'
   | 'share'
   | 'time'
   | 'code'
@@ -45,6 +46,7 @@ const types: Readonly<Record<ValueType, Is>> = {
   count: (value: unknown) =>
     (Number.isSafeInteger(value) && (value as number) >= 0) || isTextLike(BEYOND_EXACT)(value),
   seconds: (value: unknown) => typeof value === 'number' && value >= 0,
+  factor: (value: unknown) => typeof value === 'number' && value >= 0,
   share: (value: unknown) => typeof value === 'number' && value >= 0 && value <= 1,
   time: isTextLike(RFC_3339),
   code: isTextLike(/^[a-z][a-z_]*$/),
@@ -199,6 +201,23 @@ export const summaries: Readonly<Record<string, Fields>> = {
     entries: 'count',
     bytes_read: 'count',
     total_duration: 'seconds',
+  },
+  stats: {
+    code: 'count',
+    snapshots_count: 'count',
+    total_file_count: 'count',
+    total_directory_count: 'count',
+    total_other_count: 'count',
+    total_blob_count: 'count',
+    raw_size: 'count',
+    unique_size: 'count',
+    'unique_factor?': 'factor',
+    delta_size: 'count',
+    compressed_size: 'count',
+    'compressed_factor?': 'factor',
+    'pack_count?': 'count',
+    'stored_size?': 'count',
+    'stored_factor?': 'factor',
   },
   'key list': { code: 'count', key_slots: 'count' },
   'key add': { code: 'count', key_slot: 'text' },

@@ -93,6 +93,18 @@ function testReading(testWith: TestWith): void {
     }
   });
 
+  testWith('getRange() into memory of the caller gives exactly the range', async (storage) => {
+    const bytes = seededRandom().bytes(1000);
+    const name = dataName(bytes);
+    await storage.put(name, bytes);
+    const into = new Uint8Array(200).fill(7);
+
+    const found = await storage.getRange(name, { offset: 100, length: 150 }, { into });
+
+    assert.deepEqual(found, bytes.slice(100, 250));
+    assert.deepEqual(into.slice(150), new Uint8Array(50).fill(7));
+  });
+
   testWith('getRange() beyond the end is CorruptionError', async (storage) => {
     const bytes = seededRandom().bytes(100);
     const name = dataName(bytes);

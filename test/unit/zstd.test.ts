@@ -55,6 +55,21 @@ test('checkZstdFrame() takes frames with and without a check sum', () => {
   assertRefused(() => codec.decompress(frame, 1000), /^zstd/);
 });
 
+test('decompressInto() fills memory of the caller, and no other size', () => {
+  const plaintext = textOf(1000);
+  const frame = compress(plaintext);
+  const memory = new Uint8Array(1200).fill(7);
+
+  codec.decompressInto(memory.subarray(100, 1100), frame);
+
+  assert.deepEqual(memory.subarray(100, 1100), plaintext);
+  assert.deepEqual(memory.subarray(0, 100), new Uint8Array(100).fill(7));
+  assert.deepEqual(memory.subarray(1100), new Uint8Array(100).fill(7));
+  for (const size of [0, 999, 1001]) {
+    assertRefused(() => codec.decompressInto(memory.subarray(0, size), frame), /^zstd/);
+  }
+});
+
 test('checkZstdFrame() refuses what the format does not allow (I21)', () => {
   const refused: [RegExp, string, string][] = [
     [/zstd magic/, 'nothing', ''],

@@ -1,0 +1,105 @@
+/**
+ * The frames of one pack, each opened and its whole blobs decoded and identified, frame by frame, so
+ * that one damaged frame does not hide the rest. What is wrong is gathered as plain data. Deltas are
+ * only opened: decoding them takes other packs.
+ */
+import { BLOB_TYPE_NAMES } from '../blob/blob-type.ts';
+import type { BlobId } from '../id.ts';
+import type { BlobEntry, FrameEntry, PackDirectory } from '../pack/directory.ts';
+import { type FrameVerifier, openFrameOf, packKeysOf } from '../pack/pack-reader.ts';
+import { directoryOf, type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import { otherContent } from '../repository/blob-reader.ts';
+import type { RepositoryCore } from '../repository/repository.ts';
+import { notAsSealed } from '../repository/stored-records.ts';
+import { Malformed } from '../util/byte-reader.ts';
+import { toHex } from '../util/bytes.ts';
+import type { Finding } from './finding.ts';
+
+export type DataFinding = Pick<Finding, 'kind' | 'object' | 'message'>;
+
+/** A delta frame, opened. */
+export interface OpenedFrame {
+  /** Position in the directory of the pack. */
+  readonly position: number;
+  /** In memory of its own. */
+  readonly content: Uint8Array;
+}
+
+/** Bytes of a pack from `start` on. */
+export interface PackBytes {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+}
+
+export class FrameChecker {
+  readonly directory: PackDirectory;
+  readonly findings: DataFinding[] = [];
+  /** Blobs whose copy in this pack is of no use. */
+  readonly badBlobs: BlobId[] = [];
+  readonly deltaFrames: OpenedFrame[] = [];
+  readonly #verifier: FrameVerifier;
+  readonly #keys: ReturnType<typeof packKeysOf>;
+  /** Storage name of the pack. */
+  readonly #object: string;
+  #position = 0;
+  #slot = 0;
+
+  constructor({ keys }: RepositoryCore, record: PackRecord, verifier: FrameVerifier) {
+    this.directory = directoryOf(record);
+    this.#verifier = verifier;
+    this.#keys = packKeysOf(keys, record);
+    this.#object = packStorageName(record);
+  }
+
+  /** Checks the next frame, which lies within the bytes given. */
+  checkNext(held: PackBytes): void {
+    const position = this.#position++;
+    const { frames, blobs: all } = this.directory;
+    const frame = frames[position] as FrameEntry;
+    const blobs = all.slice(this.#slot, this.#slot + frame.blobCount);
+    this.#slot += frame.blobCount;
+    let content: Uint8Array;
+    try {
+      content = openFrameOf({ ...held, keys: this.#keys }, frame);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.#reportFrame(frame, error);
+      for (const { id } of blobs) this.badBlobs.push(id);
+      return;
+    }
+    const [first] = blobs;
+    if (first?.delta !== undefined) this.deltaFrames.push({ position, content });
+    else if (first !== undefined) this.#checkWhole(frame, blobs, content);
+  }
+
+  #checkWhole(frame: FrameEntry, blobs: readonly BlobEntry[], content: Uint8Array): void {
+    try {
+      const wrong = this.#verifier.wrongBlobs(frame, blobs, content);
+      for (const blob of wrong) this.#reportBlob(blob, otherContent(blob));
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      for (const blob of blobs) {
+        const object = { kind: BLOB_TYPE_NAMES[blob.type], which: toHex(blob.id) };
+        this.#reportBlob(blob, notAsSealed(object, error));
+      }
+    }
+  }
+
+  #reportFrame({ offset }: FrameEntry, error: Malformed): void {
+    const message = `${this.#object} is damaged: the frame at offset ${offset}: ${error.message}`;
+    this.findings.push({ kind: 'pack-damaged', object: this.#object, message });
+  }
+
+  #reportBlob(blob: BlobEntry, error: Error): void {
+    this.findings.push(damagedBlob(blob, { pack: this.#object, error }));
+    this.badBlobs.push(blob.id);
+  }
+}
+
+/** @param found storage name of the pack, and what is wrong with the copy in it. */
+export function damagedBlob(blob: BlobEntry, found: { pack: string; error: Error }): DataFinding {
+  const object = toHex(blob.id);
+  const { pack, error } = found;
+  const message = `${BLOB_TYPE_NAMES[blob.type]} ${object} in ${pack}: ${error.message}`;
+  return { kind: 'blob-damaged', object, message };
+}

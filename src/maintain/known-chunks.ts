@@ -1,0 +1,28 @@
+/**
+ * What the index says of the chunks of files, asked once for every chunk of every file: is there a
+ * copy that counts, and do all copies have the length that the file says?
+ */
+import type { BlobId } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
+import { isPresent } from '../index/presence.ts';
+import { PackTables } from '../repository/pack-tables.ts';
+
+export class KnownChunks {
+  readonly #index: LocalIndex;
+  readonly #tables: PackTables;
+
+  constructor(index: LocalIndex) {
+    this.#index = index;
+    this.#tables = new PackTables(index);
+  }
+
+  /** True when nothing is wrong as far as the index knows; what it is otherwise takes a look. */
+  isGood(id: BlobId, length: number): boolean {
+    let isWhole = false;
+    for (const copy of this.#index.copies(id)) {
+      if (this.#tables.rawSizeOf(id, copy) !== length) return false;
+      isWhole ||= copy.depth === 0 && this.#index.isUsable(copy.packNo);
+    }
+    return isWhole || isPresent(this.#index, id);
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The far half of `check --read-data`: all bytes of one pack after the other, in pieces, into memory
+ * that is used again. So a worker takes the same memory however large packs are, and the system has
+ * no pages to clear. What is wrong goes back as data, and so do the deltas.
+ */
+import { createHash } from 'node:crypto';
+import { VarveError } from '../errors.ts';
+import type { BlobId } from '../id.ts';
+import type { PackDirectory } from '../pack/directory.ts';
+import { FrameVerifier } from '../pack/pack-reader.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import type { WorkerCore } from '../repository/repository.ts';
+import { toHex } from '../util/bytes.ts';
+import { Turns } from '../util/turns.ts';
+import type { Post, WorkerBody } from '../util/worker.ts';
+import {
+  type DataFinding,
+  FrameChecker,
+  type OpenedFrame,
+  type PackBytes,
+} from './check-frames.ts';
+
+/** Bytes per request to the storage; a frame or directory that is larger has one of its own. */
+const pieceSizeMax = 2 ** 22;
+
+export interface PackRequest {
+  /** Comes back with the report. */
+  readonly position: number;
+  readonly record: PackRecord;
+}
+
+export interface PackReport {
+  readonly position: number;
+  /** 0 when the pack could not be read to its end. */
+  readonly bytesRead: number;
+  readonly findings: readonly DataFinding[];
+  /** Blobs whose copy in this pack is of no use. */
+  readonly badBlobs: readonly BlobId[];
+  readonly deltaFrames: readonly OpenedFrame[];
+}
+
+/** A worker that answers every request with a report, and leaves without finishing. */
+export function startPackData(core: WorkerCore, reply: Post<PackReport>): WorkerBody<PackRequest> {
+  const reader = new PackDataReader(core);
+  const stop = new AbortController();
+  let last: Promise<void> = Promise.resolve();
+  const answer = async ({ position, record }: PackRequest): Promise<void> => {
+    const report = await reader.read(record, stop.signal);
+    const moved = report.deltaFrames.map(({ content }) => content.buffer as ArrayBuffer);
+    reply({ ...report, position }, moved);
+  };
+  return {
+    handle: (request) => {
+      last = last.then(() => answer(request));
+      return last;
+    },
+    close: async () => {
+      stop.abort();
+      await last.catch(() => {}); // Whoever asked has been told.
+    },
+  };
+}
+
+class PackDataReader {
+  readonly #core: WorkerCore;
+  readonly #verifier: FrameVerifier;
+  #memory = new Uint8Array(0);
+
+  constructor(core: WorkerCore) {
+    this.#core = core;
+    this.#verifier = new FrameVerifier(core);
+  }
+
+  async read(record: PackRecord, signal: AbortSignal): Promise<Omit<PackReport, 'position'>> {
+    const object = packStorageName(record);
+    const frames = new FrameChecker(this.#core, record, this.#verifier);
+    let hash: string;
+    try {
+      hash = await this.#readAll(record, frames, signal);
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      const findings = [{ kind: 'pack-damaged' as const, object, message: error.message }];
+      const badBlobs = frames.directory.blobs.map(({ id }) => id);
+      return { bytesRead: 0, findings, badBlobs, deltaFrames: [] };
+    }
+    const { findings, badBlobs, deltaFrames } = frames;
+    if (hash !== record.name) {
+      const message = `${object} is damaged: its hash is ${hash.slice(0, 16)}…`;
+      findings.unshift({ kind: 'pack-damaged', object, message });
+    }
+    return { bytesRead: record.length, findings, badBlobs, deltaFrames };
+  }
+
+  /** Gives the hash of the pack, hex. */
+  async #readAll(record: PackRecord, frames: FrameChecker, signal: AbortSignal): Promise<string> {
+    const turns = new Turns(this.#core.clock, signal);
+    const hash = createHash('sha256');
+    for (const piece of piecesOf(frames.directory, record.length)) {
+      const held = await this.#readPiece(record, piece, signal);
+      hash.update(held.bytes);
+      for (let i = 0; i < piece.frameCount; i++) {
+        frames.checkNext(held);
+        if (turns.isOver) await turns.next();
+      }
+    }
+    return toHex(hash.digest());
+  }
+
+  async #readPiece(record: PackRecord, piece: Piece, signal: AbortSignal): Promise<PackBytes> {
+    const { start, end } = piece;
+    const length = end - start;
+    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
+    const name = packStorageName(record);
+    const options = { signal, into: this.#memory };
+    const bytes = await this.#core.storage.getRange(name, { offset: start, length }, options);
+    return { start, bytes };
+  }
+}
+
+interface Piece {
+  start: number;
+  end: number;
+  /** Whole frames in it. */
+  frameCount: number;
+}
+
+/** Cuts a pack into pieces of whole frames; the last one ends with the pack. */
+function piecesOf({ frames }: PackDirectory, length: number): Piece[] {
+  const pieces: Piece[] = [];
+  let piece: Piece = { start: 0, end: 0, frameCount: 0 };
+  const extendTo = (end: number, frameCount: number): void => {
+    if (piece.end > piece.start && end - piece.start > pieceSizeMax) {
+      pieces.push(piece);
+      piece = { start: piece.end, end: piece.end, frameCount: 0 };
+    }
+    piece.end = end;
+    piece.frameCount += frameCount;
+  };
+  for (const { offset, storedSize } of frames) extendTo(offset + storedSize, 1);
+  extendTo(length, 0);
+  return [...pieces, piece];
+}
