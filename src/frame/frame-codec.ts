@@ -31,15 +31,20 @@ export function openFrame(key: Uint8Array, place: FramePlace, sealed: Uint8Array
 
 /**
  * The concatenated plaintexts of a stored or zstd frame, `record.rawSize` bytes.
+ * @param into memory of that size that may be used for them.
  * @throws Malformed when it does not decompress to exactly that.
  */
 export function decodeWholeFrame(
   codec: ZstdCodec,
   record: FrameRecord,
   content: Uint8Array,
+  into?: Uint8Array,
 ): Uint8Array {
   demand(record.kind === FRAME_KIND.stored || record.kind === FRAME_KIND.zstd, 'frame kind');
-  return record.kind === FRAME_KIND.stored ? content : codec.decompress(content, record.rawSize);
+  if (record.kind === FRAME_KIND.stored) return content;
+  return into === undefined
+    ? codec.decompress(content, record.rawSize)
+    : codec.decompressInto(into, content);
 }
 
 function frameNonce(place: FramePlace): { domain: number; counter: number } {

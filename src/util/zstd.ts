@@ -95,12 +95,25 @@ export class ZstdCodec {
   }
 
   /**
-   * Decompresses one frame whose content must be exactly `size` bytes.
+   * Decompresses one frame whose content must be exactly `size` bytes, in new memory.
    * @throws Malformed when the frame is not of the allowed form or its content differs in size.
    */
   decompress(frame: Uint8Array, size: number, base?: Uint8Array): Uint8Array {
     demand(checkZstdFrame(frame) === size, 'zstd content size differs');
-    const content = new Uint8Array(size);
+    return this.#decompressInto(new Uint8Array(size), frame, base);
+  }
+
+  /** The same into `content`, which has the size that the content must have. */
+  decompressInto(content: Uint8Array, frame: Uint8Array): Uint8Array {
+    demand(checkZstdFrame(frame) === content.length, 'zstd content size differs');
+    return this.#decompressInto(content, frame, undefined);
+  }
+
+  #decompressInto(
+    content: Uint8Array,
+    frame: Uint8Array,
+    base: Uint8Array | undefined,
+  ): Uint8Array {
     let written: number;
     try {
       written =
@@ -114,7 +127,7 @@ export class ZstdCodec {
     } catch (error) {
       demand(false, `zstd: ${(error as Error).message}`);
     }
-    demand(written === size, 'zstd content size differs');
+    demand(written === content.length, 'zstd content size differs');
     return content;
   }
 }
