@@ -18,7 +18,7 @@ const fileCountMax = 4096;
 const pieceCountMax = 16_384;
 const spanningCountMax = 256;
 /** Bytes of a pack that one job reads, and the gap in them that it reads over. */
-const rangeSizeMax = 2 ** 22;
+const rangeSizeMax = 2 ** 21;
 const gapSizeMax = 2 ** 18;
 /** Bytes that one job writes, unless a single frame has more. */
 const jobRawSizeMax = 2 ** 24;
