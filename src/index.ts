@@ -9,6 +9,7 @@
  */
 import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import type { EntryAction } from './backup/entry-saver.ts';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
 import type { SourceError, VarveError } from './errors.ts';
@@ -32,6 +33,7 @@ import {
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
 
+export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
 export {
@@ -92,6 +94,16 @@ export interface SnapshotOptions extends LongCall {
   /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
   source?: string | undefined;
   tags?: readonly string[] | undefined;
+  /** Instead of the time of the run: start and end of the snapshot, nanoseconds since 1970. */
+  timeNs?: bigint | undefined;
+  /** The snapshot to compare with; default: the newest of the same host and source. */
+  parent?: string | undefined;
+  /** Compare with none: read every file. */
+  isForced?: boolean | undefined;
+  /** Say what would be stored, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Told of every entry that was saved, and its size in bytes. */
+  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
 }

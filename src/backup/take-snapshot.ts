@@ -1,30 +1,45 @@
 /**
- * Taking a snapshot, end to end: plan the sources, walk them, save files and trees, commit. A
- * session that a collection fenced meanwhile starts over; what it stored is found again.
+ * Taking a snapshot, end to end: plan the sources, choose the parent, walk, save files and trees,
+ * commit. A session that a collection fenced meanwhile starts over; what it stored is found again.
  */
+import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { createKeyedHasher } from '../blob/keyed-hasher.ts';
-import { createScanner } from '../chunk/scanner.ts';
 import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
 import { beginSession } from '../repository/begin-session.ts';
+import { BlobReader } from '../repository/blob-reader.ts';
+import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { ERROR_SAMPLE_COUNT_MAX } from '../snapshot/manifest.ts';
-import type { DirectoryRoot, NodeType } from '../tree/node.ts';
-import { concatBytes, encodeU32, encodeU64, encodeUtf8, leadingU32 } from '../util/bytes.ts';
+import { type Snapshot, selectSnapshot } from '../snapshot/selection.ts';
+import type { DirectoryRoot } from '../tree/node.ts';
+import {
+  concatBytes,
+  encodeU32,
+  encodeU64,
+  encodeUtf8,
+  equalBytes,
+  leadingU32,
+} from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
 import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
+import type { SourceEntry } from '../walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import { type WalkEvent, walk } from '../walk/walk.ts';
-import { FileSaver } from './save-file.ts';
+import { type EntryAction, EntrySaver } from './entry-saver.ts';
+import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
+import { planWorkers } from './save-workers.ts';
+import { planSlices } from './slices.ts';
 
 const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
 /** Bytes of failed paths in a manifest: those of deep trees are long, and a record has its limit. */
 const ERROR_SAMPLE_SIZE_MAX = 2 ** 20;
+const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isForgotten: false };
 /** A session that loses against a collection this often gives up. */
 const TRIES_MAX = 3;
 
@@ -38,39 +53,62 @@ export interface SnapshotOptions extends LongCall {
   source?: Uint8Array | undefined;
   tags?: readonly string[] | undefined;
   timeZone: string;
+  /** Instead of the time of the run: start and end of the snapshot, nanoseconds since 1970. */
+  timeNs?: bigint | undefined;
+  /** Names the parent; default: the newest snapshot of the same host and source. */
+  parent?: string | undefined;
+  /** Take no parent: read every file. */
+  isForced?: boolean | undefined;
+  /** Say what would be done and write nothing. */
+  isDryRun?: boolean | undefined;
   fs?: SourceFs | undefined;
   /** Told of every entry that could not be saved as it is. */
   onError?: ((error: SourceError) => void) | undefined;
+  /** Told of every entry that was saved, and its size in bytes. */
+  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
 }
 
+/** A dry run makes no snapshot: its id and head are empty. */
 export interface SnapshotResult extends CommitResult, WriteCounts {
+  /** The snapshot that this one was compared with. */
+  parent: CommitResult['id'] | undefined;
   files: number;
+  filesNew: number;
+  filesChanged: number;
+  filesUnchanged: number;
   directories: number;
   /** Everything else: symlinks, devices, fifos, sockets. */
   others: number;
-  /** Bytes of file content read. */
+  /** Bytes of file content in the snapshot, and how many of them were read. */
   bytes: bigint;
+  bytesRead: bigint;
   errorCount: number;
   durationNs: bigint;
 }
 
 /**
- * @throws NotFoundError when none of the paths exists; nothing is then written.
+ * @throws NotFoundError when none of the paths exists, or not the parent; nothing is then written.
  * @throws BusyError when collections fenced three sessions in a row.
  */
 export async function takeSnapshot(
   repository: Repository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  options.signal?.throwIfAborted();
+  const { signal, isDryRun = false } = options;
+  signal?.throwIfAborted();
   const fs = options.fs ?? nodeSourceFs;
   const plan = planSources(options.paths, options.workingDirectory);
   demandOneSource(plan, fs);
   const accounts = readAccountNames();
+  const parts = { ...options, fs, plan, accounts };
+  if (isDryRun) {
+    const session = await beginDrySession(repository, { signal });
+    return await new Run(repository, { ...parts, session }).execute();
+  }
   for (let i = 1; ; i++) {
-    const session = await beginSession(repository, { purpose: 'snapshot', signal: options.signal });
+    const session = await beginSession(repository, { purpose: 'snapshot', signal });
     try {
-      return await new Run(repository, { ...options, fs, plan, accounts, session }).execute();
+      return await new Run(repository, { ...parts, session, committing: session }).execute();
     } catch (error) {
       await session.abort();
       if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
@@ -95,7 +133,9 @@ interface RunOptions extends SnapshotOptions {
   fs: SourceFs;
   plan: SourcePlan;
   accounts: AccountNames;
-  session: Session;
+  session: Session | DrySession;
+  /** The same session, where there is one to commit. */
+  committing?: Session;
 }
 
 /** One try: one session, one walk. */
@@ -105,87 +145,151 @@ class Run {
   readonly #turns: Turns;
   readonly #startedNs: bigint;
   readonly #startedMonotonicNs: bigint;
+  readonly #source: Uint8Array;
+  readonly #parent: Snapshot | undefined;
   readonly #errorSample: { path: Uint8Array; code: string }[] = [];
   #errorSampleSize = 0;
   #errorCount = 0;
-  #files = 0;
+  readonly #files = { new: 0, changed: 0, unchanged: 0 };
   #directories = 0;
   #others = 0;
-  #bytes = 0n;
+  /** Bytes of files saved so far, and how many of them were read. */
+  #bytesSaved = 0;
+  #bytesRead = 0;
 
   constructor(repository: Repository, options: RunOptions) {
     this.#repository = repository;
     this.#options = options;
-    this.#startedNs = repository.clock.nowNs();
+    this.#startedNs = options.timeNs ?? repository.clock.nowNs();
     this.#startedMonotonicNs = repository.clock.monotonicNs();
     this.#turns = new Turns(repository.clock, options.signal);
+    this.#source = options.source ?? joinPaths(options.plan.paths);
+    this.#parent = this.#chooseParent();
   }
 
   async execute(): Promise<SnapshotResult> {
-    const { session } = this.#options;
-    const root = await this.#saveTree();
-    const committed = await session.commit({
+    const { session, committing } = this.#options;
+    const { root, packed } = await this.#saveTree();
+    const committed = await committing?.commit({
       ...this.#describe(),
       root,
-      stats: this.#stats(),
+      stats: this.#stats(root),
     });
     return {
-      ...committed,
       ...session.counts,
-      files: this.#files,
+      compressedBytes: session.counts.compressedBytes + packed.compressedSize,
+      storedBytes: session.counts.storedBytes + packed.storedSize,
+      ...(committed ?? noSnapshot),
+      parent: this.#parent?.id,
+      files: this.#fileCount,
+      filesNew: this.#files.new,
+      filesChanged: this.#files.changed,
+      filesUnchanged: this.#files.unchanged,
       directories: this.#directories,
       others: this.#others,
-      bytes: this.#bytes,
+      bytes: root.bytes,
+      bytesRead: BigInt(this.#bytesRead),
       errorCount: this.#errorCount,
       durationNs: this.#repository.clock.monotonicNs() - this.#startedMonotonicNs,
     };
   }
 
-  async #saveTree(): Promise<DirectoryRoot> {
+  get #fileCount(): number {
+    return this.#files.new + this.#files.changed + this.#files.unchanged;
+  }
+
+  /** @throws NotFoundError when the parent that was asked for is not there. */
+  #chooseParent(): Snapshot | undefined {
+    const { session, parent, isForced = false, host } = this.#options;
+    const { snapshots } = session.view;
+    if (isForced) return undefined;
+    if (parent !== undefined) return selectSnapshot(snapshots, parent);
+    return snapshots.findLast(
+      ({ manifest }) =>
+        equalBytes(manifest.host, host) &&
+        equalBytes(manifest.source, this.#source) &&
+        manifest.startedNs <= this.#startedNs,
+    );
+  }
+
+  async #saveTree(): Promise<{
+    root: DirectoryRoot;
+    packed: { compressedSize: number; storedSize: number };
+  }> {
     const { session, fs, accounts, plan } = this.#options;
     const { keys, config } = this.#repository;
-    const files = new FileSaver({
-      session,
-      fs,
-      accounts,
-      scanner: createScanner(keys.chunker, config.chunker),
-      onChunk: (size) => this.#onChunk(size),
+    const pool = new SavePool({
+      ...planWorkers(this.#repository, { session: this.#writer, fs }),
+      store: session,
     });
     const pageEnd = createKeyedHasher(keys.treePage);
     const tree = new TreeSaver({
-      session,
-      files,
+      write: (type, plaintext) => session.write(type, plaintext),
       isPageEnd: (name) => (leadingU32(pageEnd(name)) & PAGE_END_MASK) === 0,
-      onSaved: (type) => this.#count(type),
+      onError: (error) => this.#onError(error),
+    });
+    const saver = new EntrySaver({
+      pool,
+      tree,
+      write: (list) => session.write(BLOB_TYPE.chunkList, list),
+      slices: planSlices(config.chunker),
+      accounts,
+      parent: this.#openParent(),
+      onSaved: (entry, action, size) => this.#onSaved(entry, action, size),
+      onRead: (size) => {
+        this.#bytesRead += size;
+      },
       onError: (error) => this.#onError(error),
     });
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
-    for (const event of walk(plan, { fs, accounts, linkGroup })) {
-      await tree.take(event);
-      if (this.#turns.isOver) await this.#takeTurn(event);
+    try {
+      for (const event of walk(plan, { fs, accounts, linkGroup })) {
+        await saver.take(event);
+        if (this.#turns.isOver) await this.#takeTurn(event);
+      }
+      const root = await saver.finish();
+      await pool.finish();
+      return { root, packed: pool };
+    } finally {
+      await pool.close();
     }
-    return tree.root;
   }
 
-  #count(type: NodeType): void {
+  /** In whose name workers write; in a dry run they never do. */
+  get #writer(): { sessionId: string; writerId: string } {
+    return this.#options.committing?.writer ?? { sessionId: '', writerId: '' };
+  }
+
+  #openParent(): ConstructorParameters<typeof EntrySaver>[0]['parent'] {
+    const { session } = this.#options;
+    if (this.#parent === undefined) return undefined;
+    const { id, manifest } = this.#parent;
+    const reader = new BlobReader(this.#repository, session.sync.index);
+    const isPresent = session.trusts(id) ? undefined : session.isPresent.bind(session);
+    const { onNotice } = this.#repository;
+    return { root: manifest.root, options: { reader, isPresent, onNotice } };
+  }
+
+  #onSaved(entry: SourceEntry, action: EntryAction, size: number): void {
+    const { type } = entry.metadata;
     if (type === 'd') this.#directories += 1;
-    else if (type === 'f') this.#files += 1;
+    else if (type === 'f') this.#files[action] += 1;
     else this.#others += 1;
-  }
-
-  async #onChunk(size: number): Promise<void> {
-    this.#bytes += BigInt(size);
-    if (this.#turns.isOver) await this.#takeTurn();
+    this.#bytesSaved += size;
+    this.#options.onEntry?.(entry.path, action, size);
   }
 
   async #takeTurn(event?: WalkEvent): Promise<void> {
     const isEntry = event !== undefined && event.kind !== 'error';
+    const parent = this.#parent;
     this.#options.onProgress?.({
       phase: 'snapshot',
-      filesDone: this.#files,
-      bytesDone: Number(this.#bytes),
+      filesDone: this.#fileCount,
+      bytesDone: this.#bytesSaved,
+      // What the parent held is the best guess at what is to come.
+      ...(parent !== undefined && { bytesTotal: Number(parent.manifest.root.bytes) }),
       ...(isEntry && { currentPath: event.entry.path }),
     });
     await this.#options.session.tick();
@@ -204,17 +308,17 @@ class Run {
 
   /** What the manifest says of this run, but for root and counts. */
   #describe(): Omit<ManifestInput, 'root' | 'stats'> {
-    const { host, user, source, tags, timeZone, plan } = this.#options;
+    const { host, user, tags, timeZone, timeNs, plan } = this.#options;
     return {
       startedNs: this.#startedNs,
-      endedNs: this.#repository.clock.nowNs(),
+      endedNs: timeNs ?? this.#repository.clock.nowNs(),
       timeZone,
       host,
       user,
-      source: source ?? joinPaths(plan.paths),
+      source: this.#source,
       roots: [...plan.paths],
       tags: [...(tags ?? [])],
-      parents: [],
+      parents: this.#parent === undefined ? [] : [this.#parent.id],
       excludeHash: '',
       errorCount: this.#errorCount,
       errorSample: this.#errorSample,
@@ -222,13 +326,17 @@ class Run {
     };
   }
 
-  #stats(): Record<string, number> {
+  #stats(root: DirectoryRoot): Record<string, number> {
     const { newBlobs, newBytes } = this.#options.session.counts;
     return {
-      files: this.#files,
+      files: this.#fileCount,
+      files_new: this.#files.new,
+      files_changed: this.#files.changed,
+      files_unchanged: this.#files.unchanged,
       directories: this.#directories,
       others: this.#others,
-      bytes: Number(this.#bytes),
+      bytes: Number(root.bytes),
+      bytes_read: this.#bytesRead,
       new_blobs: newBlobs,
       new_bytes: newBytes,
     };

@@ -13,10 +13,11 @@ export type SaltSource = (content: Uint8Array) => Uint8Array;
 
 export function createSaltSource(
   generation: GenerationKeys,
-  options: { writerId: Uint8Array; random: Random; clock: Clock },
+  options: { writerId: Uint8Array; random: Random; clock: Clock; workerNumber?: number },
 ): SaltSource {
   const bootId = fromHex(BOOT_ID);
-  let counter = 0;
+  // Threads share a process id: each counts in a range of its own.
+  let counter = (options.workerNumber ?? 0) * 2 ** 32;
   return (content) =>
     deriveSalt(generation, {
       random: options.random.bytes(32),

@@ -36,8 +36,6 @@ import {
   TRAILER_SIZE,
 } from './pack-record.ts';
 
-const BUFFER_SIZE_MIN = 2 ** 20;
-
 export interface PackBuilderOptions {
   keys: RepositoryKeys;
   kind: PackKind;
@@ -47,19 +45,23 @@ export interface PackBuilderOptions {
   createdMs: number;
   /** Size the file should not pass, bytes; a single larger frame still gets its pack. */
   sizeTarget: number;
+  /** Memory to build in, of a pack that is done with; a larger one is made where it is too small. */
+  buffer?: Uint8Array | undefined;
 }
 
 export interface FinishedPack {
   record: PackRecord;
   /** The whole file. */
   bytes: Uint8Array;
+  /** The memory it lies in, for another pack once this one is stored. */
+  buffer: Uint8Array;
 }
 
 export class PackBuilder {
   readonly #options: PackBuilderOptions;
   readonly #frames: FrameRecord[] = [];
   readonly #blobs: BlobRecord[] = [];
-  #buffer = new Uint8Array(BUFFER_SIZE_MIN);
+  #buffer: Uint8Array;
   /** Bytes used: header and frames so far. */
   #size = HEADER_SIZE;
   #bodySize: number;
@@ -69,6 +71,7 @@ export class PackBuilder {
   constructor(options: PackBuilderOptions) {
     assert(options.sizeTarget <= PACK_SIZE_MAX, 'pack size target');
     this.#options = options;
+    this.#buffer = options.buffer ?? new Uint8Array(options.sizeTarget);
     this.#bodySize = directoryBodySize(1, []);
   }
 
@@ -126,7 +129,8 @@ export class PackBuilder {
     assert(bytes.length === length && padme(length) === length, 'pack length');
     const name = toHex(sha256(bytes)) as PackName;
     const generation = keys.current.number;
-    return { record: { name, kind, length, generation, salt, body }, bytes };
+    const record = { name, kind, length, generation, salt, body };
+    return { record, bytes, buffer: this.#buffer };
   }
 
   #appendPad(sizeBehind: number): void {
@@ -165,9 +169,7 @@ export class PackBuilder {
   }
 
   #grow(size: number): void {
-    // Past its small beginning a pack usually reaches its target: one copy, and memory is only
-    // touched as it fills. (Doubling cost 4 % of a first snapshot.)
-    const larger = new Uint8Array(Math.max(size, this.#options.sizeTarget));
+    const larger = new Uint8Array(size);
     larger.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = larger;
   }

@@ -10,16 +10,17 @@ import { CorruptionError, StorageError } from '../errors.ts';
 import { type EncodedFrame, FrameBuilder } from '../frame/frame-builder.ts';
 import type { BlobId } from '../id.ts';
 import { KEY_CLASS } from '../keys/key-hierarchy.ts';
-import type { SaltSource } from '../keys/salt-source.ts';
+import { createSaltSource, type SaltSource } from '../keys/salt-source.ts';
 import { type FinishedPack, PackBuilder } from '../pack/pack-builder.ts';
 import { openPack, verifyPack } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { Malformed } from '../util/byte-reader.ts';
+import { fromHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
-import type { Repository } from './repository.ts';
+import type { WorkerCore } from './repository.ts';
 
 /** Below this much new data (compressed) a session writes one pack in all. */
 const SMALL_SESSION_SIZE_MAX = 2 ** 22;
@@ -30,12 +31,39 @@ export interface PackWriterOptions {
   newSalt: SaltSource;
   sessionId: string;
   writerId: string;
+  /** Size of a data pack, bytes. */
+  dataTarget: number;
   /** Called for each pack once it is stored and durable, in any order but one at a time. */
   onDurable: (record: PackRecord) => Promise<void>;
 }
 
+/** Data that a writer held back because it was little. */
+export type HeldFrame = EncodedFrame;
+/** What there is to know of a pack once it is durable. */
+export type DurablePack = PackRecord;
+
+/** Whose packs a worker writes. */
+export interface WorkerPacksOptions extends Omit<PackWriterOptions, 'newSalt'> {
+  /** Tells the workers of one session apart. */
+  workerNumber: number;
+}
+
+/** The pack writer of a worker, in the name of a session that another thread holds. */
+export function createWorkerPacks(core: WorkerCore, options: WorkerPacksOptions): PackWriter {
+  const { keys, random, clock } = core;
+  const { writerId, workerNumber } = options;
+  const hedge = { writerId: fromHex(writerId), random, clock, workerNumber };
+  return new PackWriter(core, { ...options, newSalt: createSaltSource(keys.current, hedge) });
+}
+
+interface NewBlob {
+  id: BlobId;
+  type: BlobType;
+  plaintext: Uint8Array;
+}
+
 export class PackWriter {
-  readonly #repository: Repository;
+  readonly #core: WorkerCore;
   readonly #options: PackWriterOptions;
   readonly #dataFrame = new FrameBuilder(KEY_CLASS.data);
   readonly #metadataFrame = new FrameBuilder(KEY_CLASS.metadata);
@@ -45,22 +73,51 @@ export class PackWriter {
   #dataPack: PackBuilder | undefined;
   #metadataPack: PackBuilder | undefined;
   readonly #uploads = new Set<Promise<void>>();
+  /** Memory of data packs that are stored. New pages would be zeroed again for every pack. */
+  readonly #spareBuffers: Uint8Array[] = [];
   #uploadFailure: { error: unknown } | undefined;
   /** Bytes of packs stored so far, and of frame contents in them. */
   storedSize = 0;
   compressedSize = 0;
 
-  constructor(repository: Repository, options: PackWriterOptions) {
-    this.#repository = repository;
+  constructor(core: WorkerCore, options: PackWriterOptions) {
+    this.#core = core;
     this.#options = options;
   }
 
-  /** Takes a new blob; its plaintext is copied before this returns. Waits while packs are stored. */
-  async add(blob: { id: BlobId; type: BlobType; plaintext: Uint8Array }): Promise<void> {
+  /**
+   * Takes a new blob, whose plaintext is borrowed until this is done. A promise that comes back
+   * must be awaited before the next call: a frame was full, and perhaps packs have to be stored.
+   */
+  add(blob: NewBlob): Promise<void> | undefined {
     const builder = blob.type === BLOB_TYPE.data ? this.#dataFrame : this.#metadataFrame;
-    if (!builder.hasRoomFor(blob.plaintext.length)) await this.#closeFrame(builder);
+    if (!builder.hasRoomFor(blob.plaintext.length)) return this.#addToNext(builder, blob);
+    builder.add(blob);
+    return builder.isFull ? this.#closeFrame(builder) : undefined;
+  }
+
+  async #addToNext(builder: FrameBuilder, blob: NewBlob): Promise<void> {
+    await this.#closeFrame(builder);
     builder.add(blob);
     if (builder.isFull) await this.#closeFrame(builder);
+  }
+
+  /** Takes a data frame that another writer of this session has held. */
+  async addFrame(frame: EncodedFrame): Promise<void> {
+    this.compressedSize += frame.content.length;
+    await this.#takeDataFrame(frame);
+  }
+
+  /**
+   * Gives away the data of a writer that is still small, so that the session's own writer puts it
+   * where the rest of a small session goes; nothing if packs have been begun.
+   */
+  async takeHeld(): Promise<EncodedFrame[]> {
+    await this.#closeFrame(this.#dataFrame);
+    const held = this.#heldFrames ?? [];
+    this.#heldFrames = undefined;
+    for (const { content } of held) this.compressedSize -= content.length;
+    return held;
   }
 
   /** Stores everything added; all of it is durable when this returns. Nothing is added after it. */
@@ -84,7 +141,7 @@ export class PackWriter {
 
   async #closeFrame(builder: FrameBuilder): Promise<void> {
     if (builder.isEmpty) return;
-    const { codec, config } = this.#repository;
+    const { codec, config } = this.#core;
     const frame = builder.finish(codec, config.compressionLevel);
     this.compressedSize += frame.content.length;
     if (builder === this.#metadataFrame) await this.#appendTo(OBJECT_KIND.metadataPack, frame);
@@ -124,10 +181,10 @@ export class PackWriter {
   }
 
   #newPack(kind: PackKind): PackBuilder {
-    const { keys, config, clock } = this.#repository;
+    const { keys, config, clock } = this.#core;
     const { newSalt, sessionId, writerId } = this.#options;
     const isData = kind === OBJECT_KIND.dataPack;
-    const sizeTarget = isData ? config.pack.dataTarget : config.pack.metadataTarget;
+    const sizeTarget = isData ? this.#options.dataTarget : config.pack.metadataTarget;
     return new PackBuilder({
       keys,
       kind,
@@ -136,6 +193,7 @@ export class PackWriter {
       writerId,
       createdMs: nowMs(clock),
       sizeTarget,
+      buffer: isData ? this.#spareBuffers.pop() : undefined,
     });
   }
 
@@ -151,13 +209,16 @@ export class PackWriter {
       .catch((error: unknown) => {
         this.#uploadFailure ??= { error };
       })
-      .finally(() => this.#uploads.delete(upload));
+      .finally(() => {
+        this.#uploads.delete(upload);
+        if (kind === OBJECT_KIND.dataPack) this.#spareBuffers.push(pack.buffer);
+      });
     this.#uploads.add(upload);
   }
 
   /** Opens the finished bytes as a reader would: catches compressor and memory errors in time. */
   #verify(pack: FinishedPack): void {
-    const { keys, codec, identify } = this.#repository;
+    const { keys, codec, identify } = this.#core;
     try {
       const opened = openPack(keys, { ...pack.record, bytes: pack.bytes });
       verifyPack(opened, { codec, identify }, () => assert(false, 'delta that was not verified'));
@@ -176,7 +237,7 @@ export class PackWriter {
   }
 
   async #upload(pack: FinishedPack): Promise<void> {
-    const { storage } = this.#repository;
+    const { storage } = this.#core;
     const name = packStorageName(pack.record);
     await pass('session.3.before-pack');
     await storage.put(name, pack.bytes);

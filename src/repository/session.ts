@@ -14,7 +14,9 @@
 import { createHash } from 'node:crypto';
 import type { BlobType } from '../blob/blob-type.ts';
 import { BusyError } from '../errors.ts';
+import type { EncodedFrame } from '../frame/frame-builder.ts';
 import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
+import { PACK_STATE } from '../index/cache-rows.ts';
 import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
 import { encodeSegment, type Segment } from '../index/segment.ts';
@@ -74,12 +76,12 @@ export interface SessionParts {
   signal: AbortSignal | undefined;
 }
 
-/** Made by `beginSession`; ended by `commit` or `abort`. Its calls must not overlap. */
+/** Made by `beginSession`; ended by `commit` or `abort`, when all writes have ended. */
 export class Session {
   readonly id: SessionId;
   readonly view: View;
   readonly #repository: Repository;
-  readonly #sync: IndexSync;
+  readonly sync: IndexSync;
   readonly #lease: WriterLease;
   readonly #state: WriterState;
   readonly #newSalt: SaltSource;
@@ -95,13 +97,14 @@ export class Session {
   #heartbeatCount = 0;
   #newBlobs = 0;
   #newBytes = 0;
+  #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(parts: SessionParts) {
     const { repository, id, state, newSalt } = parts;
     this.id = id;
     this.view = parts.view;
     this.#repository = repository;
-    this.#sync = parts.sync;
+    this.sync = parts.sync;
     this.#lease = parts.lease;
     this.#state = state;
     this.#newSalt = newSalt;
@@ -111,7 +114,8 @@ export class Session {
       newSalt,
       sessionId: id,
       writerId: state.writerId,
-      onDurable: (record) => this.#onDurable(record),
+      dataTarget: repository.config.pack.dataTarget,
+      onDurable: (record) => this.addDurable(record),
     });
     const now = repository.clock.monotonicNs();
     this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
@@ -133,13 +137,55 @@ export class Session {
    */
   async write(type: BlobType, plaintext: Uint8Array): Promise<BlobId> {
     const id = this.#repository.identify(type, plaintext);
+    if (!this.claim(id, plaintext.length)) return id;
+    await this.#exclusively(async () => await this.#packs.add({ id, type, plaintext }));
+    return id;
+  }
+
+  /**
+   * Whether the blob is new, to this session too. Whoever is told so must store it: from now on
+   * everybody else relies on that.
+   */
+  claim(id: BlobId, size: number): boolean {
     const key = blobKey(id);
-    if (this.#inFlight.has(key) || isPresent(this.#sync.index, id)) return id;
+    if (this.#inFlight.has(key) || isPresent(this.sync.index, id)) return false;
     this.#inFlight.add(key);
     this.#newBlobs += 1;
-    this.#newBytes += plaintext.length;
-    await this.#packs.add({ id, type, plaintext });
-    return id;
+    this.#newBytes += size;
+    return true;
+  }
+
+  /**
+   * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
+   * blob. While a collection is under way it must have counted the snapshot; and packs that are
+   * missing or dead, or segments that cannot be read, are a reason to ask.
+   */
+  trusts(id: SessionId): boolean {
+    return trustsSnapshot(this, id);
+  }
+
+  /** Whether the blob need not be stored, by what is durable. */
+  isPresent(id: BlobId): boolean {
+    return isPresent(this.sync.index, id);
+  }
+
+  /** Takes over what a worker of this session held back because it was little. */
+  async addFrames(frames: readonly EncodedFrame[]): Promise<void> {
+    await this.#exclusively(async () => {
+      for (const frame of frames) await this.#packs.addFrame(frame);
+    });
+  }
+
+  /** What workers need to write packs in the name of this session. */
+  get writer(): { sessionId: SessionId; writerId: string } {
+    return { sessionId: this.id, writerId: this.#state.writerId };
+  }
+
+  /** One writer, one blob at a time. */
+  #exclusively(action: () => Promise<void>): Promise<void> {
+    const done = this.#lastWrite.then(action);
+    this.#lastWrite = done.catch(() => {});
+    return done;
   }
 
   /** Does what is due by the clock: heartbeats, and segments over the packs stored so far. */
@@ -199,10 +245,11 @@ export class Session {
     await this.#lease.release().catch(() => {});
   }
 
-  async #onDurable(record: PackRecord): Promise<void> {
+  /** A pack of this session is durable: from now on it may be named. */
+  async addDurable(record: PackRecord): Promise<void> {
     this.#unpublished.push(record);
     try {
-      await this.#sync.index.addPack(record);
+      await this.sync.index.addPack(record);
     } catch (error) {
       if (!(error instanceof CacheFailed)) throw error;
       this.#repository.onNotice(`Cannot write the cache: ${error.message}`);
@@ -271,7 +318,7 @@ export class Session {
     const { onNotice } = this.#repository;
     await pass('session.8.before');
     try {
-      await this.#sync.index.applySegments(this.#segments);
+      await this.sync.index.applySegments(this.#segments);
       await this.#lease.save(
         rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
       );
@@ -316,6 +363,20 @@ export class Session {
     await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: this.#newSalt }));
     await pass('session.fence.after');
   }
+}
+
+/** See `Session.trusts`. */
+export function trustsSnapshot(
+  { view, sync }: { view: View; sync: IndexSync },
+  id: SessionId,
+): boolean {
+  const { pendingMark } = view.collector;
+  const isCounted = pendingMark?.counted.some(({ sessionId }) => sessionId === id) ?? true;
+  if (!isCounted || sync.damaged.length > 0) return false;
+  for (const { state } of sync.index.packs()) {
+    if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
+  }
+  return true;
 }
 
 function heartbeatName(id: SessionId, number: number): string {

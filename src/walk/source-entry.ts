@@ -65,6 +65,11 @@ export class SourceEntry {
 /** Nothing is held: a path as text needs no handle. */
 function release(): void {}
 
+/** The path of a name in a directory. */
+export function childOf(directory: SourceEntry, name: Uint8Array): Uint8Array {
+  return joinPath(directory.path, name);
+}
+
 /** A directory being walked. It is closed when the walk has left it and nobody holds it. */
 export class SourceDirectory implements DirectoryHandle {
   readonly fd: number;

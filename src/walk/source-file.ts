@@ -20,11 +20,13 @@ export interface SourceFileRequest {
   /** What errors call it, where that differs. */
   readonly displayPath?: Uint8Array;
   readonly identity: SourceIdentity;
+  /** Where reading begins, bytes from the start of the file; default 0. */
+  readonly offset?: number;
 }
 
 /** @throws SourceError */
 export function openSourceFile(request: SourceFileRequest): SourceFile {
-  const { fs, path, identity, displayPath = path } = request;
+  const { fs, path, identity, displayPath = path, offset = 0 } = request;
   let fd: number;
   try {
     fd = fs.openFile(path);
@@ -34,7 +36,8 @@ export function openSourceFile(request: SourceFileRequest): SourceFile {
   try {
     const stat = fs.fstat(fd);
     const isSame = stat.device === identity.device && stat.inode === identity.inode;
-    if (stat.type === 'f' && isSame) return new SourceFile(fs, fd, displayPath, stat);
+    if (stat.type === 'f' && isSame)
+      return new SourceFile({ fs, fd, path: displayPath, offset }, stat);
   } catch (cause) {
     fs.close(fd);
     throw sourceError({ path: displayPath, operation: 'stat', reason: sourceReason(cause), cause });
@@ -43,40 +46,49 @@ export function openSourceFile(request: SourceFileRequest): SourceFile {
   throw sourceError({ path: displayPath, operation: 'open', reason: 'file_changed' });
 }
 
+/** How a file was when it was opened. */
+export type SourceStat = FileStat;
+
+interface OpenedFile {
+  readonly fs: SourceFs;
+  readonly fd: number;
+  readonly path: Uint8Array;
+  readonly offset: number;
+}
+
 export class SourceFile {
   /** When it was opened; newer than what the walk saw. */
   readonly stat: FileStat;
   readonly #fs: SourceFs;
   readonly #fd: number;
   readonly #path: Uint8Array;
-  #sizeRead = 0;
+  /** Bytes from the start of the file to what is read next. */
+  #position: number;
   #isAtEnd = false;
 
-  constructor(fs: SourceFs, fd: number, path: Uint8Array, stat: FileStat) {
-    this.#fs = fs;
-    this.#fd = fd;
-    this.#path = path;
+  constructor(opened: OpenedFile, stat: FileStat) {
+    this.#fs = opened.fs;
+    this.#fd = opened.fd;
+    this.#path = opened.path;
+    this.#position = opened.offset;
     this.stat = stat;
-  }
-
-  /** Bytes read so far. */
-  get sizeRead(): number {
-    return this.#sizeRead;
   }
 
   /**
    * Fills `target` with the next bytes and says how many there were; fewer than fit only at the end.
+   * A file that ends where it did when it was opened is not asked whether it goes on: `finish` tells.
    *
    * @throws SourceError
    */
   read(target: Uint8Array): number {
+    const sizeThen = Number(this.stat.size);
     let size = 0;
     try {
       while (size < target.length && !this.#isAtEnd) {
-        const count = this.#fs.read(this.#fd, target.subarray(size), this.#sizeRead);
-        this.#isAtEnd = count === 0;
+        const count = this.#fs.read(this.#fd, target.subarray(size), this.#position);
         size += count;
-        this.#sizeRead += count;
+        this.#position += count;
+        this.#isAtEnd = count === 0 || this.#position === sizeThen;
       }
     } catch (cause) {
       throw this.#error('read', sourceReason(cause), cause);
@@ -94,7 +106,7 @@ export class SourceFile {
     }
     const { stat } = this;
     const isSame =
-      BigInt(this.#sizeRead) === stat.size &&
+      (!this.#isAtEnd || BigInt(this.#position) === stat.size) &&
       after.size === stat.size &&
       isSameTime(after.mtime, stat.mtime) &&
       isSameTime(after.ctime, stat.ctime);

@@ -3,6 +3,7 @@
  * Only what a snapshot needs: files, directories and symlinks; nothing changes while it is read.
  */
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { DirectoryHandle } from '../../src/platform/directory-handle.ts';
 import type { FileStat } from '../../src/platform/file-stat.ts';
 import { encodeUtf8 } from '../../src/util/bytes.ts';
@@ -12,7 +13,14 @@ import type { SourceFs } from '../../src/walk/source-fs.ts';
 export type SourceTree = Readonly<Record<string, Uint8Array | { readonly target: string }>>;
 
 const DESCRIPTOR_PATH = /^\/proc\/self\/fd\/(\d+)(\/.*)?$/;
-const MODIFIED = { seconds: 1_700_000_000n, nanoseconds: 5 };
+/** What has another content was changed at another time, as on a real file system. */
+function changeTime(entry: SourceTree[string] | undefined): {
+  seconds: bigint;
+  nanoseconds: number;
+} {
+  const content = entry instanceof Uint8Array ? entry : encodeUtf8(entry?.target ?? '');
+  return { seconds: 1_700_000_000n + BigInt(crc32(content)), nanoseconds: 5 };
+}
 
 export function memorySource(tree: SourceTree): SourceFs {
   return new MemorySource(tree);
@@ -110,6 +118,7 @@ class MemorySource implements SourceFs {
     const isDirectory = this.#directories.has(path);
     if (entry === undefined && !isDirectory) throw systemError('ENOENT', path);
     const isFile = entry instanceof Uint8Array;
+    const time = changeTime(entry);
     return {
       type: isDirectory ? 'd' : isFile ? 'f' : 'l',
       mode: isDirectory ? 0o755 : 0o644,
@@ -120,8 +129,8 @@ class MemorySource implements SourceFs {
       device: 1,
       inode: createHash('sha256').update(path).digest().readBigUInt64LE() >> 1n,
       special: { major: 0, minor: 0 },
-      mtime: MODIFIED,
-      ctime: MODIFIED,
+      mtime: time,
+      ctime: time,
     };
   }
 }

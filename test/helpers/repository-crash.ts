@@ -126,7 +126,7 @@ export async function withClient<T>(
 export async function snapshotTree(
   repository: Repository,
   tree: SourceTree,
-  options: { signal?: AbortSignal } = {},
+  options: Partial<Parameters<typeof takeSnapshot>[1]> = {},
 ): Promise<SnapshotResult> {
   return await takeSnapshot(repository, {
     paths: [SOURCE_ROOT],

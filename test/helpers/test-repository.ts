@@ -112,7 +112,7 @@ export interface Taken extends SnapshotResult {
 export async function snapshot(
   { repository }: Client,
   paths: readonly (string | Uint8Array)[],
-  options: { fs?: SourceFs; signal?: AbortSignal; workingDirectory?: string } = {},
+  options: Partial<Parameters<typeof takeSnapshot>[1]> = {},
 ): Promise<Taken> {
   const errors: SourceError[] = [];
   const result = await takeSnapshot(repository, {

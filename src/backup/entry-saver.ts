@@ -1,0 +1,371 @@
+/**
+ * From the walk's events to trees: what has not changed since the parent snapshot is taken from there,
+ * files are handed to the workers, and nodes come back into the order of the walk.
+ *
+ * Invariants:
+ * - Items leave the queue in the order in which the walk met them; one that is still being read holds
+ *   up those behind it. The queue is bounded.
+ * - While a directory has matched the parent's entry by entry, nothing of it is queued. At the first
+ *   difference it is opened: what matched so far is read again from the parent and queued. A directory
+ *   that matches to its end is one node, whatever lies below it.
+ */
+import type { SourceError } from '../errors.ts';
+import { ChunkListBuilder } from '../tree/chunk-list-builder.ts';
+import { contentLength } from '../tree/content.ts';
+import type { DirectoryRoot, Node } from '../tree/node.ts';
+
+import type { AccountNames } from '../walk/account-names.ts';
+import type { SourceEntry } from '../walk/source-entry.ts';
+import { sourceError } from '../walk/source-error.ts';
+import { inodeMetadata } from '../walk/source-metadata.ts';
+import type { WalkEvent } from '../walk/walk.ts';
+import {
+  type AssemblyContext,
+  FileAssembly,
+  type FilePart,
+  type SavedFile,
+} from './file-assembly.ts';
+import { ParentDirectory, type ParentOptions } from './parent-tree.ts';
+import type { SavePool } from './save-pool.ts';
+import type { TreeSaver } from './save-tree.ts';
+import { batchFileCountMax, type Slices } from './slices.ts';
+
+/** What became of an entry, measured against the parent snapshot. */
+export type EntryAction = 'new' | 'changed' | 'unchanged';
+
+export interface EntrySaverOptions {
+  readonly pool: SavePool;
+  readonly tree: TreeSaver;
+  readonly write: ConstructorParameters<typeof ChunkListBuilder>[0];
+  readonly slices: Slices;
+  readonly accounts: AccountNames;
+  /** Root of the parent snapshot, and how to read it. */
+  readonly parent: { readonly root: DirectoryRoot; readonly options: ParentOptions } | undefined;
+  /** Told of every entry that is in the tree now; `/` is none. */
+  readonly onSaved: (entry: SourceEntry, action: EntryAction, size: number) => void;
+  /** Told of bytes as they have been read and kept. */
+  readonly onRead: (size: number) => void;
+  readonly onError: (error: SourceError) => void;
+}
+
+/** Items waiting behind one that is not ready. */
+const queueLengthMax = 8192;
+/** Hard-linked files whose content is remembered, so that the next name need not be read. */
+const linkedCountMax = 100_000;
+
+/** A directory of the walk. */
+interface Level {
+  readonly entry: SourceEntry;
+  readonly parent: ParentDirectory | undefined;
+  /** What the parent snapshot says of the directory itself; `/` has no node. */
+  readonly node: Node | undefined;
+  /** Entries that matched the parent's, all of them so far, while the level is not open. */
+  matched: number;
+  isOpen: boolean;
+}
+
+type Item =
+  | { readonly kind: 'enter'; readonly entry: SourceEntry }
+  | { readonly kind: 'leave' }
+  | PendingNode;
+
+/** A node, or a file on its way to become one. */
+interface PendingNode {
+  readonly kind: 'node';
+  node: Node | undefined;
+  isSettled: boolean;
+}
+
+export class EntrySaver {
+  readonly #options: EntrySaverOptions;
+  readonly #levels: Level[] = [];
+  #queue: Item[] = [];
+  #queueStart = 0;
+  #batch: FilePart[] = [];
+  #batchSize = 0;
+  readonly #spareLists: ChunkListBuilder[] = [];
+  readonly #linked = new Map<string, Node>();
+  readonly #context: AssemblyContext;
+  #root: DirectoryRoot | undefined;
+
+  constructor(options: EntrySaverOptions) {
+    const { pool, slices, write } = options;
+    this.#options = options;
+    this.#context = {
+      slices,
+      takeList: () => this.#spareLists.pop() ?? new ChunkListBuilder(write),
+      giveList: (list) => this.#spareLists.push(list),
+      readFirst: (part) => pool.submitFirst(part),
+      onFailure: (error) => pool.fail(error),
+    };
+  }
+
+  async take(event: WalkEvent): Promise<void> {
+    if (event.kind === 'error') this.#options.onError(event.error);
+    else if (event.kind === 'enter') await this.#enter(event.entry);
+    else if (event.kind === 'leave') await this.#leave();
+    else await this.#save(event.entry);
+  }
+
+  /** Waits for everything that was taken; gives the root of the tree. */
+  async finish(): Promise<DirectoryRoot> {
+    await this.#submitBatch();
+    for (await this.#drain(); this.#queueLength > 0; await this.#drain()) {
+      if (this.#isHeldUp) await this.#options.pool.changed();
+    }
+    return this.#root ?? this.#options.tree.root;
+  }
+
+  async #enter(entry: SourceEntry): Promise<void> {
+    const { parent } = this.#options;
+    const above = this.#levels.at(-1);
+    const node = above === undefined ? undefined : await above.parent?.find(entry.metadata.name);
+    const isKnown = above === undefined ? parent !== undefined : node?.type === 'd';
+    const root = above === undefined ? parent?.root : node?.directory;
+    const directory =
+      isKnown && parent !== undefined ? new ParentDirectory(root, parent.options) : undefined;
+    const level = { entry, parent: directory, node, matched: 0, isOpen: false };
+    this.#levels.push(level);
+    if (directory === undefined) await this.#open(level);
+  }
+
+  async #leave(): Promise<void> {
+    const level = this.#levels.pop() as Level;
+    const { entry, parent, node } = level;
+    const isSame = !level.isOpen && (await parent?.isMatched()) === true;
+    const above = this.#levels.at(-1);
+    if (above === undefined) {
+      if (isSame) this.#root = parent?.root;
+      else await this.#close(level);
+      return;
+    }
+    const isUnchanged = isSame && isSameEntry(entry, node);
+    this.#options.onSaved(entry, actionOf(node, isUnchanged), 0);
+    if (isUnchanged) {
+      await this.#addUnchanged(above, node as Node);
+      return;
+    }
+    if (!isSame) return await this.#close(level);
+    const directory = parent?.root;
+    await this.#addChanged(above, {
+      ...entry.metadata,
+      ...(directory !== undefined && { directory }),
+    });
+  }
+
+  async #close(level: Level): Promise<void> {
+    this.#levels.push(level);
+    await this.#open(level);
+    this.#levels.pop();
+    await this.#push({ kind: 'leave' });
+  }
+
+  async #save(entry: SourceEntry): Promise<void> {
+    const level = this.#levels.at(-1) as Level;
+    const found = level.parent?.find(entry.metadata.name);
+    const node = found instanceof Promise ? await found : found;
+    if (node !== undefined && (await this.#isReusable(level, entry, node))) {
+      const size = node.content === undefined ? 0 : Number(contentLength(node.content));
+      this.#options.onSaved(entry, 'unchanged', size);
+      await this.#addUnchanged(level, node);
+      return;
+    }
+    if (entry.metadata.type === 'f') return await this.#saveFile(level, entry, node);
+    this.#options.onSaved(entry, actionOf(node, false), 0);
+    await this.#addChanged(level, entry.metadata);
+  }
+
+  async #isReusable(level: Level, entry: SourceEntry, node: Node): Promise<boolean> {
+    if (!isSameEntry(entry, node)) return false;
+    return node.content === undefined || (await level.parent?.hasContent(node.content)) === true;
+  }
+
+  async #addUnchanged(level: Level, node: Node): Promise<void> {
+    if (!level.isOpen && level.parent?.isWhole === true) {
+      level.matched += 1;
+      return;
+    }
+    // Something before this entry is gone: the level has to be written anew.
+    await this.#addChanged(level, node);
+  }
+
+  async #addChanged(level: Level, node: Node): Promise<void> {
+    await this.#open(level);
+    await this.#push({ kind: 'node', node, isSettled: true });
+  }
+
+  /** Queues what a directory, and those above it, have matched so far. */
+  async #open(level: Level): Promise<void> {
+    if (level.isOpen) return;
+    for (const each of this.#levels) {
+      if (each.isOpen) continue;
+      each.isOpen = true;
+      await this.#push({ kind: 'enter', entry: each.entry });
+      for await (const node of each.parent?.first(each.matched) ?? []) {
+        await this.#push({ kind: 'node', node, isSettled: true });
+      }
+    }
+  }
+
+  async #saveFile(level: Level, entry: SourceEntry, previous: Node | undefined): Promise<void> {
+    await this.#open(level);
+    const linked = this.#findLinked(entry);
+    if (linked !== undefined) {
+      const { content, size } = linked;
+      this.#options.onSaved(entry, actionOf(previous, false), Number(size));
+      await this.#push({
+        kind: 'node',
+        node: { ...entry.metadata, content, size },
+        isSettled: true,
+      });
+      return;
+    }
+    const pending: PendingNode = { kind: 'node', node: undefined, isSettled: false };
+    const file = new FileAssembly(entry, this.#context, (outcome) => {
+      this.#settle(pending, entry, { outcome, previous });
+    });
+    await this.#push(pending);
+    for (const part of file.parts()) await this.#submit(part);
+  }
+
+  #settle(
+    pending: PendingNode,
+    entry: SourceEntry,
+    { outcome, previous }: { outcome: SavedFile | SourceError; previous: Node | undefined },
+  ): void {
+    const { onError, onRead, onSaved, accounts, pool } = this.#options;
+    pending.isSettled = true;
+    if ('content' in outcome) {
+      const { content, size, stat, isChanged } = outcome;
+      const { path } = entry;
+      if (isChanged) onError(sourceError({ path, operation: 'read', reason: 'file_changed' }));
+      const renewed = stat === undefined ? {} : inodeMetadata(stat, accounts);
+      pending.node = { ...entry.metadata, ...renewed, content, size: BigInt(size) };
+      if (!isChanged) this.#rememberLinked(entry, pending.node);
+      onRead(size);
+      onSaved(entry, actionOf(previous, false), size);
+    } else {
+      onError(outcome);
+    }
+    pool.wake();
+  }
+
+  async #submit(part: FilePart): Promise<void> {
+    const { slices } = this.#options;
+    const isWhole = part.length <= slices.size + 1 && part.index === 0;
+    if (!isWhole) {
+      await this.#submitBatch();
+      await this.#hand([part]);
+      return;
+    }
+    const size = this.#batchSize + part.length;
+    if (size > slices.size) await this.#submitBatch();
+    this.#batch.push(part);
+    this.#batchSize += part.length;
+    if (this.#batch.length === batchFileCountMax) await this.#submitBatch();
+  }
+
+  async #submitBatch(): Promise<void> {
+    if (this.#batch.length === 0) return;
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#batchSize = 0;
+    await this.#hand(batch);
+  }
+
+  async #hand(batch: readonly FilePart[]): Promise<void> {
+    await this.#options.pool.submit(batch);
+    await this.#drain();
+  }
+
+  async #push(item: Item): Promise<void> {
+    this.#queue.push(item);
+    if (this.#queueLength < queueLengthMax) return;
+    await this.#drain();
+    while (this.#queueLength >= queueLengthMax) {
+      // The batch may hold the very file that the queue waits for.
+      await this.#submitBatch();
+      if (this.#isHeldUp) await this.#options.pool.changed();
+      await this.#drain();
+    }
+  }
+
+  /** The front of the queue waits for a worker. To be asked right before waiting for one. */
+  get #isHeldUp(): boolean {
+    const item = this.#queue[this.#queueStart];
+    return item?.kind === 'node' && !item.isSettled;
+  }
+
+  get #queueLength(): number {
+    return this.#queue.length - this.#queueStart;
+  }
+
+  /** Moves into the tree whatever is ready at the front of the queue. */
+  async #drain(): Promise<void> {
+    const { tree } = this.#options;
+    while (this.#queueLength > 0) {
+      const item = this.#queue[this.#queueStart] as Item;
+      if (item.kind === 'node' && !item.isSettled) break;
+      this.#queueStart += 1;
+      if (item.kind === 'enter') tree.enter(item.entry);
+      else if (item.kind === 'leave') await tree.leave();
+      else if (item.node !== undefined) {
+        const stored = tree.add(item.node);
+        if (stored !== undefined) await stored;
+      }
+    }
+    this.#queue = this.#queue.slice(this.#queueStart);
+    this.#queueStart = 0;
+  }
+
+  /** The content of another name of this very file, unless the file was touched since. */
+  #findLinked(entry: SourceEntry): Node | undefined {
+    if (entry.metadata.linkGroup === undefined) return undefined;
+    const node = this.#linked.get(linkKey(entry));
+    return node !== undefined && isSameEntry(entry, node) ? node : undefined;
+  }
+
+  #rememberLinked(entry: SourceEntry, node: Node): void {
+    const isLinked = entry.metadata.linkGroup !== undefined;
+    if (isLinked && this.#linked.size < linkedCountMax) this.#linked.set(linkKey(entry), node);
+  }
+}
+
+function linkKey({ identity }: SourceEntry): string {
+  return `${identity.device}:${identity.inode}`;
+}
+
+function actionOf(previous: Node | undefined, isUnchanged: boolean): EntryAction {
+  if (isUnchanged) return 'unchanged';
+  return previous === undefined ? 'new' : 'changed';
+}
+
+/**
+ * Whether an entry is what the node says, as far as can be seen without opening it: the change time
+ * moves with every change of content or metadata. The link group is compared because it holds the
+ * number that its file system had in that walk.
+ */
+function isSameEntry(entry: SourceEntry, node: Node | undefined): boolean {
+  if (node === undefined) return false;
+  const { type, size, mtime, ctime, inode, linkGroup } = entry.metadata;
+  return (
+    node.type === type &&
+    node.size === size &&
+    isSameTime(node.mtime, mtime) &&
+    isSameTime(node.ctime, ctime) &&
+    node.inode === inode &&
+    isSameGroup(node.linkGroup, linkGroup)
+  );
+}
+
+function isSameTime(
+  a: Node['mtime'],
+  b: { readonly seconds: bigint; readonly nanoseconds: number },
+): boolean {
+  return a !== undefined && a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}
+
+function isSameGroup(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.every((byte, i) => byte === b[i]);
+}

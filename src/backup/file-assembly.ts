@@ -1,0 +1,297 @@
+/**
+ * One file on its way from scanned parts to the content of its node. Parts come back in any order;
+ * they are taken in the order of the file, and only then is it decided which of their chunks count.
+ *
+ * Invariants:
+ * - The chunks that count are those of one pass over the file. A slice is cut as if a chunk began at its
+ *   first byte; from the first cut on that it shares with the slice before, its cuts are those of one
+ *   pass, because a cut depends on nothing before its chunk. Where they share none within the overlap,
+ *   the next slice is read again from the last cut that counts.
+ * - A part is decided exactly once; its slot is held until then. The last part that waits for its
+ *   successor has that successor in the queue before the first part of any later file, so slots never
+ *   wait in a circle.
+ */
+import { type SourceError, unpackError } from '../errors.ts';
+import type { BlobId } from '../id.ts';
+import type { ChunkListBuilder } from '../tree/chunk-list-builder.ts';
+import type { Content } from '../tree/content.ts';
+import { assert } from '../util/assert.ts';
+import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
+import { sourceError } from '../walk/source-error.ts';
+import type { SourceStat } from '../walk/source-file.ts';
+import type { PartFailure } from './save-messages.ts';
+import type { Slices } from './slices.ts';
+
+/** A stretch of a file that is read and scanned in one go. */
+export interface FilePart {
+  readonly file: FileAssembly;
+  /** Position among the parts of the file. */
+  readonly index: number;
+  /** Bytes from the start of the file, and bytes to read at most. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A part that has been scanned; its chunks wait in the memory of a worker. */
+export interface ScannedPart {
+  readonly part: FilePart;
+  readonly count: number;
+  readonly isAtEnd: boolean;
+  readonly isChanged: boolean;
+  readonly stat: SourceStat | undefined;
+  readonly failure: PartFailure | undefined;
+  idAt(i: number): BlobId;
+  sizeAt(i: number): number;
+  /** Chunk `i` belongs to the file: is stored unless it is there already. */
+  keep(i: number): void;
+  /** All chunks that were not kept are dropped. */
+  decide(): void;
+}
+
+export interface SavedFile {
+  readonly content: Content;
+  /** Bytes read and kept. */
+  readonly size: number;
+  /** How it was when it was opened, where that is not what the walk saw. */
+  readonly stat: SourceStat | undefined;
+  /** It was written to while it was read. */
+  readonly isChanged: boolean;
+}
+
+/** What an assembly needs of the run. */
+export interface AssemblyContext {
+  readonly slices: Slices;
+  readonly takeList: () => ChunkListBuilder;
+  /** A builder whose file is finished, to be used again. */
+  readonly giveList: (list: ChunkListBuilder) => void;
+  /** Reads a part before anything else. */
+  readonly readFirst: (part: FilePart) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** A part whose chunks count from `from` on, waiting for the part behind it. */
+interface Tail {
+  readonly scanned: ScannedPart;
+  readonly from: number;
+}
+
+export class FileAssembly {
+  readonly entry: SourceEntry;
+  readonly held: HeldPath;
+  readonly #context: AssemblyContext;
+  readonly #onDone: (outcome: SavedFile | SourceError) => void;
+  readonly #arrived = new Map<number, ScannedPart>();
+  #next = 0;
+  /** Parts planned so far. */
+  #partCount: number;
+  #tail: Tail | undefined;
+  #list: ChunkListBuilder | undefined;
+  #size = 0;
+  #stat: SourceStat | undefined;
+  #isChanged = false;
+  #isRunning = false;
+  #isDone = false;
+
+  constructor(
+    entry: SourceEntry,
+    context: AssemblyContext,
+    onDone: (outcome: SavedFile | SourceError) => void,
+  ) {
+    this.entry = entry;
+    this.held = entry.hold();
+    this.#context = context;
+    this.#onDone = onDone;
+    this.#partCount = Math.max(1, Math.ceil(this.#sizeSeen / context.slices.size));
+  }
+
+  /**
+   * The parts to read, by the size that the walk saw. More follow where the file has grown; none when
+   * it turns out to have ended.
+   */
+  *parts(): Generator<FilePart, void, void> {
+    const count = this.#partCount;
+    const { size } = this.#context.slices;
+    for (let index = 0; index < count && !this.#isDone; index++) {
+      const offset = index * size;
+      yield { file: this, index, offset, length: this.#lengthFrom(offset) };
+    }
+  }
+
+  get #sizeSeen(): number {
+    return Number(this.entry.metadata.size ?? 0n);
+  }
+
+  /** Takes a part that came back. */
+  take(scanned: ScannedPart): void {
+    this.#arrived.set(scanned.part.index, scanned);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#run()
+      .catch((error: unknown) => this.#context.onFailure(error))
+      .finally(() => {
+        this.#isRunning = false;
+      });
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const scanned = this.#arrived.get(this.#next);
+      if (scanned === undefined) return;
+      this.#arrived.delete(this.#next);
+      this.#next += 1;
+      const stored = this.#isDone ? scanned.decide() : this.#advance(scanned);
+      if (stored !== undefined) await stored;
+    }
+  }
+
+  /** Takes the next part of the file. */
+  #advance(scanned: ScannedPart): Promise<void> | undefined {
+    const { part, failure } = scanned;
+    if (failure !== undefined) return this.#fail(scanned, failure);
+    this.#note(scanned);
+    const isOnly = part.index === 0 && scanned.isAtEnd && scanned.count <= 1;
+    return isOnly ? this.#takeWhole(scanned) : this.#takeInOrder(scanned);
+  }
+
+  /** Most files: one chunk or none. */
+  #takeWhole(scanned: ScannedPart): undefined {
+    let content: Content = { kind: 'empty' };
+    if (scanned.count === 1) {
+      const length = scanned.sizeAt(0);
+      this.#size = length;
+      content = { kind: 'blob', id: scanned.idAt(0).slice() as BlobId, length: BigInt(length) };
+      scanned.keep(0);
+    }
+    scanned.decide();
+    this.#finish(content);
+  }
+
+  async #takeInOrder(scanned: ScannedPart): Promise<void> {
+    const tail = this.#tail;
+    this.#tail = undefined;
+    let from = 0;
+    if (tail !== undefined) {
+      const meeting = findMeeting(tail, scanned);
+      await this.#keep(tail.scanned, tail.from, meeting?.tailCount ?? tail.scanned.count);
+      // Before any slot is free, so that this part is the first to get one.
+      if (meeting === undefined) this.#readAgain(scanned.part, endOf(tail.scanned));
+      tail.scanned.decide();
+      if (meeting === undefined) return scanned.decide();
+      from = meeting.count;
+    }
+    const isLast = scanned.part.index + 1 === this.#partCount;
+    if (!scanned.isAtEnd && !isLast) {
+      this.#tail = { scanned, from };
+      return;
+    }
+    await this.#keep(scanned, from, scanned.count);
+    if (!scanned.isAtEnd) this.#readOn(endOf(scanned));
+    scanned.decide();
+    if (scanned.isAtEnd) await this.#finishList();
+  }
+
+  #note({ stat, isChanged, part }: ScannedPart): void {
+    // A file whose slices do not agree was written to between them.
+    this.#isChanged ||= isChanged || (part.index > 0 && !isSameStat(stat, this.#stat));
+    if (part.index === 0) this.#stat = stat;
+  }
+
+  async #keep(scanned: ScannedPart, from: number, to: number): Promise<void> {
+    this.#list ??= this.#context.takeList();
+    const list = this.#list;
+    for (let i = from; i < to; i++) {
+      const size = scanned.sizeAt(i);
+      scanned.keep(i);
+      this.#size += size;
+      const stored = list.add(scanned.idAt(i), size);
+      if (stored !== undefined) await stored;
+    }
+  }
+
+  async #finishList(): Promise<void> {
+    const list = this.#list;
+    assert(list !== undefined, 'a file of parts has a list');
+    const content = await list.finish();
+    this.#list = undefined;
+    this.#context.giveList(list);
+    this.#finish(content);
+  }
+
+  #finish(content: Content): void {
+    this.#end({ content, size: this.#size, stat: this.#stat, isChanged: this.#isChanged });
+  }
+
+  #fail(scanned: ScannedPart, { operation, reason, cause }: PartFailure): undefined {
+    this.#tail?.scanned.decide();
+    this.#tail = undefined;
+    scanned.decide();
+    const failure = { path: this.entry.path, operation, reason } as const;
+    const unpacked = cause === undefined ? undefined : unpackError(cause);
+    this.#end(sourceError({ ...(failure as Parameters<typeof sourceError>[0]), cause: unpacked }));
+  }
+
+  #end(outcome: SavedFile | SourceError): void {
+    this.#isDone = true;
+    this.held.release();
+    this.#onDone(outcome);
+  }
+
+  /** One byte more than is expected shows that the file ends where it should. */
+  #lengthFrom(offset: number): number {
+    const { size, overlap } = this.#context.slices;
+    const left = this.#sizeSeen - offset;
+    return left <= size ? left + 1 : size + overlap;
+  }
+
+  /** The slices before and at `part` share no cut: cut through from where the one before ends. */
+  #readAgain(part: FilePart, offset: number): void {
+    const end = part.offset + part.length;
+    this.#next -= 1;
+    this.#context.readFirst({ ...part, offset, length: end - offset });
+  }
+
+  /** The file goes on behind what was its end. */
+  #readOn(offset: number): void {
+    const index = this.#partCount++;
+    this.#context.readFirst({
+      file: this,
+      index,
+      offset,
+      length: this.#context.slices.size,
+    });
+  }
+}
+
+/** Bytes from the start of the file to the last cut of the part. */
+function endOf(scanned: ScannedPart): number {
+  let end = scanned.part.offset;
+  for (let i = 0; i < scanned.count; i++) end += scanned.sizeAt(i);
+  return end;
+}
+
+/** The first cut that both parts have: how many chunks of either lie before it. */
+function findMeeting(
+  tail: Tail,
+  next: ScannedPart,
+): { tailCount: number; count: number } | undefined {
+  let [i, count] = [0, 0];
+  let end = tail.scanned.part.offset;
+  let nextEnd = next.part.offset;
+  while (i < tail.scanned.count) {
+    end += tail.scanned.sizeAt(i++);
+    while (nextEnd < end && count < next.count) nextEnd += next.sizeAt(count++);
+    if (end === nextEnd) return { tailCount: i, count };
+  }
+  return undefined;
+}
+
+function isSameStat(a: SourceStat | undefined, b: SourceStat | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.size === b.size &&
+    a.mtime.seconds === b.mtime.seconds &&
+    a.mtime.nanoseconds === b.mtime.nanoseconds &&
+    a.ctime.seconds === b.ctime.seconds &&
+    a.ctime.nanoseconds === b.ctime.nanoseconds
+  );
+}

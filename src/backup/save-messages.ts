@@ -1,0 +1,76 @@
+/**
+ * What coordinator and save workers say to each other. A worker has a few slots, each with memory
+ * for one batch of files:
+ *
+ *   scan    read a batch into a slot, cut it, identify the chunks    -> scanned
+ *   store   put those chunks of the slot that are new into packs     -> stored: the slot is free
+ *   finish  store what is open; give away what is little             -> finished
+ *
+ * and whenever a pack has become durable: durable. Numbers of many files travel in typed arrays, one
+ * position per part; ids as the bytes of all of them.
+ */
+import type { PackedError } from '../errors.ts';
+import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
+import type { SourceStat } from '../walk/source-file.ts';
+
+/** Batches that one worker holds: one is scanned while another waits for its answer. */
+export const slotCount = 2;
+
+/** Parts of files that are read together; each a whole small file or a slice of a large one. */
+export interface BatchParts {
+  /** Paths that can be opened, one after another, and where each of them ends. */
+  readonly paths: Uint8Array;
+  readonly pathEnds: Uint32Array;
+  /** Which file it must be, and how it was when the walk saw it. */
+  readonly devices: Float64Array;
+  readonly inodes: BigUint64Array;
+  readonly sizes: Float64Array;
+  /** Seconds of mtime and ctime, and their nanoseconds. */
+  readonly seconds: BigInt64Array;
+  readonly nanoseconds: Uint32Array;
+  /** Where in the file to begin, and how many bytes to read at most. */
+  readonly offsets: Float64Array;
+  readonly lengths: Float64Array;
+}
+
+export type SaveRequest =
+  | { readonly kind: 'scan'; readonly slot: number; readonly parts: BatchParts }
+  /** One byte per chunk of the slot: 1 if it must be stored. */
+  | { readonly kind: 'store'; readonly slot: number; readonly isNew: Uint8Array }
+  | { readonly kind: 'finish' };
+
+export interface ScannedBatch {
+  readonly kind: 'scanned';
+  readonly slot: number;
+  /** Of all chunks, in order: ids, 32 bytes each, and sizes in bytes. */
+  readonly ids: Uint8Array;
+  readonly sizes: Uint32Array;
+  /** Per part: how many chunks it has, and whether the file ended in it. */
+  readonly chunkCounts: Uint32Array;
+  readonly isAtEnd: Uint8Array;
+  /** Per part: 1 if the file was written to while it was read. */
+  readonly isChanged: Uint8Array;
+  /** How a file was when it was opened, where that is not what the walk saw; by part. */
+  readonly stats: ReadonlyMap<number, SourceStat>;
+  /** Parts that could not be read. */
+  readonly failures: ReadonlyMap<number, PartFailure>;
+}
+
+/** What is needed to report a part; its path is known to whoever asked. */
+export interface PartFailure {
+  readonly operation: string;
+  readonly reason: string;
+  readonly cause: PackedError | undefined;
+}
+
+export type SaveReply =
+  | ScannedBatch
+  | { readonly kind: 'stored'; readonly slot: number }
+  | { readonly kind: 'durable'; readonly record: DurablePack }
+  | {
+      readonly kind: 'finished';
+      /** Data that was too little for a pack of its own. */
+      readonly frames: readonly HeldFrame[];
+      readonly compressedSize: number;
+      readonly storedSize: number;
+    };

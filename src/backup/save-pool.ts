@@ -1,0 +1,261 @@
+/**
+ * The coordinator's side of the save workers: hands batches to free slots, decides for every chunk that
+ * comes back whether it is new, and takes packs over as they become durable.
+ *
+ * A worker is started when all others are busy, so that a snapshot of little costs one at most. The
+ * first failure of any worker ends the run.
+ */
+import type { BlobId } from '../id.ts';
+import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
+import { assert } from '../util/assert.ts';
+import { concatBytes } from '../util/bytes.ts';
+import type { WorkerHandle, WorkerOwner } from '../util/worker.ts';
+import type { FilePart, ScannedPart } from './file-assembly.ts';
+import {
+  type BatchParts,
+  type SaveReply,
+  type SaveRequest,
+  type ScannedBatch,
+  slotCount,
+} from './save-messages.ts';
+
+const idSize = 32;
+
+export type StartSaveWorker = (
+  workerNumber: number,
+  owner: WorkerOwner<SaveReply>,
+) => WorkerHandle<SaveRequest>;
+
+/** What the pool asks of the session, or of what stands in for it in a dry run. */
+export interface PoolStore {
+  claim(id: BlobId, size: number): boolean;
+  addDurable(record: DurablePack): Promise<void>;
+  addFrames(frames: readonly HeldFrame[]): Promise<void>;
+}
+
+export interface SavePoolOptions {
+  readonly start: StartSaveWorker;
+  readonly workerCount: number;
+  readonly store: PoolStore;
+}
+
+interface Crew {
+  readonly handle: WorkerHandle<SaveRequest>;
+  /** Batches by slot; undefined where the slot is free. */
+  readonly slots: (readonly FilePart[] | undefined)[];
+  onFinished: (() => void) | undefined;
+}
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class SavePool {
+  readonly #options: SavePoolOptions;
+  readonly #workers: Crew[] = [];
+  readonly #queue: (readonly FilePart[])[] = [];
+  readonly #waiters: Waiter[] = [];
+  #durable: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  /** Bytes of frame contents, and of packs, that the workers have written; after `finish`. */
+  compressedSize = 0;
+  storedSize = 0;
+
+  constructor(options: SavePoolOptions) {
+    this.#options = options;
+  }
+
+  /** Gives a batch to a worker, waiting for a free slot. */
+  async submit(batch: readonly FilePart[]): Promise<void> {
+    this.#queue.push(batch);
+    this.#dispatch();
+    while (this.#queue.includes(batch)) await this.changed();
+  }
+
+  /** A part that others wait for: it gets the next free slot. */
+  submitFirst(part: FilePart): void {
+    this.#queue.unshift([part]);
+    this.#dispatch();
+  }
+
+  /** Settles when something has come back from a worker. @throws what a worker failed with */
+  changed(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  /** Stores what the workers hold; all of it is durable, or handed to the session, afterwards. */
+  async finish(): Promise<void> {
+    assert(this.#queue.length === 0, 'all batches have been handed out');
+    const finished = this.#workers.map(
+      (worker) =>
+        new Promise<void>((resolve) => {
+          worker.onFinished = resolve;
+          worker.handle.post({ kind: 'finish' });
+        }),
+    );
+    let isFinished = false;
+    const all = Promise.all(finished).then(() => {
+      isFinished = true;
+      this.wake();
+    });
+    while (!isFinished) await this.changed();
+    await all;
+    await this.#durable;
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Lets the workers end what they are about, and waits for them; what is durable by then counts. */
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(({ handle }) => handle.close()));
+    await this.#durable;
+  }
+
+  /** Ends the run: whoever waits is told. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    for (const { reject } of this.#waiters.splice(0)) reject(this.#failure.error);
+  }
+
+  /** Something has changed that whoever waits may be waiting for. */
+  wake(): void {
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0 && this.#failure === undefined) {
+      const worker = this.#pickWorker();
+      if (worker === undefined) return;
+      const batch = this.#queue.shift() as readonly FilePart[];
+      const slot = worker.slots.indexOf(undefined);
+      worker.slots[slot] = batch;
+      worker.handle.post({ kind: 'scan', slot, parts: encodeParts(batch) });
+    }
+  }
+
+  /** The one with the most free slots, the first of equal ones; a new one if all are busy. */
+  #pickWorker(): Crew | undefined {
+    let best: Crew | undefined;
+    for (const worker of this.#workers)
+      if (freeCount(worker) > (best ? freeCount(best) : 0)) best = worker;
+    const isIdle = best !== undefined && freeCount(best) === slotCount;
+    if (isIdle || this.#workers.length === this.#options.workerCount) return best;
+    return this.#startWorker();
+  }
+
+  #startWorker(): Crew {
+    const number = this.#workers.length;
+    const handle = this.#options.start(number, {
+      onReply: (reply) => this.#take(this.#workers[number] as Crew, reply),
+      onFailure: (error) => this.fail(error),
+    });
+    const worker: Crew = { handle, slots: Array(slotCount).fill(undefined), onFinished: undefined };
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  #take(worker: Crew, reply: SaveReply): void {
+    if (reply.kind === 'scanned') this.#takeBatch(worker, reply);
+    else if (reply.kind === 'stored') this.#free(worker, reply.slot);
+    else if (reply.kind === 'durable')
+      this.#later(() => this.#options.store.addDurable(reply.record));
+    else {
+      this.compressedSize += reply.compressedSize;
+      this.storedSize += reply.storedSize;
+      this.#later(() => this.#options.store.addFrames(reply.frames));
+      worker.onFinished?.();
+    }
+  }
+
+  /** In the order of the replies. */
+  #later(action: () => Promise<void>): void {
+    this.#durable = this.#durable.then(action).catch((error: unknown) => this.fail(error));
+  }
+
+  #takeBatch(worker: Crew, scanned: ScannedBatch): void {
+    const parts = worker.slots[scanned.slot] as readonly FilePart[];
+    const isNew = new Uint8Array(scanned.sizes.length);
+    let undecided = parts.length;
+    const decide = (): void => {
+      undecided -= 1;
+      if (undecided > 0) return;
+      if (isNew.includes(1)) worker.handle.post({ kind: 'store', slot: scanned.slot, isNew });
+      else this.#free(worker, scanned.slot);
+    };
+    let first = 0;
+    for (const [i, part] of parts.entries()) {
+      part.file.take(this.#scannedPart(scanned, { part, i, first }, { isNew, decide }));
+      first += scanned.chunkCounts[i] as number;
+    }
+  }
+
+  #scannedPart(
+    scanned: ScannedBatch,
+    place: { part: FilePart; i: number; first: number },
+    answer: { isNew: Uint8Array; decide: () => void },
+  ): ScannedPart {
+    const { store } = this.#options;
+    const { part, i, first } = place;
+    const idAt = (chunk: number): BlobId => {
+      const start = (first + chunk) * idSize;
+      return scanned.ids.subarray(start, start + idSize) as BlobId;
+    };
+    const sizeAt = (chunk: number): number => scanned.sizes[first + chunk] as number;
+    return {
+      part,
+      count: scanned.chunkCounts[i] as number,
+      isAtEnd: scanned.isAtEnd[i] === 1,
+      isChanged: scanned.isChanged[i] === 1,
+      stat: scanned.stats.get(i),
+      failure: scanned.failures.get(i),
+      idAt,
+      sizeAt,
+      keep: (chunk) => {
+        if (store.claim(idAt(chunk), sizeAt(chunk))) answer.isNew[first + chunk] = 1;
+      },
+      decide: answer.decide,
+    };
+  }
+
+  #free(worker: Crew, slot: number): void {
+    worker.slots[slot] = undefined;
+    this.#dispatch();
+    this.wake();
+  }
+}
+
+function freeCount({ slots }: Crew): number {
+  let count = 0;
+  for (const batch of slots) if (batch === undefined) count++;
+  return count;
+}
+
+function encodeParts(batch: readonly FilePart[]): BatchParts {
+  const count = batch.length;
+  const parts = {
+    paths: concatBytes(...batch.map(({ file }) => file.held.path)),
+    pathEnds: new Uint32Array(count),
+    devices: new Float64Array(count),
+    inodes: new BigUint64Array(count),
+    sizes: new Float64Array(count),
+    seconds: new BigInt64Array(2 * count),
+    nanoseconds: new Uint32Array(2 * count),
+    offsets: new Float64Array(count),
+    lengths: new Float64Array(count),
+  };
+  let pathEnd = 0;
+  for (const [i, { file, offset, length }] of batch.entries()) {
+    const { identity, metadata } = file.entry;
+    pathEnd += file.held.path.length;
+    parts.pathEnds[i] = pathEnd;
+    parts.devices[i] = identity.device;
+    parts.inodes[i] = identity.inode;
+    parts.sizes[i] = Number(metadata.size ?? 0n);
+    parts.seconds.set([metadata.mtime.seconds, metadata.ctime.seconds], 2 * i);
+    parts.nanoseconds.set([metadata.mtime.nanoseconds, metadata.ctime.nanoseconds], 2 * i);
+    parts.offsets[i] = offset;
+    parts.lengths[i] = length;
+  }
+  return parts;
+}

@@ -1,0 +1,199 @@
+/**
+ * Files read in slices: whatever the content, the slices, the order in which they come back and how
+ * many are under way, the chunks that are kept are those of one pass, and every part is decided once.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type AssemblyContext,
+  FileAssembly,
+  type FilePart,
+  type SavedFile,
+  type ScannedPart,
+} from '../../src/backup/file-assembly.ts';
+import type { Slices } from '../../src/backup/slices.ts';
+import { createReferenceScanner } from '../../src/chunk/scan-reference.ts';
+import type { Scanner } from '../../src/chunk/scanner-contract.ts';
+import type { SourceError } from '../../src/errors.ts';
+import type { BlobId } from '../../src/id.ts';
+import { ChunkListBuilder } from '../../src/tree/chunk-list-builder.ts';
+import type { SourceEntry } from '../../src/walk/source-entry.ts';
+import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
+
+/** Chunks of 64 to 256 bytes: a slice of a few hundred bytes holds several. */
+const profile = { average: 128, minimum: 64, maximum: 256 };
+const scanner: Scanner = createReferenceScanner(new Uint8Array(32).fill(7), profile, {
+  capacity: 2 ** 16,
+});
+
+function cutsOf(content: Uint8Array, isLast: boolean): number[] {
+  scanner.buffer.set(content);
+  const count = scanner.scan(0, content.length, isLast);
+  return [...scanner.cuts.subarray(0, count)];
+}
+
+interface World {
+  readonly content: Uint8Array;
+  readonly slices: Slices;
+  /** Batches that may be read and not decided at the same time. */
+  readonly slotCount: number;
+  /** What of those under way comes back next. */
+  readonly pick: (count: number) => number;
+}
+
+interface Outcome {
+  readonly kept: number[];
+  readonly decidedTwice: number;
+  readonly result: SavedFile | SourceError | undefined;
+}
+
+/** Sizes of the kept chunks, in the order in which they are kept. */
+async function assemble(world: World, sizeSeen = world.content.length): Promise<Outcome> {
+  const kept: number[] = [];
+  let decidedTwice = 0;
+  let result: SavedFile | SourceError | undefined;
+  const urgent: FilePart[] = [];
+  const running: FilePart[] = [];
+  let slotsTaken = 0;
+  const context: AssemblyContext = {
+    slices: world.slices,
+    takeList: () => new ChunkListBuilder(async () => new Uint8Array(32).fill(1) as BlobId),
+    giveList: () => {},
+    readFirst: (part) => urgent.push(part),
+    onFailure: (error) => assert.fail(String(error)),
+  };
+  const entry = {
+    metadata: { size: BigInt(sizeSeen) },
+    hold: () => ({ path: new Uint8Array(0), release: () => {} }),
+  } as unknown as SourceEntry;
+  const file = new FileAssembly(entry, context, (outcome) => {
+    result = outcome;
+  });
+  const scanned = (part: FilePart): ScannedPart => {
+    const bytes = world.content.subarray(part.offset, part.offset + part.length);
+    const isAtEnd = bytes.length < part.length;
+    const cuts = cutsOf(bytes, isAtEnd);
+    let isDecided = false;
+    return {
+      part,
+      count: cuts.length,
+      isAtEnd,
+      isChanged: false,
+      stat: undefined,
+      failure: undefined,
+      idAt: (i) => new Uint8Array(32).fill(1 + (i % 200)) as BlobId,
+      sizeAt: (i) => (cuts[i] as number) - (cuts[i - 1] ?? 0),
+      keep: (i) => kept.push((cuts[i] as number) - (cuts[i - 1] ?? 0)),
+      decide: () => {
+        if (isDecided) decidedTwice += 1;
+        isDecided = true;
+        slotsTaken -= 1;
+      },
+    };
+  };
+  const planned = file.parts();
+  let isPlanned = false;
+  for (;;) {
+    while (slotsTaken < world.slotCount) {
+      const part = urgent.shift() ?? (isPlanned ? undefined : planned.next().value);
+      if (part === undefined) {
+        isPlanned = true;
+        break;
+      }
+      slotsTaken += 1;
+      running.push(part);
+    }
+    if (running.length === 0) break;
+    const [part] = running.splice(world.pick(running.length), 1);
+    file.take(scanned(part as FilePart));
+    await new Promise(setImmediate);
+  }
+  assert.equal(slotsTaken, 0, 'a part was never decided');
+  return { kept, decidedTwice, result };
+}
+
+/** Random, repeating and constant stretches: the latter two are cut by size, so slices may never meet. */
+const content = fc
+  .array(
+    fc.oneof(
+      fc.record({ seed: fc.nat(), size: fc.integer({ min: 1, max: 3000 }) }),
+      fc.record({ byte: fc.nat(255), size: fc.integer({ min: 1, max: 5000 }) }),
+      fc.record({
+        period: fc.integer({ min: 2, max: 90 }),
+        size: fc.integer({ min: 1, max: 4000 }),
+      }),
+    ),
+    { maxLength: 6 },
+  )
+  .map((pieces) =>
+    Buffer.concat(
+      pieces.map((piece) => {
+        if ('seed' in piece) return seededRandom(piece.seed).bytes(piece.size);
+        if ('byte' in piece) return Buffer.alloc(piece.size, piece.byte);
+        return Buffer.from(
+          Uint8Array.from({ length: piece.size }, (_, i) => (i * 37) % piece.period),
+        );
+      }),
+    ),
+  );
+const slices = fc.record({
+  size: fc.integer({ min: 600, max: 2500 }),
+  overlap: fc.integer({ min: 512, max: 1100 }),
+});
+
+test('FileAssembly keeps the chunks of one pass, in order, whatever comes back when', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      content,
+      slices,
+      fc.integer({ min: 2, max: 6 }),
+      fc.nat(),
+      async (bytes, ...rest) => {
+        const [sizes, slotCount, seed] = rest;
+        const random = seededRandom(seed);
+        const pick = (count: number): number => (random.bytes(1)[0] as number) % count;
+
+        const { kept, decidedTwice, result } = await assemble({
+          content: bytes,
+          slices: sizes,
+          slotCount,
+          pick,
+        });
+
+        const cuts = cutsOf(bytes, true);
+        assert.deepEqual(
+          kept,
+          cuts.map((cut, i) => cut - (cuts[i - 1] ?? 0)),
+        );
+        assert.equal(decidedTwice, 0);
+        assert.equal((result as SavedFile).size, bytes.length);
+      },
+    ),
+    { seed: testSeed, numRuns: 300 },
+  );
+});
+
+test('FileAssembly keeps one pass over a file that has grown or shrunk since it was seen', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      content,
+      slices,
+      fc.integer({ min: 0, max: 20_000 }),
+      async (bytes, sizes, sizeSeen) => {
+        const world = { content: bytes, slices: sizes, slotCount: 3, pick: () => 0 };
+
+        const { kept, decidedTwice, result } = await assemble(world, sizeSeen);
+
+        const cuts = cutsOf(bytes, true);
+        assert.deepEqual(
+          kept,
+          cuts.map((cut, i) => cut - (cuts[i - 1] ?? 0)),
+        );
+        assert.equal(decidedTwice, 0);
+        assert.equal((result as SavedFile).size, bytes.length);
+      },
+    ),
+    { seed: testSeed, numRuns: 300 },
+  );
+});
