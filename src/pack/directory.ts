@@ -223,8 +223,8 @@ function readBlobs(
     let rawOffset = 0;
     let encodedOffset = 0;
     for (let i = 0; i < frame.blobCount; i++) {
-      const blob = readBlobRecord(reader, frame);
-      blobs.push({ ...blob, frame: position, rawOffset, encodedOffset });
+      const blob = readBlob(reader, frame, { frame: position, rawOffset, encodedOffset });
+      blobs.push(blob);
       rawOffset += blob.rawSize;
       encodedOffset += blob.delta?.encodedSize ?? 0;
     }
@@ -238,7 +238,12 @@ function readBlobs(
   return blobs;
 }
 
-function readBlobRecord(reader: ByteReader, frame: FrameRecord): BlobRecord {
+/** Written out, not spread: V8 gives every object made by a spread a shape of its own. */
+function readBlob(
+  reader: ByteReader,
+  frame: FrameRecord,
+  place: Pick<BlobEntry, 'frame' | 'rawOffset' | 'encodedOffset'>,
+): BlobEntry {
   const id = reader.take(32) as BlobId;
   const rawSize = reader.u32();
   const type = reader.u8();
@@ -250,7 +255,14 @@ function readBlobRecord(reader: ByteReader, frame: FrameRecord): BlobRecord {
   demand(flags <= (FLAG_DELTA | FLAG_FEATURES), 'blob flags');
   const isDelta = (flags & FLAG_DELTA) !== 0;
   demand(isDelta === (frame.kind === FRAME_KIND.delta), 'delta flag does not fit the frame kind');
-  const blob: BlobRecord = { id, rawSize, type: type as BlobType };
+  const blob: BlobEntry = {
+    id,
+    rawSize,
+    type: type as BlobType,
+    frame: place.frame,
+    rawOffset: place.rawOffset,
+    encodedOffset: place.encodedOffset,
+  };
   if (isDelta) blob.delta = readDelta(reader, id, depth);
   else demand(depth === 0, 'depth of a whole blob');
   if ((flags & FLAG_FEATURES) !== 0) blob.features = [reader.u64(), reader.u64(), reader.u64()];

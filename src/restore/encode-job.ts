@@ -55,7 +55,7 @@ function encodeFrames(
       pieces.push({ file: number, position, rawOffset, rawSize });
       pieceCounts[number] = (pieceCounts[number] as number) + 1;
     }
-    frames.push({ ...frame, pieceEnd: pieces.length });
+    frames.push({ frame, pieceEnd: pieces.length });
   }
   return { pieces, frames, pieceCounts };
 }

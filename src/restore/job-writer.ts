@@ -11,7 +11,7 @@
  */
 import { type PackedError, packError, TargetError, VarveError } from '../errors.ts';
 import { joinPath } from '../platform/directory-handle.ts';
-import type { OpenRange, RangeReader } from '../repository/range-reader.ts';
+import type { FrameEntry, OpenRange, RangeReader } from '../repository/range-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
 import { attempt } from './target-error.ts';
 import { TargetFile, writeAll } from './target-file.ts';
@@ -23,7 +23,6 @@ import {
   idSize,
   type JobDirectory,
   type JobFile,
-  type JobFrame,
   type JobPiece,
   type WriteAnswer,
   type WriteJob,
@@ -45,7 +44,7 @@ async function openRange(
   reader: RangeReader,
   { pack, frames }: WriteJob,
 ): Promise<OpenRange | undefined> {
-  const [first, last] = [frames[0], frames.at(-1)];
+  const [first, last] = [frames[0]?.frame, frames.at(-1)?.frame];
   if (pack === undefined || first === undefined || last === undefined) return undefined;
   try {
     return await reader.open(pack, { start: first.offset, end: last.offset + last.storedSize });
@@ -103,9 +102,9 @@ class JobWriter {
   run(range: OpenRange | undefined): WriteAnswer {
     try {
       let first = 0;
-      for (const frame of this.#job.frames) {
-        this.#writeFrame(range, frame, first);
-        first = frame.pieceEnd;
+      for (const { frame, pieceEnd } of this.#job.frames) {
+        this.#writeFrame(decodeFrame(range, frame), first, pieceEnd);
+        first = pieceEnd;
       }
       for (const [i, state] of this.#states.entries()) {
         if (state.piecesLeft === 0 && !state.isOver) this.#collecting(i, () => this.#finish(i));
@@ -125,12 +124,12 @@ class JobWriter {
     };
   }
 
-  #writeFrame(range: OpenRange | undefined, frame: JobFrame, first: number): void {
-    const plaintext = decodeFrame(range, frame);
+  /** @param plaintext undefined when the frame cannot be read. */
+  #writeFrame(plaintext: Uint8Array | undefined, first: number, end: number): void {
     this.#verified = undefined;
-    for (let i = first; i < frame.pieceEnd; ) {
+    for (let i = first; i < end; ) {
       if (plaintext === undefined || !this.#isIntact(plaintext, i)) this.#passOver(i++);
-      else i = this.#writeRun(plaintext, i, frame.pieceEnd);
+      else i = this.#writeRun(plaintext, i, end);
     }
   }
 
@@ -234,7 +233,7 @@ class JobWriter {
   }
 }
 
-function decodeFrame(range: OpenRange | undefined, frame: JobFrame): Uint8Array | undefined {
+function decodeFrame(range: OpenRange | undefined, frame: FrameEntry): Uint8Array | undefined {
   try {
     return range?.decode(frame);
   } catch (error) {

@@ -229,5 +229,9 @@ function metadataOf({ mode, owner, mtime, linkGroup }: Node): TargetMetadata {
 }
 
 function copyContent(content: Content): Content {
-  return content.kind === 'empty' ? content : { ...content, id: content.id.slice() as BlobId };
+  if (content.kind === 'empty') return content;
+  const { kind, length } = content;
+  const id = content.id.slice() as BlobId;
+  if (kind === 'blob') return { kind, id, length };
+  return { kind, id, length, height: content.height, chunks: content.chunks };
 }

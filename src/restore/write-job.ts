@@ -17,7 +17,8 @@ export interface JobPiece {
   readonly rawSize: number;
 }
 
-export interface JobFrame extends FrameEntry {
+export interface JobFrame {
+  readonly frame: FrameEntry;
   /** Pieces up to here, from the end of the frame before, are in this one, by raising offset. */
   readonly pieceEnd: number;
 }
