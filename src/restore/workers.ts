@@ -13,10 +13,10 @@ import type { WriteAnswer, WriteJob } from './write-job.ts';
 
 export type RestorePool = WorkerPool<WriteJob, WriteAnswer>;
 
-/** What the main thread takes: tree pages, index pages, a window and its plan. */
-const mainMemory = 2 ** 27;
-/** What a worker takes: its heap, two ranges, one frame opened and one decoded. */
-const workerMemory = 2 ** 26;
+/** What the main thread takes: frames of tree pages, pack directories, two windows. */
+const mainMemory = 2 ** 28;
+/** What a worker takes: a heap of its own, two ranges, one frame opened and one decoded. */
+const workerMemory = 80 * 2 ** 20;
 
 export function startWorkers(repository: Repository, fs: TargetFs | undefined): RestorePool {
   const { jobs, memory } = repository;
