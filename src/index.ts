@@ -18,7 +18,16 @@ import { type CheckResult, checkRepository } from './maintain/check.ts';
 import type { LongCall } from './progress.ts';
 import { rebuildIndex } from './repository/index-sync.ts';
 import { initRepository as initStored } from './repository/init-repository.ts';
+import { listSessions, type OpenSessions } from './repository/list-sessions.ts';
 import { defaultCacheDirectory, defaultStateDirectory } from './repository/local-directories.ts';
+import {
+  addKey,
+  changePassphrase,
+  type KeySlot,
+  listKeySlots,
+  removeKey,
+  selectKeySlot,
+} from './repository/manage-keys.ts';
 import { openRepository as openStored } from './repository/open-repository.ts';
 import { openReadAccess } from './repository/read-access.ts';
 import type { Repository as OpenedRepository } from './repository/repository.ts';
@@ -32,6 +41,7 @@ import {
 } from './snapshot/selection.ts';
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
+import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
 
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
@@ -52,22 +62,29 @@ export {
 export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
+export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
+export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
 export { PROGRAM } from './repository/repository.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
 export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
+export type { ExcludeOptions } from './walk/excludes.ts';
 
 /** A path: text, or raw bytes where it is not UTF-8. */
 export type Path = string | Uint8Array;
 
-export interface InitOptions {
-  /** Where the repository is to be; a local path in this version. */
-  location: string;
+/** What opens a key slot: exactly one of the two. */
+export interface NewKey {
   /** Protects the keys; not empty. */
   passphrase?: string | undefined;
-  /** Instead of a passphrase: let everybody open it who can read its files. */
+  /** Instead of a passphrase: let everybody open the repository who can read its files. */
   isInsecure?: boolean | undefined;
+}
+
+export interface InitOptions extends NewKey {
+  /** Where the repository is to be; a local path in this version. */
+  location: string;
 }
 
 export interface OpenOptions {
@@ -104,6 +121,8 @@ export interface SnapshotOptions extends LongCall {
   isDryRun?: boolean | undefined;
   /** Told of every entry that was saved, and its size in bytes. */
   onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
+  /** What to leave out; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
 }
@@ -160,6 +179,33 @@ export interface Repository {
   check(options?: CheckOptions): Promise<CheckResult>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
+  /** All key slots, oldest first, those included that this program cannot open. */
+  keys(): Promise<KeySlot[]>;
+  /** The key slot that an id, or a unique prefix of at least 4 digits, means. @throws NotFoundError */
+  selectKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot, which has been opened once when this returns; the others stay.
+   * @returns its id.
+   * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  addKey(key: NewKey): Promise<string>;
+  /**
+   * Removes the key slot of that id or unique prefix of at least 4 digits. Its passphrase still opens
+   * copies of the slot: the keys of the repository stay what they are.
+   * @throws NotFoundError when there is none, or no other one that this program can open.
+   * @throws BusyError when another process changed the keys, StorageError
+   */
+  removeKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot for the passphrase and, once that has opened, removes the one that opened this
+   * repository. Whenever this stops, one of the two is there. Other key slots stay as they are.
+   * @throws TypeError when the passphrase is empty.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  changePassphrase(passphrase: string): Promise<{ id: string; removedId: string }>;
+  /** Sessions that have begun and not ended: they write now, or were killed. Reads only. */
+  sessions(): Promise<OpenSessions>;
   close(): Promise<void>;
 }
 
@@ -172,7 +218,7 @@ export interface Repository {
 export async function initRepository(
   options: InitOptions,
 ): Promise<{ id: string; location: string; keySlot: string }> {
-  const credential = credentialOf(options);
+  const credential = credentialOf(options, 'create repository');
   const storage = await createStorage(options.location);
   try {
     const { id, keySlot } = await initStored({ storage, credential });
@@ -182,11 +228,11 @@ export async function initRepository(
   }
 }
 
-/** Forgetting the passphrase must not make a repository without one. */
-function credentialOf({ passphrase, isInsecure = false }: InitOptions): Credential {
+/** Forgetting the passphrase must not make a repository that opens without one. */
+function credentialOf({ passphrase, isInsecure = false }: NewKey, action: string): Credential {
   const hasPassphrase = passphrase !== undefined && passphrase !== '';
   if (hasPassphrase === isInsecure) {
-    throw new TypeError('Cannot create repository: expected either a passphrase or isInsecure');
+    throw new TypeError(`Cannot ${action}: expected either a passphrase or isInsecure`);
   }
   return hasPassphrase ? { kind: 'passphrase', passphrase } : { kind: 'none' };
 }
@@ -210,6 +256,11 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     await storage.close();
     throw error;
   }
+}
+
+/** @throws RangeError when a pattern or marker makes no sense, as `snapshot` would */
+export function checkExcludes(options: ExcludeOptions): void {
+  new Excludes(options);
 }
 
 function asPublic(repository: OpenedRepository): Repository {
@@ -237,6 +288,15 @@ function asPublic(repository: OpenedRepository): Repository {
     },
     check: (options) => checkRepository(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
+    keys: () => listKeySlots(repository),
+    selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
+    addKey: async (key) => addKey(repository, credentialOf(key, 'add key slot')),
+    removeKey: (id) => removeKey(repository, id),
+    changePassphrase: async (passphrase) => {
+      if (passphrase === '') throw new TypeError('Cannot change passphrase: the new one is empty');
+      return await changePassphrase(repository, passphrase);
+    },
+    sessions: () => listSessions(repository),
     close: () => repository.close(),
   };
 }
@@ -245,7 +305,8 @@ async function snapshot(
   repository: OpenedRepository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const { source, host = hostname(), workingDirectory = process.cwd() } = options;
+  const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
+  if (excludes !== undefined) checkExcludes(excludes);
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,

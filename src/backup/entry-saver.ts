@@ -119,7 +119,7 @@ export class EntrySaver {
   async #enter(entry: SourceEntry): Promise<void> {
     const { parent } = this.#options;
     const above = this.#levels.at(-1);
-    const node = above === undefined ? undefined : await above.parent?.find(entry.metadata.name);
+    const node = above === undefined ? undefined : await above.parent?.find(entry.name);
     const isKnown = above === undefined ? parent !== undefined : node?.type === 'd';
     const root = above === undefined ? parent?.root : node?.directory;
     const directory =
@@ -139,10 +139,10 @@ export class EntrySaver {
       else await this.#close(level);
       return;
     }
-    const isUnchanged = isSame && isSameEntry(entry, node);
+    const isUnchanged = isSame && node !== undefined && entry.isUnchangedFrom(node);
     this.#options.onSaved(entry, actionOf(node, isUnchanged), 0);
     if (isUnchanged) {
-      await this.#addUnchanged(above, node as Node);
+      await this.#addUnchanged(above, node);
       return;
     }
     if (!isSame) return await this.#close(level);
@@ -162,7 +162,7 @@ export class EntrySaver {
 
   async #save(entry: SourceEntry): Promise<void> {
     const level = this.#levels.at(-1) as Level;
-    const found = level.parent?.find(entry.metadata.name);
+    const found = level.parent?.find(entry.name);
     const node = found instanceof Promise ? await found : found;
     if (node !== undefined && (await this.#isReusable(level, entry, node))) {
       const size = node.content === undefined ? 0 : Number(contentLength(node.content));
@@ -170,13 +170,13 @@ export class EntrySaver {
       await this.#addUnchanged(level, node);
       return;
     }
-    if (entry.metadata.type === 'f') return await this.#saveFile(level, entry, node);
+    if (entry.type === 'f') return await this.#saveFile(level, entry, node);
     this.#options.onSaved(entry, actionOf(node, false), 0);
     await this.#addChanged(level, entry.metadata);
   }
 
   async #isReusable(level: Level, entry: SourceEntry, node: Node): Promise<boolean> {
-    if (!isSameEntry(entry, node)) return false;
+    if (!entry.isUnchangedFrom(node)) return false;
     return node.content === undefined || (await level.parent?.hasContent(node.content)) === true;
   }
 
@@ -322,7 +322,7 @@ export class EntrySaver {
   #findLinked(entry: SourceEntry): Node | undefined {
     if (entry.metadata.linkGroup === undefined) return undefined;
     const node = this.#linked.get(linkKey(entry));
-    return node !== undefined && isSameEntry(entry, node) ? node : undefined;
+    return node !== undefined && entry.isUnchangedFrom(node) ? node : undefined;
   }
 
   #rememberLinked(entry: SourceEntry, node: Node): void {
@@ -338,34 +338,4 @@ function linkKey({ identity }: SourceEntry): string {
 function actionOf(previous: Node | undefined, isUnchanged: boolean): EntryAction {
   if (isUnchanged) return 'unchanged';
   return previous === undefined ? 'new' : 'changed';
-}
-
-/**
- * Whether an entry is what the node says, as far as can be seen without opening it: the change time
- * moves with every change of content or metadata. The link group is compared because it holds the
- * number that its file system had in that walk.
- */
-function isSameEntry(entry: SourceEntry, node: Node | undefined): boolean {
-  if (node === undefined) return false;
-  const { type, size, mtime, ctime, inode, linkGroup } = entry.metadata;
-  return (
-    node.type === type &&
-    node.size === size &&
-    isSameTime(node.mtime, mtime) &&
-    isSameTime(node.ctime, ctime) &&
-    node.inode === inode &&
-    isSameGroup(node.linkGroup, linkGroup)
-  );
-}
-
-function isSameTime(
-  a: Node['mtime'],
-  b: { readonly seconds: bigint; readonly nanoseconds: number },
-): boolean {
-  return a !== undefined && a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
-}
-
-function isSameGroup(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a.every((byte, i) => byte === b[i]);
 }

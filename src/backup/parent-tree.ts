@@ -14,7 +14,7 @@ import type { Content } from '../tree/content.ts';
 import type { DirectoryEntry, DirectoryRoot, Node } from '../tree/node.ts';
 import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
-import { compareBytes } from '../util/bytes.ts';
+import { bufferOf } from '../util/bytes.ts';
 
 export interface ParentOptions {
   readonly reader: BlobReader;
@@ -47,16 +47,19 @@ export class ParentDirectory {
     return this.#isWhole;
   }
 
-  /** The node of that name, or undefined; a promise where another page must be read first. */
-  find(name: Uint8Array): Node | undefined | Promise<Node | undefined> {
+  /**
+   * The node of that name (latin1 text), or undefined; a promise where another page must be read
+   * first.
+   */
+  find(name: string): Node | undefined | Promise<Node | undefined> {
     while (this.#position < this.#batch.length) {
       const entry = this.#batch[this.#position] as DirectoryEntry;
-      const order = compareBytes(entry.name, name);
-      if (order > 0) break;
+      const found = bufferOf(entry.name).toString('latin1');
+      if (found > name) break;
       this.#position++;
-      if (order === 0 && entry.type !== 'refused') return entry;
+      if (found === name && entry.type !== 'refused') return entry;
       this.#isWhole = false; // It is gone by now, or of a kind we do not know.
-      if (order === 0) return undefined;
+      if (found === name) return undefined;
     }
     if (this.#position === this.#batch.length && !this.#isAtEnd) {
       return this.#readBatch().then(() => this.find(name));

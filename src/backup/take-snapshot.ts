@@ -25,6 +25,7 @@ import {
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
+import { type ExcludeOptions, excludeHash } from '../walk/excludes.ts';
 import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import type { SourceEntry } from '../walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
@@ -61,6 +62,7 @@ export interface SnapshotOptions extends LongCall {
   isForced?: boolean | undefined;
   /** Say what would be done and write nothing. */
   isDryRun?: boolean | undefined;
+  excludes?: ExcludeOptions | undefined;
   fs?: SourceFs | undefined;
   /** Told of every entry that could not be saved as it is. */
   onError?: ((error: SourceError) => void) | undefined;
@@ -80,6 +82,8 @@ export interface SnapshotResult extends CommitResult, WriteCounts {
   /** Everything else: symlinks, devices, fifos, sockets. */
   others: number;
   /** Bytes of file content in the snapshot, and how many of them were read. */
+  /** What was left out on demand; a directory counts once. */
+  excluded: number;
   bytes: bigint;
   bytesRead: bigint;
   errorCount: number;
@@ -156,6 +160,7 @@ class Run {
   /** Bytes of files saved so far, and how many of them were read. */
   #bytesSaved = 0;
   #bytesRead = 0;
+  #excluded = 0;
 
   constructor(repository: Repository, options: RunOptions) {
     this.#repository = repository;
@@ -189,6 +194,7 @@ class Run {
       others: this.#others,
       bytes: root.bytes,
       bytesRead: BigInt(this.#bytesRead),
+      excluded: this.#excluded,
       errorCount: this.#errorCount,
       durationNs: this.#repository.clock.monotonicNs() - this.#startedMonotonicNs,
     };
@@ -216,7 +222,7 @@ class Run {
     root: DirectoryRoot;
     packed: { compressedSize: number; storedSize: number };
   }> {
-    const { session, fs, accounts, plan } = this.#options;
+    const { session, fs, accounts, plan, excludes } = this.#options;
     const { keys, config } = this.#repository;
     const pool = new SavePool({
       ...planWorkers(this.#repository, { session: this.#writer, fs }),
@@ -244,8 +250,11 @@ class Run {
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
+    const onExcluded = (): void => {
+      this.#excluded += 1;
+    };
     try {
-      for (const event of walk(plan, { fs, accounts, linkGroup })) {
+      for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
         await saver.take(event);
         if (this.#turns.isOver) await this.#takeTurn(event);
       }
@@ -273,7 +282,7 @@ class Run {
   }
 
   #onSaved(entry: SourceEntry, action: EntryAction, size: number): void {
-    const { type } = entry.metadata;
+    const { type } = entry;
     if (type === 'd') this.#directories += 1;
     else if (type === 'f') this.#files[action] += 1;
     else this.#others += 1;
@@ -308,7 +317,7 @@ class Run {
 
   /** What the manifest says of this run, but for root and counts. */
   #describe(): Omit<ManifestInput, 'root' | 'stats'> {
-    const { host, user, tags, timeZone, timeNs, plan } = this.#options;
+    const { host, user, tags, timeZone, timeNs, plan, excludes } = this.#options;
     return {
       startedNs: this.#startedNs,
       endedNs: timeNs ?? this.#repository.clock.nowNs(),
@@ -319,7 +328,7 @@ class Run {
       roots: [...plan.paths],
       tags: [...(tags ?? [])],
       parents: this.#parent === undefined ? [] : [this.#parent.id],
-      excludeHash: '',
+      excludeHash: excludeHash(excludes),
       errorCount: this.#errorCount,
       errorSample: this.#errorSample,
       isPartial: this.#errorCount > 0,

@@ -74,6 +74,8 @@ export function adviceFor(error: unknown): string | undefined {
 
 function adviceForMissing(kind: string): string | undefined {
   if (kind === 'snapshot') return '"varve snapshots" lists the snapshots there are';
+  if (kind === 'key slot') return '"varve key list" lists the key slots there are';
+  if (kind === 'other key slot') return '"varve key add" makes another one';
   if (kind === 'path') return '"varve ls SNAPSHOT:DIRECTORY" lists what is in a snapshot';
   return undefined;
 }

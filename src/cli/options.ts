@@ -28,7 +28,13 @@ export interface FilterOptions {
 }
 
 /** Passphrases have rules of their own (`passphrase.ts`); `--version` does nothing to a command. */
-const withoutVariable = new Set(['passwordFile', 'passwordCommand', 'version']);
+const withoutVariable = new Set([
+  'passwordFile',
+  'passwordCommand',
+  'newPasswordFile',
+  'newPasswordCommand',
+  'version',
+]);
 
 const yes = /^(1|true|yes)$/i;
 const no = /^(0|false|no)$/i;

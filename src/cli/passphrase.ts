@@ -18,6 +18,12 @@ export interface PassphraseOptions {
   passwordCommand?: string | undefined;
 }
 
+/** The passphrase that a key slot is to get, beside the one that opens the repository. */
+export interface NewPassphraseOptions {
+  newPasswordFile?: string | undefined;
+  newPasswordCommand?: string | undefined;
+}
+
 export type PassphraseSource =
   | { kind: 'file'; path: string }
   | { kind: 'command'; command: string }
@@ -32,28 +38,52 @@ export function findPassphraseSource(
   options: PassphraseOptions,
   environment: NodeJS.ProcessEnv,
 ): PassphraseSource | undefined {
-  const { passwordFile, passwordCommand } = options;
-  if (passwordFile !== undefined) return { kind: 'file', path: passwordFile };
-  if (passwordCommand !== undefined) return { kind: 'command', command: passwordCommand };
-  const named = [...sourceByVariable.keys()].filter((name) => environment[name] !== undefined);
+  const { passwordFile: file, passwordCommand: command } = options;
+  return flagSource({ file, command }) ?? variableSource('VARVE_PASSWORD', environment);
+}
+
+/** The same for a new passphrase. @throws UsageError */
+export function findNewPassphraseSource(
+  options: NewPassphraseOptions,
+  environment: NodeJS.ProcessEnv,
+): PassphraseSource | undefined {
+  const { newPasswordFile: file, newPasswordCommand: command } = options;
+  return flagSource({ file, command }) ?? variableSource('VARVE_NEW_PASSWORD', environment);
+}
+
+interface Flags {
+  file: string | undefined;
+  command: string | undefined;
+}
+
+function flagSource({ file, command }: Flags): PassphraseSource | undefined {
+  if (file !== undefined) return { kind: 'file', path: file };
+  return command === undefined ? undefined : { kind: 'command', command };
+}
+
+/** `stem` is the variable that holds the passphrase itself. */
+function variableSource(
+  stem: string,
+  environment: NodeJS.ProcessEnv,
+): PassphraseSource | undefined {
+  const named = ['', '_FILE', '_COMMAND', '_FD']
+    .map((suffix) => stem + suffix)
+    .filter((name) => environment[name] !== undefined);
   if (named.length > 1) throw new UsageError(`${named.join(' and ')} are both set`);
   const name = named[0];
   if (name === undefined) return undefined;
   const value = environment[name] as string;
   if (value === '') throw new UsageError(`${name} is empty`);
-  return sourceByVariable.get(name)?.(value);
+  if (name.endsWith('_FILE')) return { kind: 'file', path: value };
+  if (name.endsWith('_COMMAND')) return { kind: 'command', command: value };
+  return name.endsWith('_FD')
+    ? descriptorSource(name, value)
+    : { kind: 'value', passphrase: value };
 }
 
-const sourceByVariable: ReadonlyMap<string, (value: string) => PassphraseSource> = new Map([
-  ['VARVE_PASSWORD', (passphrase: string) => ({ kind: 'value', passphrase }) as const],
-  ['VARVE_PASSWORD_FILE', (path: string) => ({ kind: 'file', path }) as const],
-  ['VARVE_PASSWORD_COMMAND', (command: string) => ({ kind: 'command', command }) as const],
-  ['VARVE_PASSWORD_FD', descriptorSource],
-]);
-
-function descriptorSource(value: string): PassphraseSource {
+function descriptorSource(name: string, value: string): PassphraseSource {
   if (!/^\d{1,6}$/.test(value)) {
-    throw new UsageError(`VARVE_PASSWORD_FD is "${value}", expected the number of a descriptor`);
+    throw new UsageError(`${name} is "${value}", expected the number of a descriptor`);
   }
   return { kind: 'descriptor', descriptor: Number(value) };
 }
@@ -70,23 +100,31 @@ export async function readPassphrase(
   return process.stdin.isTTY ? await askHidden('Passphrase: ') : undefined;
 }
 
-/**
- * The passphrase of a new repository, asked for twice on a terminal.
- * @throws KeyError when there is none, or the two differ.
- */
-export async function readNewPassphrase(source: PassphraseSource | undefined): Promise<string> {
-  if (source !== undefined) return demandPassphrase(readSource(source));
-  if (!process.stdin.isTTY) throw new KeyError('Cannot create repository: no passphrase given');
-  const passphrase = demandPassphrase(await askHidden('Passphrase of the new repository: '));
-  const repeated = await askHidden('The same again: ');
-  if (repeated !== passphrase) {
-    throw new KeyError('Cannot create repository: the two passphrases differ');
-  }
-  return passphrase;
+/** What a new passphrase is for. */
+export interface NewPassphraseUse {
+  /** Of messages: "create repository". */
+  action: string;
+  /** Of the question on a terminal: "Passphrase of the new repository". */
+  question: string;
 }
 
-function demandPassphrase(passphrase: string): string {
-  if (passphrase === '') throw new KeyError('Cannot create repository: the passphrase is empty');
+/**
+ * A new passphrase, asked for twice on a terminal.
+ * @throws KeyError when there is none, or the two differ.
+ */
+export async function readNewPassphrase(
+  source: PassphraseSource | undefined,
+  { action, question }: NewPassphraseUse,
+): Promise<string> {
+  const demand = (isFine: boolean, found: string): void => {
+    if (!isFine) throw new KeyError(`Cannot ${action}: ${found}`);
+  };
+  demand(source !== undefined || process.stdin.isTTY, 'no passphrase given');
+  const passphrase = source === undefined ? await askHidden(`${question}: `) : readSource(source);
+  demand(passphrase !== '', 'the passphrase is empty');
+  if (source !== undefined) return passphrase;
+  const repeated = await askHidden('The same again: ');
+  demand(repeated === passphrase, 'the two passphrases differ');
   return passphrase;
 }
 

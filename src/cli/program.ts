@@ -3,9 +3,11 @@ import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addInitCommand } from './commands/init.ts';
+import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
@@ -39,6 +41,8 @@ export function createProgram(runtime: Runtime): Command {
     addRestoreCommand,
     addCheckCommand,
     addRebuildIndexCommand,
+    addKeyCommand,
+    addSessionsCommand,
   ]) {
     add(program, runtime);
   }

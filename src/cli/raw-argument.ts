@@ -12,7 +12,9 @@ const REPLACEMENT = '\uFFFD';
 /** @throws UsageError when several arguments look like this one. */
 export function rawArgument(text: string): Uint8Array {
   if (!text.includes(REPLACEMENT)) return encodeUtf8(text);
-  const found = new Set(typedArguments().filter((raw) => decodeLossily(raw) === text));
+  // Of `--option=value` the value is meant.
+  const typed = typedArguments().flatMap((raw) => [raw, raw.replace(/^--[^=]*=/, '')]);
+  const found = new Set(typed.filter((raw) => decodeLossily(raw) === text));
   if (found.size > 1) throw new UsageError(`cannot tell which argument "${text}" is`);
   const [raw] = found;
   return raw === undefined ? encodeUtf8(text) : new Uint8Array(Buffer.from(raw, 'latin1'));

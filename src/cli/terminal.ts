@@ -1,22 +1,45 @@
-/** Asking on the terminal for something that must not be seen. */
+/** Asking on the terminal, which is standard input: for what must not be seen, and for consent. */
 import { KeyError } from '../errors.ts';
+import { escapeControls } from '../util/printable.ts';
 import { Interrupted } from './interrupt.ts';
 
 const CONTROL_C = '\x03';
 const CONTROL_D = '\x04';
 const CONTROL_U = '\x15';
+const CLEAR_LINE = '\r\x1b[2K';
 
 /**
- * Reads a line from standard input, which is a terminal, without showing it.
+ * Reads a line without showing it.
  * @throws Interrupted, KeyError when the input ends.
  */
 export async function askHidden(prompt: string): Promise<string> {
+  return await ask(prompt, () => {});
+}
+
+/**
+ * Whether the answer is yes; nothing, or the end of the input, is no.
+ * @throws Interrupted
+ */
+export async function askConsent(question: string): Promise<boolean> {
+  const prompt = `${question} [y/N] `;
+  const show = (line: string): void => {
+    process.stderr.write(`${CLEAR_LINE}${prompt}${escapeControls(line)}`);
+  };
+  try {
+    return /^y(es)?$/i.test((await ask(prompt, show)).trim());
+  } catch (error) {
+    if (error instanceof KeyError) return false;
+    throw error;
+  }
+}
+
+async function ask(prompt: string, onEdit: (line: string) => void): Promise<string> {
   const { stdin, stderr } = process;
   stdin.setRawMode(true);
   stderr.write(prompt);
   stdin.setEncoding('utf8');
   try {
-    return await readHiddenLine(stdin);
+    return await readRawLine(stdin, onEdit);
   } finally {
     stdin.setRawMode(false);
     stdin.pause();
@@ -24,7 +47,7 @@ export async function askHidden(prompt: string): Promise<string> {
   }
 }
 
-function readHiddenLine(stdin: NodeJS.ReadStream): Promise<string> {
+function readRawLine(stdin: NodeJS.ReadStream, onEdit: (line: string) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     const line: string[] = [];
     const settle = (action: () => void): void => {
@@ -36,6 +59,7 @@ function readHiddenLine(stdin: NodeJS.ReadStream): Promise<string> {
     const onData = (text: string): void => {
       const characters = [...text];
       const end = characters.findIndex((character) => !edit(line, character));
+      onEdit(line.join(''));
       if (end === -1) return;
       settle(() => {
         if (characters[end] === CONTROL_C) reject(new Interrupted('SIGINT'));

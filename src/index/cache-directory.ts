@@ -6,6 +6,7 @@
  *   data.mdb, lock.mdb    LMDB's own
  *   process-…             one per open index: pid, start of the process, boot id
  *   clean                 size, time and inode of data.mdb when its last user closed it in order
+ *   CACHEDIR.TAG          tells programs that save files that there is nothing to save here
  *
  * 1. `clean` describes the file exactly: it may be mapped. `clean` is removed by the claim, so a
  *    process that dies leaves none.
@@ -28,6 +29,12 @@ import type { CacheFs, FileState } from './cache-fs.ts';
 
 const DATA_FILE = 'data.mdb';
 const CLEAN_FILE = 'clean';
+const TAG_FILE = 'CACHEDIR.TAG';
+/** By the Cache Directory Tagging Specification; the first line is what counts. */
+const TAG = `Signature: 8a477f597d28d172789f06886806bc55
+# This is the local index of a varve repository. It can be made again at any time.
+# About such files see https://bford.info/cachedir/
+`;
 const CLAIM_PREFIX = 'process-';
 /** Directories given up, and copies being made, until they are removed or renamed. */
 const ASIDE_MARK = '.aside-';
@@ -101,6 +108,8 @@ function asideName(path: string): string {
 async function enter(fs: CacheFs, claim: CacheClaim): Promise<void> {
   await fs.makeDirectory(claim.path);
   await fs.write(claimFile(claim), '');
+  const tag = join(claim.path, TAG_FILE);
+  if ((await fs.stat(tag)) === undefined) await fs.write(tag, TAG);
 }
 
 async function sweepAside(fs: CacheFs, path: string): Promise<void> {

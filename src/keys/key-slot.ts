@@ -126,6 +126,38 @@ export async function openKeySlot(
   }
 }
 
+/**
+ * What a slot says about itself. `unknown`: of a kind that this program cannot open; `foreign`: of
+ * another repository. Which passphrase fits, only trying it tells.
+ */
+export type SlotDescription =
+  | { kind: 'passphrase' | 'none' | 'foreign' }
+  | { kind: 'unknown' | 'damaged'; found: string };
+
+export function describeKeySlot(slot: Uint8Array, repositoryId: RepositoryId): SlotDescription {
+  const later = findLaterFormat(slot);
+  if (later !== undefined) return { kind: 'unknown', found: later };
+  try {
+    const header = parseSlot(slot);
+    if (!equalBytes(header.repositoryId, repositoryId)) return { kind: 'foreign' };
+    if (header.needsPepper) return { kind: 'unknown', found: 'needs a pepper file' };
+    return { kind: header.kdf === KDF_NONE ? 'none' : 'passphrase' };
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return { kind: 'damaged', found: error.message };
+  }
+}
+
+/** The rest of such a slot may be anything. */
+function findLaterFormat(slot: Uint8Array): string | undefined {
+  if (slot.length < KEY_SLOT_HEADER_SIZE || !equalBytes(slot.subarray(0, 8), KEY_SLOT_MAGIC)) {
+    return undefined;
+  }
+  const [version = 0, kdf = 0] = slot.subarray(8, 10);
+  if (version > KEY_SLOT_VERSION) return `unknown version ${version}`;
+  return kdf > KDF_SCRYPT ? `unknown kind ${kdf}` : undefined;
+}
+
 /** True for a slot that opens without any passphrase. */
 export function isPublicSlot(slot: Uint8Array): boolean {
   return slot.length > 9 && slot[9] === KDF_NONE;

@@ -4,7 +4,6 @@
  * on a path through /proc (20,000 files of one directory, warm cache). Elsewhere by Node's `stat`.
  */
 import { type BigIntStats, fstatSync, lstatSync, statSync } from 'node:fs';
-import { endianness } from 'node:os';
 import { bufferOf } from '../util/bytes.ts';
 import { childPath, type DirectoryHandle } from './directory-handle.ts';
 import {
@@ -12,6 +11,7 @@ import {
   atEmptyPath,
   atNoAutomount,
   atSymlinkNofollow,
+  cName,
   cString,
   demandSuccess,
   type Libc,
@@ -56,11 +56,11 @@ export function lstatPath(path: Uint8Array): FileStat {
   return statx(library, atCurrentDirectory, cString(path), atSymlinkNofollow);
 }
 
-/** The entry `name` of an open directory; a symlink is not followed. */
-export function lstatChild(directory: DirectoryHandle, name: Uint8Array): FileStat {
+/** The entry `name` (latin1 text) of an open directory; a symlink is not followed. */
+export function lstatChild(directory: DirectoryHandle, name: string): FileStat {
   const library = statxLibrary();
-  if (library === undefined) return lstatPath(childPath(directory, name));
-  return statx(library, directory.fd, cString(name), atSymlinkNofollow);
+  if (library === undefined) return lstatPath(childPath(directory, Buffer.from(name, 'latin1')));
+  return statx(library, directory.fd, cName(name), atSymlinkNofollow);
 }
 
 /** What the descriptor is open on. */
@@ -71,25 +71,28 @@ export function statDescriptor(fd: number): FileStat {
 }
 
 const emptyPath = new Uint8Array(1);
-const typeMask = 0o170000;
 const modeMask = 0o7777;
-const typeByBits: ReadonlyMap<number, FileType> = new Map([
-  [0o100000, 'f'],
-  [0o040000, 'd'],
-  [0o120000, 'l'],
-  [0o020000, 'c'],
-  [0o060000, 'b'],
-  [0o010000, 'p'],
-  [0o140000, 's'],
-]);
+/** In the order of the four bits above the mode; a blank is a number without a meaning. */
+const typeLetters = ' pc d b f l s   ';
+const types = Array.from(typeLetters, (letter) => (letter === ' ' ? undefined : letter));
+const noDevice = { major: 0, minor: 0 } as const;
+
+function typeOf(mode: number): FileType | undefined {
+  return types[mode >> 12] as FileType | undefined;
+}
 
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const statxMask = 0xfff;
 const statxBirthTime = 0x800;
-/** The one result buffer of this thread: calls are synchronous and decode it at once. */
+/**
+ * The one result buffer of this thread, seen as the machine writes it: calls are synchronous and
+ * decode it at once.
+ */
 const result = new Uint8Array(256);
-const resultView = new DataView(result.buffer);
-const isLittle = endianness() === 'LE';
+const result16 = new Uint16Array(result.buffer);
+const result32 = new Uint32Array(result.buffer);
+const result64 = new BigUint64Array(result.buffer);
+const resultSigned64 = new BigInt64Array(result.buffer);
 
 let isStatxUsable: boolean | undefined;
 
@@ -107,18 +110,19 @@ function statx(library: Libc, fd: number, path: Uint8Array, flags: number): File
   // Looking at a directory must not mount a file system on it.
   const status = library.statx(fd, path, flags | atNoAutomount, statxMask, result);
   demandSuccess(library, 'statx', status);
-  const mode = resultView.getUint16(28, isLittle);
+  const mode = result16[14] as number;
+  const type = typeOf(mode);
   const hasBirthTime = (u32(0) & statxBirthTime) !== 0;
   return {
-    type: typeByBits.get(mode & typeMask),
+    type,
     mode: mode & modeMask,
     linkCount: u32(16),
     uid: u32(20),
     gid: u32(24),
-    size: resultView.getBigUint64(40, isLittle),
+    size: result64[5] as bigint,
     device: u32(136) * 2 ** 32 + u32(140),
-    inode: resultView.getBigUint64(32, isLittle),
-    special: { major: u32(128), minor: u32(132) },
+    inode: result64[4] as bigint,
+    special: type === 'c' || type === 'b' ? { major: u32(128), minor: u32(132) } : noDevice,
     mtime: timeAt(112),
     ctime: timeAt(96),
     // Written out, not spread: V8 gives every object made by a spread a shape of its own.
@@ -127,17 +131,17 @@ function statx(library: Libc, fd: number, path: Uint8Array, flags: number): File
 }
 
 function u32(offset: number): number {
-  return resultView.getUint32(offset, isLittle);
+  return result32[offset >> 2] as number;
 }
 
 function timeAt(offset: number): Timestamp {
-  return { seconds: resultView.getBigInt64(offset, isLittle), nanoseconds: u32(offset + 8) };
+  return { seconds: resultSigned64[offset >> 3] as bigint, nanoseconds: u32(offset + 8) };
 }
 
 function fromNode(stats: BigIntStats): FileStat {
   const mode = Number(stats.mode);
   return {
-    type: typeByBits.get(mode & typeMask),
+    type: typeOf(mode),
     mode: mode & modeMask,
     linkCount: Number(stats.nlink),
     uid: Number(stats.uid),
@@ -148,7 +152,7 @@ function fromNode(stats: BigIntStats): FileStat {
     special: splitDevice(stats.rdev),
     mtime: splitNs(stats.mtimeNs),
     ctime: splitNs(stats.ctimeNs),
-    ...(stats.birthtimeNs !== 0n && { birthTime: splitNs(stats.birthtimeNs) }),
+    birthTime: stats.birthtimeNs === 0n ? undefined : splitNs(stats.birthtimeNs),
   };
 }
 

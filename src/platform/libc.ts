@@ -4,13 +4,23 @@
  * they cannot. A worker that may still be loading must not be terminated: the process would abort.
  */
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { assert } from '../util/assert.ts';
 
 type Koffi = typeof import('koffi');
 
-/** Each call gives 0, or -1 and leaves `errno()`. Paths are bytes ended by a zero (`cString`). */
+/**
+ * Each call gives 0, or what its comment says, or -1 and leaves `errno()`. Paths are bytes ended by a
+ * zero (`cString`, `cName`).
+ */
 export interface Libc {
+  /** A descriptor. */
+  openat(directoryFd: number, path: Uint8Array, flags: number): number;
+  /** How many bytes it put into `target`, without a zero at the end. */
+  readlinkat(directoryFd: number, path: Uint8Array, target: Uint8Array, size: number): number;
+  /** How many bytes of entries it put into `entries`; 0 at the end. Not in every C library. */
+  readonly getdents64: ((fd: number, entries: Uint8Array, size: number) => number) | undefined;
   utimensat(directoryFd: number, path: Uint8Array, times: BigInt64Array, flags: number): number;
   futimens(fd: number, times: BigInt64Array): number;
   linkat(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
@@ -25,6 +35,8 @@ export const atSymlinkNofollow = 0x100;
 export const atSymlinkFollow = 0x400;
 export const atNoAutomount = 0x800;
 export const atEmptyPath = 0x1000;
+/** Node sets it with every open of its own: programs that are started must not inherit it. */
+export const openCloseOnExec = 0o2000000;
 
 let loaded: Libc | 'unavailable' | undefined;
 
@@ -47,6 +59,9 @@ function declare(koffi: Koffi): Libc {
   const library = koffi.load(null);
   const bytes = 'const uint8_t *';
   return {
+    openat: library.func(`int openat(int, ${bytes}, int)`),
+    readlinkat: library.func(`long readlinkat(int, ${bytes}, void *, size_t)`),
+    getdents64: optional(() => library.func('long getdents64(int, void *, size_t)')),
     utimensat: library.func(`int utimensat(int, ${bytes}, const int64_t *, int)`),
     futimens: library.func('int futimens(int, const int64_t *)'),
     linkat: library.func(`int linkat(int, ${bytes}, int, ${bytes}, int)`),
@@ -54,6 +69,14 @@ function declare(koffi: Koffi): Libc {
     statx: library.func(`int statx(int, ${bytes}, int, unsigned int, void *)`),
     errno: () => koffi.errno(),
   } as Libc;
+}
+
+function optional<T>(declareOne: () => T): T | undefined {
+  try {
+    return declareOne();
+  } catch {
+    return undefined;
+  }
 }
 
 /** A path as C wants it. A zero inside would silently name another file. */
@@ -64,10 +87,35 @@ export function cString(path: Uint8Array): Uint8Array {
   return ended;
 }
 
+const nameBuffer = Buffer.alloc(4096);
+
+/**
+ * A name, given as latin1 text, as C wants it: in the one buffer of this thread for such names, so it
+ * must be used before the next one is made. Nothing is allocated.
+ */
+export function cName(name: string): Uint8Array {
+  assert(name.length < nameBuffer.length && !name.includes('\0'), 'name fit for a system call');
+  nameBuffer[nameBuffer.write(name, 'latin1')] = 0;
+  return nameBuffer;
+}
+
 /** The error Node would have thrown, so that callers know one kind only. */
 export function systemError(syscall: string, errno: number): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno);
   return Object.assign(new Error(`${code}: ${syscall}`), { code, errno: -errno, syscall });
+}
+
+/**
+ * The result of a call that may have been interrupted, as on some network file systems; Node repeats
+ * such calls, too. Throws what other errors say.
+ */
+export function completeCall(library: Libc, syscall: string, call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return result;
+    const errno = library.errno();
+    if (errno !== constants.errno.EINTR) throw systemError(syscall, errno);
+  }
 }
 
 /** Throws unless a call of `libc` succeeded; `errno` is read here, right after it. */

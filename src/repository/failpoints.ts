@@ -1,5 +1,5 @@
 /**
- * The points at which a test can stop, delay or fail `init` and a session: before and after each
+ * The points at which a test can stop, delay or fail `init`, a session and a change of key slots: before and after each
  * step. A test can go through the list; a name that is not in it does not compile.
  */
 import { failpoint } from '../util/failpoint.ts';
@@ -27,6 +27,10 @@ export const REPOSITORY_FAILPOINTS = [
   'session.9.after',
   'session.fence.before',
   'session.fence.after',
+  'key.before-add',
+  'key.after-add',
+  'key.before-delete',
+  'key.after-delete',
 ] as const;
 
 export type RepositoryFailpoint = (typeof REPOSITORY_FAILPOINTS)[number];

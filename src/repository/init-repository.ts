@@ -8,7 +8,7 @@ import { deriveKeys } from '../keys/key-hierarchy.ts';
 import type { Credential } from '../keys/key-slot.ts';
 import { createSaltSource } from '../keys/salt-source.ts';
 import { encodeConfig, encodeConfigClear } from '../record/config.ts';
-import type { KeyRing } from '../record/key-ring.ts';
+import { encodeKeyRing, type KeyRing } from '../record/key-ring.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -49,7 +49,9 @@ export async function initRepository(options: InitOptions): Promise<InitResult> 
     label: '',
   };
   await pass('init.before-slot');
-  const keySlot = await addKeySlot(storage, { credential, ring, random });
+  const { repositoryId } = ring;
+  const keyRing = encodeKeyRing(ring);
+  const keySlot = await addKeySlot(storage, { credential, repositoryId, keyRing, random });
   await pass('init.before-config');
   const outcome = await storage.putIfAbsent('config', makeConfig(ring, { random, clock }));
   await pass('init.after-config');
@@ -57,7 +59,7 @@ export async function initRepository(options: InitOptions): Promise<InitResult> 
     await storage.delete(keySlot);
     throw new RepositoryExistsError(storage.location);
   }
-  return { id: ring.repositoryId, keySlot };
+  return { id: repositoryId, keySlot };
 }
 
 function makeConfig(ring: KeyRing, seams: { random: Random; clock: Clock }): Uint8Array {

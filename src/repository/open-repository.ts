@@ -59,7 +59,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const file = await readConfigFile(storage);
   const place = { kind: 'config', which: 'config' };
   const clear = decodeStored(place, () => parseConfigClear(file));
-  const { ring } = await openKeyRing(storage, clear.repositoryId, options.askPassphrase);
+  const { slot, ring } = await openKeyRing(storage, clear.repositoryId, options.askPassphrase);
   const keys = deriveKeys(ring);
   const config = await loadConfig({ storage, keys }, file);
   const core: RepositoryCore = {
@@ -76,6 +76,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const index = new IndexHolder({ cacheDirectory, repositoryId: core.id, onNotice });
   return {
     ...core,
+    keySlot: slot,
     identify: createBlobIdentifier(keys.blobId),
     codec: new ZstdCodec(),
     jobs: options.jobs ?? 0,

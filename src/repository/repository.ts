@@ -12,6 +12,7 @@ import type { Clock } from '../util/clock.ts';
 import type { Random } from '../util/random.ts';
 import type { ZstdCodec } from '../util/zstd.ts';
 import type { IndexHolder } from './index-holder.ts';
+import type { OpenedKeySlot } from './key-slots.ts';
 import type { WriterStateStore } from './writer-state.ts';
 
 /** What this program calls itself in records. */
@@ -40,6 +41,8 @@ export interface WorkerCore extends RepositoryCore {
 }
 
 export interface Repository extends WorkerCore {
+  /** The one that opened the keys, or took its place when the passphrase was changed. */
+  keySlot: OpenedKeySlot;
   /** Threads that an operation may use; 0: everything runs on the calling thread. */
   readonly jobs: number;
   /** Bytes that one operation may use, mapped files aside. */

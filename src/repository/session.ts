@@ -306,7 +306,7 @@ export class Session {
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
     await pass('session.7.before');
-    const tombs = await loadTombs(this.#repository);
+    const { tombs } = await loadTombs(this.#repository);
     const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
     if (isClosed) throw fencedError(this.id);
     await pass('session.7.after');

@@ -61,9 +61,9 @@ export async function loadView(core: RepositoryCore, purpose: 'read' | 'write'):
   });
 }
 
-/** All tombs that can be read, as they are now. */
-export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs['tombs']> {
-  return (await untilListingStays('tombs/', () => readTombs(core))).tombs;
+/** The tombs as they are now. */
+export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs> {
+  return await untilListingStays('tombs/', () => readTombs(core));
 }
 
 interface LoadedManifests {
@@ -72,7 +72,7 @@ interface LoadedManifests {
   damaged: DamagedObject[];
 }
 
-interface LoadedTombs {
+export interface LoadedTombs {
   tombs: { hash: string; tomb: Tomb }[];
   damaged: DamagedObject[];
 }
@@ -138,7 +138,7 @@ async function readTombs(core: RepositoryCore): Promise<LoadedTombs | undefined>
 }
 
 /** Reads all names; what cannot be read is collected. False when one of them is gone. */
-async function readEach(
+export async function readEach(
   names: readonly string[],
   damaged: DamagedObject[],
   readOne: (name: string) => Promise<void>,

@@ -1,11 +1,17 @@
 /**
  * What the walk hands out: an entry of the source with its metadata and a way to open it later, and
- * the open directories behind such entries. Paths are put together from the names on the way only
- * when asked for, so that a deep tree costs memory by its depth and not by its depth squared.
+ * the open directories behind such entries. Most entries of most runs are unchanged and only compared
+ * with what is stored, so that metadata is put together when it is asked for. So are paths, from the
+ * names on the way: a deep tree costs memory by its depth and not by its depth squared.
  */
-import { childPath, type DirectoryHandle, joinPath } from '../platform/directory-handle.ts';
+import { childPath, type DirectoryHandle } from '../platform/directory-handle.ts';
+import type { FileStat, FileType } from '../platform/file-stat.ts';
+import type { Timestamp } from '../platform/times.ts';
+import type { Node } from '../tree/node.ts';
+import { bufferOf, equalBytes } from '../util/bytes.ts';
+import type { AccountNames } from './account-names.ts';
 import type { SourceFs } from './source-fs.ts';
-import type { SourceMetadata } from './source-metadata.ts';
+import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
 
 /** Which file it is; to be compared within one run only. */
 export interface SourceIdentity {
@@ -19,34 +25,108 @@ export interface HeldPath {
   release(): void;
 }
 
+/** What the file system says of an entry whose kind is known. */
+export type KnownStat = FileStat & { readonly type: FileType };
+
+/** What metadata takes that the file system does not say; the same for all entries of a walk. */
+export interface EntryNaming {
+  readonly accounts: AccountNames;
+  /** Eight bytes that tell hard links apart; file systems are numbered as the walk meets them. */
+  readonly linkGroup: (mountOrdinal: number, inode: bigint) => Uint8Array;
+}
+
 /** Longest path a system call takes (PATH_MAX with its zero is 4,096 on Linux). */
 const pathSizeMax = 4095;
 
 export class SourceEntry {
-  readonly metadata: SourceMetadata;
-  readonly identity: SourceIdentity;
+  /** As latin1 text, one character per byte. */
+  readonly #name: string;
+  readonly #stat: KnownStat;
+  readonly #target: Uint8Array | undefined;
   readonly #place: SourceDirectory | Uint8Array;
+  readonly #mountOrdinal: number;
+  readonly #naming: EntryNaming;
+  #metadata: SourceMetadata | undefined;
 
   /** `place` is the directory it is in, or its own absolute path where it has none. */
   constructor(
-    metadata: SourceMetadata,
-    identity: SourceIdentity,
+    name: string,
+    stat: KnownStat,
+    target: Uint8Array | undefined,
     place: SourceDirectory | Uint8Array,
+    mountOrdinal: number,
+    naming: EntryNaming,
   ) {
-    this.metadata = metadata;
-    this.identity = identity;
+    this.#name = name;
+    this.#stat = stat;
+    this.#target = target;
     this.#place = place;
+    this.#mountOrdinal = mountOrdinal;
+    this.#naming = naming;
+  }
+
+  /** As text with one character per byte (latin1), which sorts by bytes. */
+  get name(): string {
+    return this.#name;
+  }
+
+  get type(): FileType {
+    return this.#stat.type;
+  }
+
+  /** Bytes; exact to 2^53. Only a file's says what would be read. */
+  get size(): number {
+    return Number(this.#stat.size);
+  }
+
+  get mtime(): Timestamp {
+    return this.#stat.mtime;
+  }
+
+  get ctime(): Timestamp {
+    return this.#stat.ctime;
+  }
+
+  get inode(): bigint {
+    return this.#stat.inode;
+  }
+
+  /** Made at the first call and kept; what only compares entries need not ask. */
+  get metadata(): SourceMetadata {
+    this.#metadata ??= this.#makeMetadata();
+    return this.#metadata;
+  }
+
+  get identity(): SourceIdentity {
+    return this.#stat;
   }
 
   /** Absolute; too long to be opened where the tree is deep. */
   get path(): Uint8Array {
-    const names: Uint8Array[] = [];
+    const names: string[] = [];
     let entry: SourceEntry = this;
     while (entry.#place instanceof SourceDirectory) {
-      names.push(entry.metadata.name);
+      names.push(entry.#name);
       entry = entry.#place.entry;
     }
-    return joinPath(entry.#place, ...names.reverse());
+    return joinNames(entry.#place, names.reverse());
+  }
+
+  /**
+   * Whether the entry is as it was when `node` was made of it: type, size, both times and inode are
+   * the same. No program can write to a file, or change anything of it, and keep its ctime. The link
+   * group is compared because it holds the number that the file system had in that walk.
+   */
+  isUnchangedFrom(node: Node): boolean {
+    const stat = this.#stat;
+    return (
+      stat.type === node.type &&
+      stat.inode === node.inode &&
+      isSameTime(stat.ctime, node.ctime) &&
+      isSameTime(stat.mtime, node.mtime) &&
+      (stat.type !== 'f' || stat.size === node.size) &&
+      isSameGroup(this.#linkGroup, node.linkGroup)
+    );
   }
 
   /**
@@ -60,6 +140,46 @@ export class SourceEntry {
     place.hold();
     return { path: childPath(place, this.metadata.name), release: () => place.release() };
   }
+
+  get #linkGroup(): Uint8Array | undefined {
+    const { type, linkCount, inode } = this.#stat;
+    if (type === 'd' || linkCount === 1) return undefined;
+    return this.#naming.linkGroup(this.#mountOrdinal, inode);
+  }
+
+  #makeMetadata(): SourceMetadata {
+    const stat = this.#stat;
+    const { type } = stat;
+    const { accounts } = this.#naming;
+    return {
+      name: Buffer.from(this.#name, 'latin1'),
+      type,
+      ...inodeMetadata(stat, accounts),
+      size: type === 'f' ? stat.size : undefined,
+      linkGroup: this.#linkGroup,
+      target: this.#target,
+      device: type === 'b' || type === 'c' ? stat.special : undefined,
+    };
+  }
+}
+
+function isSameTime(time: Timestamp, other: Timestamp | undefined): boolean {
+  return (
+    other !== undefined && time.seconds === other.seconds && time.nanoseconds === other.nanoseconds
+  );
+}
+
+function isSameGroup(group: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  if (group === undefined || other === undefined) return group === other;
+  return equalBytes(group, other);
+}
+
+/** The path `top` and, below it, the names (latin1 text) one in the other. */
+export function joinNames(top: Uint8Array, names: readonly string[]): Uint8Array {
+  if (names.length === 0) return top;
+  const start = bufferOf(top).toString('latin1');
+  const text = [start === '/' ? '' : start, ...names].join('/');
+  return new Uint8Array(Buffer.from(text, 'latin1'));
 }
 
 /** Nothing is held: a path as text needs no handle. */
@@ -67,7 +187,7 @@ function release(): void {}
 
 /** The path of a name in a directory. */
 export function childOf(directory: SourceEntry, name: Uint8Array): Uint8Array {
-  return joinPath(directory.path, name);
+  return joinNames(directory.path, [bufferOf(name).toString('latin1')]);
 }
 
 /** A directory being walked. It is closed when the walk has left it and nobody holds it. */

@@ -3,8 +3,14 @@
  * (measured: a `stat` is 2 us here against 15 us through promises) and none that could write.
  * A simulation wraps `nodeSourceFs` to make entries vanish, change or fail.
  */
-import { closeSync, constants, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
-import { type DirectoryHandle, openDirectory, selfPath } from '../platform/directory-handle.ts';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import {
+  listDirectory,
+  openChildDirectory,
+  readChildLink,
+  readLink,
+} from '../platform/directory-entries.ts';
+import { type DirectoryHandle, openDirectory } from '../platform/directory-handle.ts';
 import {
   type FileStat,
   lstatChild,
@@ -14,20 +20,20 @@ import {
 } from '../platform/file-stat.ts';
 import { bufferOf } from '../util/bytes.ts';
 
+/** Names in an open directory are latin1 text, one character per byte, as `list` gives them. */
 export interface SourceFs {
   /** Follows symlinks; only for parents of sources, which the user named. */
   stat(path: Uint8Array): FileStat;
   lstat(path: Uint8Array): FileStat;
-  lstatIn(directory: DirectoryHandle, name: Uint8Array): FileStat;
+  lstatIn(directory: DirectoryHandle, name: string): FileStat;
   fstat(fd: number): FileStat;
   /** Fails on anything but a directory, a symlink to one included. */
   openDirectory(path: Uint8Array): number;
-  /**
-   * Names in any order, as text with one character per byte (latin1). Such text sorts by bytes and
-   * a million names take a third of the memory of as many byte views.
-   */
+  openDirectoryIn(directory: DirectoryHandle, name: string): number;
+  /** Names in any order; asked once for each directory that was opened. */
   list(directory: DirectoryHandle): string[];
   readLink(path: Uint8Array): Uint8Array;
+  readLinkIn(directory: DirectoryHandle, name: string): Uint8Array;
   /** Opens for reading; never follows a symlink, never waits for the writer of a FIFO. */
   openFile(path: Uint8Array): number;
   /** How many bytes were put into `target`; 0 at the end. */
@@ -41,8 +47,10 @@ export const nodeSourceFs: SourceFs = {
   lstatIn: lstatChild,
   fstat: statDescriptor,
   openDirectory,
-  list: (directory) => readdirSync(bufferOf(selfPath(directory)), 'latin1'),
-  readLink: (path) => readlinkSync(bufferOf(path), 'buffer'),
+  openDirectoryIn: openChildDirectory,
+  list: listDirectory,
+  readLink,
+  readLinkIn: readChildLink,
   openFile: (path) => {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     return openSync(bufferOf(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);

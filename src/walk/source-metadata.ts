@@ -10,10 +10,10 @@ import type { AccountNames, OwnerNames } from './account-names.ts';
 export interface InodeMetadata {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number };
-  readonly ownerNames?: OwnerNames;
+  readonly ownerNames?: OwnerNames | undefined;
   readonly mtime: Timestamp;
   readonly ctime: Timestamp;
-  readonly birthTime?: Timestamp;
+  readonly birthTime?: Timestamp | undefined;
   readonly inode: bigint;
 }
 
@@ -22,24 +22,23 @@ export interface SourceMetadata extends InodeMetadata {
   readonly name: Uint8Array;
   readonly type: FileType;
   /** Files only. */
-  readonly size?: bigint;
+  readonly size?: bigint | undefined;
   /** Only where there is more than one link. */
-  readonly linkGroup?: Uint8Array;
+  readonly linkGroup?: Uint8Array | undefined;
   /** Symlinks only. */
-  readonly target?: Uint8Array;
+  readonly target?: Uint8Array | undefined;
   /** Character and block devices only. */
-  readonly device?: { readonly major: number; readonly minor: number };
+  readonly device?: { readonly major: number; readonly minor: number } | undefined;
 }
 
 export function inodeMetadata(stat: FileStat, accounts: AccountNames): InodeMetadata {
-  const ownerNames = accounts.namesOf(stat.uid, stat.gid);
   return {
     mode: stat.mode,
     owner: { uid: stat.uid, gid: stat.gid },
-    ...(ownerNames !== undefined && { ownerNames }),
+    ownerNames: accounts.namesOf(stat.uid, stat.gid),
     mtime: stat.mtime,
     ctime: stat.ctime,
-    ...(stat.birthTime !== undefined && { birthTime: stat.birthTime }),
+    birthTime: stat.birthTime,
     inode: stat.inode,
   };
 }

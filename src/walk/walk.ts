@@ -9,31 +9,39 @@
  * - What cannot be read is an `error` event and costs that entry alone. A directory that cannot be
  *   read is still entered and left, and empty; one that is gone is left out.
  * - The same tree gives the same events in any order of `list`.
+ * - What the excludes leave out is not looked at further: no directory among it is opened. A source
+ *   is never left out, even inside a directory that is.
  * - A source inside another is saved with it; if the walk does not come upon it, that is an error.
  * - Everything is synchronous; the consumer decides when others get a turn.
  */
 import type { SourceError } from '../errors.ts';
-import { childPath, joinPath } from '../platform/directory-handle.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { assert } from '../util/assert.ts';
-import type { AccountNames } from './account-names.ts';
+import type { NameTest, Verdict } from './exclude-patterns.ts';
+import { type ExcludeOptions, Excludes } from './excludes.ts';
 import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
-import { SourceDirectory, SourceEntry } from './source-entry.ts';
+import {
+  type EntryNaming,
+  joinNames,
+  type KnownStat,
+  SourceDirectory,
+  SourceEntry,
+} from './source-entry.ts';
 import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
 import type { SourceFs } from './source-fs.ts';
-import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
 
 export type WalkEvent =
   | { readonly kind: 'enter' | 'leave' | 'entry'; readonly entry: SourceEntry }
   | { readonly kind: 'error'; readonly error: SourceError };
 
-export interface WalkOptions {
+export interface WalkOptions extends EntryNaming {
   readonly fs: SourceFs;
-  readonly accounts: AccountNames;
-  /** Eight bytes that tell hard links apart; file systems are numbered as the walk meets them. */
-  readonly linkGroup: (mountOrdinal: number, inode: bigint) => Uint8Array;
+  readonly excludes?: ExcludeOptions | undefined;
+  /** Told of every entry left out; of a directory once, since it is not entered. */
+  readonly onExcluded?: (() => void) | undefined;
 }
 
+/** @throws RangeError on excludes that make no sense, at the first event */
 export function* walk(plan: SourcePlan, options: WalkOptions): Generator<WalkEvent, void, void> {
   const walker = new Walker(plan, options);
   try {
@@ -52,20 +60,26 @@ interface Level {
   readonly names: readonly string[];
   /** Sources that were named at or below this directory. */
   readonly planned: PlannedEntry | undefined;
+  /** Undefined where nothing is left out. */
+  readonly test: NameTest | undefined;
+  /** The file system that the walk must not leave here, if that matters. */
+  readonly device: number | undefined;
   position: number;
 }
 
 /** A name about to be looked at. */
 interface Candidate {
-  readonly name: Uint8Array;
+  readonly name: string;
   /** The directory that listed it; a source, or what leads to one, is planned instead. */
   readonly directory: SourceDirectory | undefined;
   readonly planned: PlannedEntry | undefined;
+  readonly verdict: Verdict;
 }
 
 class Walker {
   readonly #options: WalkOptions;
   readonly #fs: SourceFs;
+  readonly #excludes: Excludes;
   readonly #levels: Level[] = [];
   readonly #pending: WalkEvent[] = [];
   readonly #mountOrdinals = new Map<number, number>();
@@ -73,7 +87,8 @@ class Walker {
   constructor(plan: SourcePlan, options: WalkOptions) {
     this.#options = options;
     this.#fs = options.fs;
-    this.#visit({ name: new Uint8Array(0), directory: undefined, planned: plan.root });
+    this.#excludes = new Excludes(options.excludes);
+    this.#visit({ name: '', directory: undefined, planned: plan.root, verdict: 'none' });
   }
 
   next(): WalkEvent | undefined {
@@ -98,16 +113,22 @@ class Walker {
   }
 
   #visitNext(level: Level): void {
-    const { names, directory, planned, position } = level;
+    const { names, directory, planned, test, position } = level;
     level.position++;
-    const text = names[position] as string;
-    const name = Buffer.from(text, 'latin1');
-    const candidate = { name, directory, planned: planned?.children.get(text) };
-    if (position > 0 && names[position - 1] === text) {
+    const name = names[position] as string;
+    const child = planned?.children.get(name);
+    const verdict = test === undefined || child?.isSource === true ? 'none' : test(name);
+    const candidate = { name, directory, planned: child, verdict };
+    if (verdict === 'all') this.#leaveOut(candidate);
+    else if (position > 0 && names[position - 1] === name) {
       this.#fail(candidate, 'list', 'duplicate_name');
-    } else {
-      this.#visit(candidate);
-    }
+    } else this.#visit(candidate);
+  }
+
+  /** Sources inside are saved all the same; the entry is then only what leads to them. */
+  #leaveOut(candidate: Candidate): void {
+    if (candidate.planned === undefined) this.#options.onExcluded?.();
+    else this.#visit({ ...candidate, directory: undefined, verdict: 'none' });
   }
 
   #visit(candidate: Candidate): void {
@@ -115,29 +136,48 @@ class Walker {
     let target: Uint8Array | undefined;
     try {
       stat = this.#stat(candidate);
-      if (stat.type === 'l') target = this.#fs.readLink(openablePath(candidate));
+      if (stat.type === 'l') target = this.#readLink(candidate);
     } catch (cause) {
       this.#fail(candidate, 'stat', sourceReason(cause), cause);
       return;
     }
-    if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
+    if (isOfKind(candidate.verdict, stat)) this.#leaveOut(candidate);
+    else if (!isKnown(stat)) this.#fail(candidate, 'save', 'unsupported');
+    else if (this.#isElsewhere(candidate, stat)) this.#stayOut(candidate, stat);
+    else if (stat.type !== 'd') this.#emitLeaf(candidate, stat, target);
     else if (isParentOnly(candidate)) this.#enterParent(candidate, stat);
     else this.#enterSource(candidate, stat);
+  }
+
+  /** Whether the entry is in another file system than the source, and that matters. */
+  #isElsewhere({ directory, planned }: Candidate, stat: FileStat): boolean {
+    if (directory === undefined || planned?.isSource === true) return false;
+    const device = this.#levels.at(-1)?.device;
+    return device !== undefined && device !== stat.device;
+  }
+
+  /** Of a mount point the directory is kept. */
+  #stayOut(candidate: Candidate, stat: KnownStat): void {
+    if (stat.type === 'd') this.#enterParent(candidate, stat);
+    else this.#leaveOut(candidate);
   }
 
   #stat(candidate: Candidate): FileStat {
     if (candidate.directory !== undefined) {
       return this.#fs.lstatIn(candidate.directory, candidate.name);
     }
-    const path = openablePath(candidate);
+    const { path } = candidate.planned as PlannedEntry;
     return isParentOnly(candidate) ? this.#fs.stat(path) : this.#fs.lstat(path);
   }
 
+  #readLink({ name, directory, planned }: Candidate): Uint8Array {
+    if (directory !== undefined) return this.#fs.readLinkIn(directory, name);
+    return this.#fs.readLink((planned as PlannedEntry).path);
+  }
+
   /** Anything but a directory. */
-  #emitLeaf(candidate: Candidate, stat: FileStat, target: Uint8Array | undefined): void {
-    if (stat.type === undefined) {
-      this.#fail(candidate, 'save', 'unsupported');
-    } else if (!isParentOnly(candidate)) {
+  #emitLeaf(candidate: Candidate, stat: KnownStat, target: Uint8Array | undefined): void {
+    if (!isParentOnly(candidate)) {
       this.#pending.push({ kind: 'entry', entry: this.#entry(candidate, stat, target) });
     }
     // Only a symlink to a directory could hold the sources that were named inside this entry.
@@ -146,37 +186,50 @@ class Walker {
     }
   }
 
-  /** A directory above the sources: nothing is listed, so permission to pass is enough. */
-  #enterParent(candidate: Candidate, stat: FileStat): void {
+  /** A directory that only leads to sources: nothing is listed, so permission to pass is enough. */
+  #enterParent(candidate: Candidate, stat: KnownStat): void {
     const entry = this.#entry(candidate, stat);
     const { planned } = candidate;
     const names = [...(planned?.children.keys() ?? [])].sort();
-    this.#pushLevel({ entry, directory: undefined, names, planned });
+    this.#pushLevel({ ...unlisted, entry, names, planned });
   }
 
-  #enterSource(candidate: Candidate, listed: FileStat): void {
+  #enterSource(candidate: Candidate, listed: KnownStat): void {
     const { planned } = candidate;
-    let opened: { fd: number; stat: FileStat };
+    let opened: { fd: number; stat: KnownStat };
     try {
-      opened = this.#openDirectory(openablePath(candidate));
+      opened = this.#openDirectory(candidate);
     } catch (cause) {
       const reason = sourceReason(cause);
       if (reason !== 'vanished' && reason !== 'file_changed') {
         const entry = this.#entry(candidate, listed);
-        this.#pushLevel({ entry, directory: undefined, names: [], planned });
+        this.#pushLevel({ ...unlisted, entry, names: [], planned });
       }
       this.#fail(candidate, 'open', reason, cause);
       return;
     }
     const entry = this.#entry(candidate, opened.stat);
     const directory = new SourceDirectory(this.#fs, opened.fd, entry);
-    this.#pushLevel({ entry, directory, names: this.#list(candidate, directory), planned });
+    const names = this.#list(candidate, directory);
+    const test = this.#excludes.testIn(this.#fs, directory, names);
+    const device = this.#deviceBelow(candidate, opened.stat);
+    this.#pushLevel({ entry, directory, names, planned, test, device });
   }
 
-  #openDirectory(path: Uint8Array): { fd: number; stat: FileStat } {
-    const fd = this.#fs.openDirectory(path);
+  #deviceBelow({ planned }: Candidate, stat: FileStat): number | undefined {
+    if (!this.#excludes.isOneFileSystem) return undefined;
+    return planned?.isSource === true ? stat.device : this.#levels.at(-1)?.device;
+  }
+
+  #openDirectory({ name, directory, planned }: Candidate): { fd: number; stat: KnownStat } {
+    const fd =
+      directory === undefined
+        ? this.#fs.openDirectory((planned as PlannedEntry).path)
+        : this.#fs.openDirectoryIn(directory, name);
     try {
-      return { fd, stat: this.#fs.fstat(fd) };
+      const stat = this.#fs.fstat(fd);
+      assert(isKnown(stat), 'what opens as a directory is one');
+      return { fd, stat };
     } catch (error) {
       this.#fs.close(fd);
       throw error;
@@ -203,26 +256,11 @@ class Walker {
     return names;
   }
 
-  #entry(candidate: Candidate, stat: FileStat, target?: Uint8Array): SourceEntry {
+  #entry(candidate: Candidate, stat: KnownStat, target?: Uint8Array): SourceEntry {
     const { name, directory, planned } = candidate;
-    const { type, inode, device } = stat;
-    assert(type !== undefined, 'entry of a known type');
-    const mountOrdinal = this.#mountOrdinal(device);
-    const hasLinks = type !== 'd' && stat.linkCount > 1;
-    const metadata: SourceMetadata = {
-      name,
-      type,
-      ...inodeMetadata(stat, this.#options.accounts),
-      ...(type === 'f' && { size: stat.size }),
-      ...(hasLinks && { linkGroup: this.#options.linkGroup(mountOrdinal, inode) }),
-      ...(target !== undefined && { target }),
-      ...((type === 'b' || type === 'c') && { device: stat.special }),
-    };
-    return new SourceEntry(
-      metadata,
-      { device, inode },
-      directory ?? (planned as PlannedEntry).path,
-    );
+    const place = directory ?? (planned as PlannedEntry).path;
+    const mountOrdinal = this.#mountOrdinal(stat.device);
+    return new SourceEntry(name, stat, target, place, mountOrdinal, this.#options);
   }
 
   #mountOrdinal(device: number): number {
@@ -254,6 +292,14 @@ class Walker {
   }
 }
 
+/** Of a level whose directory is not listed. */
+const unlisted = { directory: undefined, test: undefined, device: undefined };
+
+/** Whether a verdict that depends on the kind of entry is against this one. */
+function isOfKind(verdict: Verdict, { type }: FileStat): boolean {
+  return verdict === (type === 'd' ? 'directories' : 'others');
+}
+
 /** Whether the candidate is stored only because it leads to a source. */
 function isParentOnly({ directory, planned }: Candidate): boolean {
   return directory === undefined && planned?.isSource === false;
@@ -264,14 +310,12 @@ function nestedSources(planned: PlannedEntry | undefined): PlannedEntry[] {
   return plannedSources(planned).filter((source) => source !== planned);
 }
 
-/** A path that works at any depth, while the directory is open. */
-function openablePath({ name, directory, planned }: Candidate): Uint8Array {
-  if (directory === undefined) return (planned as PlannedEntry).path;
-  return childPath(directory, name);
+function isKnown(stat: FileStat): stat is KnownStat {
+  return stat.type !== undefined;
 }
 
 /** The path as a user would write it. */
 function absolutePath({ name, directory, planned }: Candidate): Uint8Array {
   if (directory === undefined) return (planned as PlannedEntry).path;
-  return joinPath(directory.path, name);
+  return joinNames(directory.path, [name]);
 }

@@ -48,6 +48,20 @@ test('docs/command-line.md shows the help of every command as it is', async (t) 
   }
 });
 
+test('docs/command-line.md shows the help of every command of key as it is', async (t) => {
+  const home = varveHome(t);
+  const { stdout: help } = await home.ok('help', 'key');
+  const commands = commandsOf(help).filter((command) => command !== 'help');
+
+  assert.deepEqual(commands, ['list', 'add', 'remove', 'passwd']);
+  for (const command of commands) {
+    const { stdout } = await home.ok('key', 'help', command);
+
+    assert.ok(page.includes(`$ varve key help ${command}\n${stdout}\`\`\`\n`), command);
+    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
+  }
+});
+
 test('docs/command-line.md names every exit code', () => {
   for (const code of [...Object.values(exitCodes), 129, 130, 141, 143]) {
     assert.match(page, new RegExp(`^\\| ${code} `, 'm'));
@@ -65,6 +79,10 @@ test('docs/command-line.md names every field of every JSON line', async (t) => {
     ['`summary` of `restore`', ['restore', 'latest', '--target', 'out']],
     ['`summary` of `check`', ['check', '--read-data']],
     ['`summary` of `rebuild-index`', ['rebuild-index']],
+    ['`summary` of `key add`', ['key', 'add', '--insecure-no-password']],
+    ['`summary` of `key list`', ['key', 'list']],
+    ['`summary` of `key passwd`', ['key', 'passwd', '--new-password-command', 'echo new']],
+    ['`summary` of `sessions`', ['sessions']],
     ['`exit_error`', ['ls', 'unknown']],
   ];
 

@@ -89,6 +89,23 @@ test('a name that is no text is told twice in JSON, and can be typed', async (t)
   assert.ok(existsSync(rawPath(home.dir, Buffer.from('t\xff', 'latin1'), name)));
 });
 
+test('an exclude pattern that is no text can be typed', async (t) => {
+  const home = await homeWithRepository(t);
+  for (const name of ['a\xfe', 'a\xff', 'b\xfe', 'b\xff']) {
+    writeFileSync(rawPath(home.path('source'), Buffer.from(name, 'latin1')), 'x');
+  }
+
+  const out = runInShell(
+    home,
+    `$varve -q snapshot source --exclude=$'a\\xff' -e $'b\\xff'
+     $varve ls "latest:$PWD/source"`,
+  );
+
+  const lines = out.trimEnd().split('\n');
+  const names = lines.map((line) => line.replace(/.*\//, ''));
+  assert.deepEqual(names, ['a\\xfe', 'b\\xfe']);
+});
+
 test('jsonLine() keeps integers exact', () => {
   const line = jsonLine('summary', { small: 2n ** 53n - 1n, large: 2n ** 53n });
 

@@ -59,7 +59,7 @@ test('a cache whose writer was killed has every pack the writer finished', async
     for (let i = 0; i < count; i++) assertFound(index, writerPack('killed', i));
     await index.close();
 
-    assert.deepEqual(namesIn(cacheDir).sort(), ['clean', 'data.mdb', 'lock.mdb']);
+    assert.deepEqual(namesIn(cacheDir).sort(), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
   }
 });
 
@@ -82,7 +82,7 @@ test('two processes write into one cache and see what the other wrote', async (t
   assert.equal(numbers.size, 120);
   assert.equal(namesIn(cacheDir).includes('clean'), false);
   await index.close();
-  assert.deepEqual(namesIn(cacheDir).sort(), ['clean', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual(namesIn(cacheDir).sort(), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
 });
 
 test('a pack that another process uploaded does not count in this session', async (t) => {
@@ -110,7 +110,7 @@ test('a writer killed beside a live process leaves the cache to that one', async
   for (let i = 0; i < count; i++) assertFound(index, writerPack('killed', i));
   await index.close();
 
-  assert.deepEqual(namesIn(cacheDir).sort(), ['clean', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual(namesIn(cacheDir).sort(), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
   const again = await LocalIndex.open({ cacheDir, repositoryId });
   t.after(() => again.close());
   for (const i of [0, 1]) assertFound(again, writerPack('own', i));

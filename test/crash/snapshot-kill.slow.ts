@@ -13,9 +13,9 @@ import { continueAfter, preparedRepository, runChild } from '../helpers/reposito
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-/** All that a snapshot passes: it makes no repository, is not given up, and has hard links. */
+/** All that a snapshot passes: it makes no repository or keys, is not given up, has hard links. */
 const POINTS = [...REPOSITORY_FAILPOINTS, ...STORAGE_FAILPOINTS].filter(
-  (name) => !/^init\.|^session\.fence\.|-rename$/.test(name),
+  (name) => !/^init\.|^key\.|^session\.fence\.|-rename$/.test(name),
 );
 
 for (const point of POINTS) {

@@ -185,7 +185,12 @@ test('local-index-marker-garbage: markers of noise cost a probe at most', async 
   utimesSync(join(copy.path, 'data.mdb'), 1, 1);
 
   assert.equal(await assertUsable(copy), SEGMENT_COUNT);
-  assert.deepEqual(readdirSync(copy.path).sort(), ['clean', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual(readdirSync(copy.path).sort(), [
+    'CACHEDIR.TAG',
+    'clean',
+    'data.mdb',
+    'lock.mdb',
+  ]);
 });
 
 test('local-index-missing: no data file, or no directory', async () => {

@@ -46,8 +46,8 @@ class MemorySource implements SourceFs {
     return this.#stat(this.#resolve(path));
   }
 
-  lstatIn(directory: DirectoryHandle, name: Uint8Array): FileStat {
-    return this.#stat(`${this.#pathOf(directory.fd)}/${text(name)}`);
+  lstatIn(directory: DirectoryHandle, name: string): FileStat {
+    return this.#stat(this.#pathIn(directory, name));
   }
 
   fstat(fd: number): FileStat {
@@ -58,13 +58,22 @@ class MemorySource implements SourceFs {
     return this.#openPath(path);
   }
 
+  openDirectoryIn(directory: DirectoryHandle, name: string): number {
+    return this.#openPath(encodeUtf8(this.#pathIn(directory, name)));
+  }
+
   list(directory: DirectoryHandle): string[] {
-    return [...(this.#directories.get(this.#pathOf(directory.fd)) ?? [])];
+    const names = [...(this.#directories.get(this.#pathOf(directory.fd)) ?? [])];
+    return names.map((name) => Buffer.from(name).toString('latin1'));
   }
 
   readLink(path: Uint8Array): Uint8Array {
     const entry = this.#tree[this.#resolve(path)];
     return encodeUtf8((entry as { target: string }).target);
+  }
+
+  readLinkIn(directory: DirectoryHandle, name: string): Uint8Array {
+    return this.readLink(encodeUtf8(this.#pathIn(directory, name)));
   }
 
   openFile(path: Uint8Array): number {
@@ -90,6 +99,11 @@ class MemorySource implements SourceFs {
       this.#addToParent(parent);
     }
     this.#directories.get(parent)?.add(path.slice(cut + 1));
+  }
+
+  /** Names are latin1 text; paths are text as it was meant. */
+  #pathIn(directory: DirectoryHandle, name: string): string {
+    return `${this.#pathOf(directory.fd)}/${Buffer.from(name, 'latin1')}`;
   }
 
   #openPath(path: Uint8Array): number {

@@ -2,6 +2,7 @@
 
 import { concatBytes, encodeU32, encodeU64 } from '../../src/util/bytes.ts';
 import { readAccountNames } from '../../src/walk/account-names.ts';
+import type { ExcludeOptions } from '../../src/walk/excludes.ts';
 import { planSources } from '../../src/walk/plan-sources.ts';
 import type { SourceEntry } from '../../src/walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
@@ -15,6 +16,8 @@ export function testLinkGroup(mountOrdinal: number, inode: bigint): Uint8Array {
 
 export interface Walked {
   readonly events: WalkEvent[];
+  /** How many entries were left out. */
+  readonly excluded: number;
   /** `enter /a`, `entry f /a/b`, `leave /a`, `error reason /c`, one per event, latin1. */
   readonly lines: string[];
 }
@@ -23,9 +26,18 @@ export function walkOptions(fs: SourceFs): WalkOptions {
   return { fs, accounts: readAccountNames(), linkGroup: testLinkGroup };
 }
 
-export function walkTree(sources: (string | Uint8Array)[], fs: SourceFs = nodeSourceFs): Walked {
-  const events = [...walk(planSources(sources, '/'), walkOptions(fs))];
-  return { events, lines: events.map(describe) };
+export function walkTree(
+  sources: (string | Uint8Array)[],
+  fs: SourceFs = nodeSourceFs,
+  excludes: ExcludeOptions = {},
+): Walked {
+  let excluded = 0;
+  const onExcluded = (): void => {
+    excluded++;
+  };
+  const options = { ...walkOptions(fs), excludes, onExcluded };
+  const events = [...walk(planSources(sources, '/'), options)];
+  return { events, excluded, lines: events.map(describe) };
 }
 
 function describe(event: WalkEvent): string {
@@ -53,7 +65,7 @@ export function metadataOf(walked: Walked, name: string): SourceMetadata {
 }
 
 /** Lines below `top`, with `top` cut off. */
-export function linesBelow(walked: Walked, top: string): string[] {
+export function linesBelow(walked: Pick<Walked, 'lines'>, top: string): string[] {
   return walked.lines
     .filter((line) => line.includes(`${top}/`))
     .map((line) => line.replace(`${top}/`, ''));

@@ -69,6 +69,8 @@ function asSourceFs(tree: SourceTree): SourceFs {
     lstatIn: (directory, name) => source.lstatIn(directory, name),
     fstat: (fd) => source.fstat(fd),
     openDirectory: (path) => source.openDirectory(path),
+    openDirectoryIn: (directory, name) => source.openDirectoryIn(directory, name),
+    readLinkIn: (directory, name) => source.readLinkIn(directory, name),
     list: (directory) => source.list(directory),
     readLink: (path) => source.readLink(path),
     openFile: (path) => source.openFile(path),

@@ -100,6 +100,22 @@ test('select() and snapshots() take ids, their prefixes, ages and filters', asyn
   );
 });
 
+test('snapshot() leaves out what it is told to, and refuses what makes no sense', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  const paths = [place.source];
+
+  const { excluded } = await repository.snapshot({ paths, excludes: { patterns: ['other'] } });
+
+  assert.equal(excluded, 1);
+  await assert.rejects(repository.snapshot({ paths, excludes: { patterns: ['[a'] } }), RangeError);
+  await assert.rejects(
+    repository.snapshot({ paths, excludes: { markers: [{ name: '' }] } }),
+    RangeError,
+  );
+  assert.equal((await repository.snapshots()).snapshots.length, 1);
+});
+
 test('rebuildIndex() gives the same index and writes nothing', async (t) => {
   const place = newPlace(t);
   const repository = await newRepository(t, place);
@@ -155,4 +171,34 @@ test('what cannot be used at all is refused by name', async (t) => {
     NotFoundError,
   );
   assert.equal(readFileSync(file, 'utf8'), 'content');
+});
+
+test('the library adds, lists, changes and removes keys, and lists sessions', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  const [own] = await repository.keys();
+
+  const id = await repository.addKey({ passphrase: 'open sesame' });
+  const selected = await repository.selectKey(id.slice(0, 8));
+  const removed = await repository.removeKey(own?.id ?? '');
+  const closed = await openRepository({ ...place, passphrase: '' }).catch((error) => error);
+  const opened = await openRepository({ ...place, passphrase: 'open sesame' });
+  t.after(() => opened.close());
+  const changed = await opened.changePassphrase('open barley');
+  const keys = await opened.keys();
+
+  assert.deepEqual([selected.id, selected.kind, selected.isInUse], [id, 'passphrase', false]);
+  assert.deepEqual([removed.id, removed.kind, removed.isInUse], [own?.id, 'none', true]);
+  assert.ok(closed instanceof KeyError);
+  assert.equal(changed.removedId, id);
+  assert.deepEqual(
+    keys.map((key) => [key.id, key.isInUse]),
+    [[changed.id, true]],
+  );
+  await assert.rejects(opened.removeKey(changed.id), NotFoundError);
+  for (const key of [{}, { passphrase: '' }, { passphrase: 'x', isInsecure: true }]) {
+    await assert.rejects(opened.addKey(key), TypeError);
+  }
+  await assert.rejects(opened.changePassphrase(''), TypeError);
+  assert.deepEqual(await opened.sessions(), { sessions: [], damaged: [] });
 });

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { selfPath } from '../../src/platform/directory-handle.ts';
 import { utimens } from '../../src/platform/times.ts';
+import type { Node } from '../../src/tree/node.ts';
 import { planSources } from '../../src/walk/plan-sources.ts';
 import type { HeldPath } from '../../src/walk/source-entry.ts';
 import { openSourceFile } from '../../src/walk/source-file.ts';
@@ -230,10 +231,10 @@ for (const [depth, name] of [
     makeDeep(top, Array(depth).fill(name));
     const before = openDescriptorCount();
 
-    const { lines, events } = walkTree([top]);
+    const { lines } = walkTree([top]);
 
     assert.equal(lines.filter((line) => line.startsWith('error')).length, 0);
-    const below = linesBelow({ lines, events }, top);
+    const below = linesBelow({ lines }, top);
     assert.equal(below.filter((line) => line.startsWith('enter')).length, depth);
     assert.equal(below[depth - 1], `enter ${Array(depth).fill(name).join('/')}`);
     assert.equal(openDescriptorCount(), before);
@@ -284,6 +285,60 @@ test('walk() closes its handles when the consumer stops early', (t) => {
   }
 
   assert.equal(openDescriptorCount(), before);
+});
+
+test('walk() gives the same events without system calls of its own', (t) => {
+  const top = tempDir(t);
+  makeDeep(top, ['a', 'b']);
+  writeFileSync(rawPath(top, 'a', Buffer.from([0xff])), 'x');
+  symlinkSync('nowhere', join(top, 'a', 'link'));
+  mkdirSync(join(top, 'z'));
+  const helper = new URL('../helpers/walk-tree.js', import.meta.url);
+  // A platform for which there is neither a C library nor a /proc.
+  const program = `
+    Object.defineProperty(process, 'platform', { value: 'other' });
+    const { walkTree } = await import('${helper}');
+    console.log(JSON.stringify(walkTree(['${top}']).lines));`;
+
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+  });
+
+  const lines = JSON.parse(output) as string[];
+  assert.deepEqual(lines, walkTree([top]).lines);
+  assert.equal(linesBelow({ lines }, top).length, 8);
+});
+
+test('SourceEntry.isUnchangedFrom() compares type, size, both times and inode', (t) => {
+  const top = tempDir(t);
+  writeFileSync(join(top, 'file'), 'five5');
+  symlinkSync('file', join(top, 'link'));
+  const walked = walkTree([top]);
+  const entry = entryNamed(walked, 'file');
+  const node: Node = { ...entry.metadata, content: { kind: 'empty' } };
+  const { mtime, ctime, inode } = entry;
+  const later = { seconds: mtime.seconds, nanoseconds: (mtime.nanoseconds + 1) % 1e9 };
+
+  assert.deepEqual([entry.type, entry.size], ['f', 5]);
+  assert.equal(entry.isUnchangedFrom(node), true);
+  // What changes with ctime need not be compared.
+  assert.equal(entry.isUnchangedFrom({ ...node, mode: 0, name: b('other') }), true);
+  for (const change of [
+    { type: 'l' as const },
+    { size: 6n },
+    { size: undefined },
+    { inode: inode + 1n },
+    { inode: undefined },
+    { mtime: later },
+    { mtime: undefined },
+    { ctime: { ...ctime, seconds: ctime.seconds + 1n } },
+    { ctime: later },
+    { ctime: undefined },
+  ]) {
+    assert.equal(entry.isUnchangedFrom({ ...node, ...change }), false, Object.keys(change)[0]);
+  }
+  const link = entryNamed(walked, 'link');
+  assert.equal(link.isUnchangedFrom(link.metadata), true);
 });
 
 test('walk() gives the same events whatever the order of list()', (t) => {

@@ -23,6 +23,7 @@ import {
 } from '../helpers/index-packs.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
+import { linesBelow, walkTree } from '../helpers/walk-tree.ts';
 
 const noneDead = { dead: new Set<never>() };
 
@@ -42,9 +43,19 @@ test('LocalIndex makes a directory only its owner can enter, and marks it clean'
   await index.close();
 
   assert.equal(statSync(environmentPath(cacheDir)).mode & 0o777, 0o700);
-  assert.deepEqual(names.slice(0, 2), ['data.mdb', 'lock.mdb']);
-  assert.match(names[2] ?? '', /^process-\d+-\d+-[0-9a-f]{32}-[0-9a-f]{8}$/);
-  assert.deepEqual(filesIn(cacheDir), ['clean', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual(names.slice(0, 3), ['CACHEDIR.TAG', 'data.mdb', 'lock.mdb']);
+  assert.match(names[3] ?? '', /^process-\d+-\d+-[0-9a-f]{32}-[0-9a-f]{8}$/);
+  assert.deepEqual(filesIn(cacheDir), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
+});
+
+test('LocalIndex marks its directory as a cache', async (t) => {
+  const cacheDir = tempDir(t);
+
+  const index = await LocalIndex.open({ cacheDir, repositoryId });
+  t.after(() => index.close());
+
+  const walked = walkTree([cacheDir], undefined, { isSkippingCaches: true });
+  assert.deepEqual(linesBelow(walked, environmentPath(cacheDir)), ['entry f CACHEDIR.TAG']);
 });
 
 test('LocalIndex keeps records, states and meta texts when it is opened again', async (t) => {
@@ -257,7 +268,7 @@ test('LocalIndex opened twice in one process shares the cache, clean after the l
     [1, 1],
   );
   assert.equal(whileOpen.includes('clean'), false);
-  assert.deepEqual(filesIn(cacheDir), ['clean', 'data.mdb', 'lock.mdb']);
+  assert.deepEqual(filesIn(cacheDir), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
 });
 
 test('LocalIndex does not vouch for a file that took the place of its own', async (t) => {

@@ -18,6 +18,11 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
+  listDirectory,
+  openChildDirectory,
+  readChildLink,
+} from '../../src/platform/directory-entries.ts';
+import {
   childPath,
   hasDirectoryHandles,
   joinPath,
@@ -99,7 +104,7 @@ test('the four stat calls agree with those of Node', (t) => {
   const directory = { fd, path: b(dir) };
   const node = lstatSync(join(dir, 'file'), { bigint: true });
 
-  const stat = lstatChild(directory, b('file'));
+  const stat = lstatChild(directory, 'file');
 
   assert.equal(stat.type, 'f');
   assert.equal(stat.mode, Number(node.mode) & 0o7777);
@@ -110,9 +115,45 @@ test('the four stat calls agree with those of Node', (t) => {
   assert.equal(stat.ctime.seconds * 1_000_000_000n + BigInt(stat.ctime.nanoseconds), node.ctimeNs);
   assert.deepEqual(statDescriptor(fileFd), stat);
   assert.deepEqual(statPath(b(join(dir, 'link'))), stat);
-  assert.deepEqual(lstatPath(b(join(dir, 'link'))), lstatChild(directory, b('link')));
-  assert.equal(lstatChild(directory, b('link')).type, 'l');
-  assert.throws(() => lstatChild(directory, b('nothing')), { code: 'ENOENT' });
+  assert.deepEqual(lstatPath(b(join(dir, 'link'))), lstatChild(directory, 'link'));
+  assert.equal(lstatChild(directory, 'link').type, 'l');
+  assert.throws(() => lstatChild(directory, 'nothing'), { code: 'ENOENT' });
+});
+
+test('openChildDirectory(), listDirectory() and readChildLink() do what Node does', (t) => {
+  const dir = tempDir(t);
+  // More than fit into one answer of the kernel.
+  const names = Array.from({ length: 2000 }, (_, i) => `${i}`.padStart(100, '.'));
+  mkdirSync(join(dir, 'inner'));
+  for (const name of names) writeFileSync(join(dir, 'inner', name), '');
+  for (const name of ['..x', '...', ' ']) writeFileSync(join(dir, name), '');
+  writeFileSync(Buffer.from(`${dir}/b\xff`, 'latin1'), '');
+  symlinkSync(Buffer.from('../\xfe', 'latin1'), join(dir, 'link'));
+  symlinkSync(`/${'x'.repeat(4000)}`, join(dir, 'long'));
+  symlinkSync('inner', join(dir, 'to-inner'));
+  const top = { fd: openSync(dir, constants.O_RDONLY), path: b(dir) };
+  const inner = { fd: openChildDirectory(top, 'inner'), path: b(join(dir, 'inner')) };
+  t.after(() => [top.fd, inner.fd].forEach(closeSync));
+
+  assert.deepEqual(listDirectory(inner).sort(), names.sort());
+  assert.deepEqual(listDirectory(top).sort(), readdirSync(dir, 'latin1').sort());
+  assert.deepEqual(Buffer.from(readChildLink(top, 'link')), Buffer.from('../\xfe', 'latin1'));
+  assert.equal(readChildLink(top, 'long').length, 4001);
+  assert.throws(() => readChildLink(top, ' '), { code: 'EINVAL' });
+  assert.throws(() => openChildDirectory(top, 'nothing'), { code: 'ENOENT' });
+  assert.throws(() => openChildDirectory(top, ' '), { code: 'ENOTDIR' });
+  assert.throws(() => openChildDirectory(top, 'to-inner'), { code: /^(ENOTDIR|ELOOP)$/ });
+  assert.throws(() => openChildDirectory(top, 'in\0ner'));
+});
+
+test('openChildDirectory() keeps its descriptor from programs that are started', onLinux, (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, 'inner'));
+  const top = openSync(dir, constants.O_RDONLY);
+  const inner = openChildDirectory({ fd: top, path: b(dir) }, 'inner');
+  t.after(() => [top, inner].forEach(closeSync));
+
+  assert.match(readFileSync(`/proc/self/fdinfo/${inner}`, 'utf8'), /^flags:\t02\d{6}$/m);
 });
 
 test('statPath() splits device numbers', onLinux, () => {

@@ -288,7 +288,7 @@ test('init, a snapshot and an aborted session pass every failpoint', async (t) =
   await (await beginSession(repository, { purpose: 'snapshot' })).abort();
 
   assert.deepEqual(
-    REPOSITORY_FAILPOINTS.filter((name) => !passed.has(name)),
+    REPOSITORY_FAILPOINTS.filter((name) => !name.startsWith('key.') && !passed.has(name)),
     [],
   );
 });

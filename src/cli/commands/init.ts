@@ -8,6 +8,8 @@ import type { CommonOptions } from '../options.ts';
 import { findPassphraseSource, readNewPassphrase } from '../passphrase.ts';
 import { locationOf, type Runtime } from '../runtime.ts';
 
+const use = { action: 'create repository', question: 'Passphrase of the new repository' };
+
 interface InitOptions extends CommonOptions {
   insecureNoPassword?: boolean;
 }
@@ -34,7 +36,7 @@ async function init({ output, environment }: Runtime, options: InitOptions): Pro
   if (isOpen && source !== undefined) {
     throw new UsageError('--insecure-no-password and a passphrase exclude each other');
   }
-  const passphrase = isOpen ? undefined : await readNewPassphrase(source);
+  const passphrase = isOpen ? undefined : await readNewPassphrase(source, use);
   const created = await initRepository({ location, passphrase, isInsecure: isOpen });
   if (output.isJson) {
     const { id, location: repository, keySlot } = created;

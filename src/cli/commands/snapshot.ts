@@ -1,8 +1,9 @@
 /** `varve snapshot`: saves files and directories. */
 import type { Command } from 'commander';
 import { shortId } from '../../id.ts';
-import type { Repository, SnapshotResult, SourceError } from '../../index.ts';
+import type { ExcludeOptions, Repository, SnapshotResult, SourceError } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
+import { addExcludeOptions, type ExcludeFlags, excludesOf } from '../exclude-options.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
 import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
 import { type CommonOptions, collect } from '../options.ts';
@@ -13,14 +14,14 @@ import { type Runtime, withRepository } from '../runtime.ts';
 /** So many paths are named in the summary; each was told of when it happened. */
 const LISTED_ERROR_COUNT_MAX = 1000;
 
-interface SnapshotOptions extends CommonOptions {
+interface SnapshotOptions extends CommonOptions, ExcludeFlags {
   tag?: string[];
   host?: string;
   source?: string;
 }
 
 export function addSnapshotCommand(program: Command, runtime: Runtime): void {
-  program
+  const command = program
     .command('snapshot')
     .aliases(['backup', 'create'])
     .summary('save files and directories')
@@ -28,13 +29,15 @@ export function addSnapshotCommand(program: Command, runtime: Runtime): void {
       'Save files and directories. What cannot be read is named and left out; the exit code is ' +
         'then 3. What is in the repository already is not stored again.',
     )
-    .argument('<path...>', 'files and directories to save')
+    .argument('<path...>', 'files and directories to save');
+  addExcludeOptions(command)
     .option('--tag <tag>', 'give the snapshot a tag; may be repeated', collect)
     .option('--host <name>', 'save under this host name instead of the own one')
     .option('--source <name>', 'name of what is saved, instead of its paths')
     .addHelpText(
       'after',
-      '\nExample:\n  varve snapshot --repo /mnt/backup/varve --tag daily /home/alice /etc',
+      '\nExamples:\n  varve snapshot --repo /mnt/backup/varve --tag daily /home/alice /etc' +
+        "\n  varve snapshot -x --exclude node_modules --exclude '*.tmp' /home/alice",
     )
     .action(async (paths: string[], _: unknown, command: Command) => {
       const options = command.optsWithGlobals<SnapshotOptions>();
@@ -50,8 +53,9 @@ async function snapshot(
   if (paths.includes('')) throw new UsageError('a path to save is empty');
   const { output } = runtime;
   const errors: SourceError[] = [];
+  const excludes = excludesOf(options);
   const result = await withRepository(runtime, options, (repository) =>
-    takeSnapshot(repository, { runtime, paths, options, errors }),
+    takeSnapshot(repository, { runtime, paths, options, excludes, errors }),
   );
   output.endProgress();
   const exitCode = exitCodeOfResult(result);
@@ -66,16 +70,18 @@ async function takeSnapshot(
     runtime: Runtime;
     paths: readonly string[];
     options: SnapshotOptions;
+    excludes: ExcludeOptions;
     errors: SourceError[];
   },
 ): Promise<SnapshotResult> {
-  const { runtime, paths, options, errors } = call;
+  const { runtime, paths, options, excludes, errors } = call;
   const { output, signal } = runtime;
   return await repository.snapshot({
     paths: paths.map(rawArgument),
     host: options.host,
     source: options.source,
     tags: options.tag,
+    excludes,
     signal,
     onProgress: output.onProgress,
     onError: (error) => {
@@ -99,6 +105,7 @@ function printJson(output: Output, result: SnapshotResult, code: number): void {
     total_files_processed: result.files,
     total_directories_processed: result.directories,
     total_others_processed: result.others,
+    total_excluded: result.excluded,
     total_bytes_processed: result.bytes,
     data_blobs: result.newBlobs,
     data_added: result.newBytes,
@@ -114,12 +121,13 @@ function printSummary(
   result: SnapshotResult,
   errors: readonly SourceError[],
 ): void {
-  const { id, files, directories, others, bytes, errorCount } = result;
+  const { id, files, directories, others, excluded, bytes, errorCount } = result;
   const counts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) counts.push(formatCount(others, 'other entry', 'other entries'));
   output.report(
     `Snapshot ${shortId(id)} (${id})`,
     `  saved       ${counts.join(', ')}`,
+    ...(excluded > 0 ? [`  left out    ${formatCount(excluded, 'entry', 'entries')}`] : []),
     `  read        ${formatBytes(bytes)}`,
     `  new         ${formatBytes(result.newBytes)} in ${formatCount(result.newBlobs, 'blob')}`,
     `  compressed  ${formatBytes(result.compressedBytes)}`,

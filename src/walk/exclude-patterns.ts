@@ -1,0 +1,188 @@
+/**
+ * Patterns that say what a snapshot leaves out, as restic and gitignore have them:
+ *
+ *   name        an entry of this name, at any depth
+ *   a/name      … in a directory `a`, at any depth
+ *   /a/name     the one entry with this absolute path
+ *   a/name/     only if it is a directory
+ *   a/x/name    with two stars as `x`: in `a` or anywhere below it; at the end: all there is in `a`
+ *   !name       not left out after all: of all patterns that fit an entry, the last one counts
+ *
+ * A pattern is about entries, not about what is below them: a directory that is left out is never
+ * entered, so nothing in it can be brought back.
+ *
+ * A pattern is split into what its last component says of a name and what the rest says of the
+ * directory it is in. The latter is asked once for each directory; the names in it are then put to
+ * one test, of names alone, that all patterns alive there share.
+ */
+import { bufferOf } from '../util/bytes.ts';
+import { printable } from '../util/printable.ts';
+import { charactersOf, globSource, literalOf } from './glob.ts';
+
+/** Entries of which kind are left out; which kind it is may not be known yet. */
+export type Verdict = 'none' | 'directories' | 'others' | 'all';
+
+/** Takes a name as latin1 text. */
+export type NameTest = (name: string) => Verdict;
+
+interface Pattern {
+  readonly isExcluding: boolean;
+  readonly isForDirectories: boolean;
+  /** Fits paths of directories (that of `/` is empty); undefined: all. */
+  readonly parent: RegExp | undefined;
+  /** As latin1 text, if only this one name fits; otherwise `source` tells which. */
+  readonly literal: string | undefined;
+  readonly source: string;
+}
+
+/** So many combinations of patterns are kept ready: more than a tree has places that differ. */
+const testCountMax = 1000;
+
+export class ExcludePatterns {
+  readonly #patterns: readonly Pattern[];
+  /** Fits directories in which some pattern counts that does not count everywhere. */
+  readonly #special: RegExp | undefined;
+  /** For all other directories. */
+  readonly #common: NameTest;
+  readonly #tests = new Map<string, NameTest>();
+
+  /** @throws RangeError on a pattern that makes no sense or fits nothing */
+  constructor(patterns: readonly (string | Uint8Array)[]) {
+    this.#patterns = patterns.map(parsePattern);
+    this.#common = combine(this.#patterns.filter(({ parent }) => parent === undefined));
+    const sources = this.#patterns.flatMap(({ parent }) => parent?.source ?? []);
+    this.#special = sources.length === 0 ? undefined : new RegExp(sources.join('|'), 'u');
+  }
+
+  /** The test for names in one directory; its absolute path is asked for only when it matters. */
+  testIn(directory: { readonly path: Uint8Array }): NameTest {
+    if (this.#special === undefined) return this.#common;
+    const path = charactersOf(bufferOf(directory.path).toString('latin1'));
+    const text = path === '/' ? '' : path;
+    return this.#special.test(text) ? this.#testFor(text) : this.#common;
+  }
+
+  #testFor(path: string): NameTest {
+    const alive = this.#patterns.map(({ parent }) => parent?.test(path) ?? true);
+    const key = alive.map(Number).join('');
+    let test = this.#tests.get(key);
+    if (test === undefined) {
+      if (this.#tests.size === testCountMax) this.#tests.clear();
+      test = combine(this.#patterns.filter((_, i) => alive[i]));
+      this.#tests.set(key, test);
+    }
+    return test;
+  }
+}
+
+function parsePattern(pattern: string | Uint8Array): Pattern {
+  const bytes = typeof pattern === 'string' ? Buffer.from(pattern) : bufferOf(pattern);
+  try {
+    return readPattern(bytes.toString('latin1'));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const found = error.message;
+    throw new RangeError(`Cannot use exclude pattern "${printable(bytes)}": it has ${found}`);
+  }
+}
+
+function readPattern(text: string): Pattern {
+  const isExcluding = !text.startsWith('!');
+  const path = isExcluding ? text : text.slice(1);
+  const components = path.split('/').filter((component) => component !== '');
+  const last = components.at(-1);
+  if (last === undefined) throw new RangeError('no name');
+  if (path.includes('\0')) throw new RangeError('a zero byte');
+  if (components.includes('.') || components.includes('..')) {
+    throw new RangeError('"." or "..", which no path has here');
+  }
+  const name = last === '**' ? '*' : last;
+  const parents = last === '**' ? components : components.slice(0, -1);
+  if (!path.startsWith('/')) parents.unshift('**');
+  return {
+    isExcluding,
+    isForDirectories: path.endsWith('/'),
+    parent:
+      parents.every((one) => one === '**') && parents.length > 0 ? undefined : pathOf(parents),
+    literal: literalOf(name),
+    source: globSource(charactersOf(name)),
+  };
+}
+
+function pathOf(components: readonly string[]): RegExp {
+  const sources = components.map((component) =>
+    component === '**' ? '(?:/[^/]+)*' : `/${globSource(charactersOf(component))}`,
+  );
+  return new RegExp(`^${sources.join('')}$`, 'u');
+}
+
+/** What one run of patterns of one kind fits. */
+interface NameSet {
+  /** As latin1 text. */
+  readonly literals: ReadonlySet<string>;
+  readonly expression: RegExp | undefined;
+}
+
+/** Neighbours that all leave out, or all bring back: among them the order does not matter. */
+interface Group {
+  readonly isExcluding: boolean;
+  readonly directories: NameSet;
+  readonly others: NameSet;
+}
+
+function combine(patterns: readonly Pattern[]): NameTest {
+  const groups = groupsOf(patterns);
+  const isKindAsked = patterns.some(({ isForDirectories }) => isForDirectories);
+  const isAllExcluding = patterns.every(({ isExcluding }) => isExcluding);
+  return (name) => {
+    const characters = charactersOf(name);
+    const isDirectoryOut = isOut(groups, { name, characters, isDirectory: true });
+    if (!isKindAsked) return isDirectoryOut ? 'all' : 'none';
+    // What leaves out any entry leaves out directories.
+    if (isAllExcluding && !isDirectoryOut) return 'none';
+    const isOtherOut = isOut(groups, { name, characters, isDirectory: false });
+    if (isDirectoryOut) return isOtherOut ? 'all' : 'directories';
+    return isOtherOut ? 'others' : 'none';
+  };
+}
+
+/** The last group first. */
+function groupsOf(patterns: readonly Pattern[]): Group[] {
+  const runs: Pattern[][] = [];
+  for (const pattern of patterns) {
+    const run = runs.at(-1);
+    if (run?.[0]?.isExcluding === pattern.isExcluding) run.push(pattern);
+    else runs.push([pattern]);
+  }
+  return runs.reverse().map((run) => ({
+    isExcluding: run[0]?.isExcluding === true,
+    directories: nameSet(run),
+    others: nameSet(run.filter(({ isForDirectories }) => !isForDirectories)),
+  }));
+}
+
+function nameSet(patterns: readonly Pattern[]): NameSet {
+  const literals = new Set<string>();
+  const sources: string[] = [];
+  for (const { literal, source } of patterns) {
+    if (literal === undefined) sources.push(source);
+    else literals.add(literal);
+  }
+  const expression =
+    sources.length === 0 ? undefined : new RegExp(`^(?:${sources.join('|')})$`, 'u');
+  return { literals, expression };
+}
+
+interface Name {
+  readonly name: string;
+  readonly characters: string;
+  readonly isDirectory: boolean;
+}
+
+function isOut(groups: readonly Group[], { name, characters, isDirectory }: Name): boolean {
+  for (const { isExcluding, directories, others } of groups) {
+    const { literals, expression } = isDirectory ? directories : others;
+    if (literals.has(name) || expression?.test(characters) === true) return isExcluding;
+  }
+  return false;
+}
