@@ -36,7 +36,7 @@ import { type RestoreResult, restoreSnapshot } from './restore/restore-snapshot.
 import {
   matchesFilter,
   type Snapshot,
-  type SnapshotFilter,
+  type SnapshotFilter as SnapshotByteFilter,
   selectSnapshot,
 } from './snapshot/selection.ts';
 import { createStorage, openStorage } from './storage/location.ts';
@@ -65,14 +65,19 @@ export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
 export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
 export { PROGRAM } from './repository/repository.ts';
+export type { DamagedObject } from './repository/view.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
-export type { Snapshot, SnapshotFilter } from './snapshot/selection.ts';
+export type { Snapshot } from './snapshot/selection.ts';
 export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
+export { printable } from './util/printable.ts';
 export type { ExcludeOptions } from './walk/excludes.ts';
 
-/** A path: text, or raw bytes where it is not UTF-8. */
-export type Path = string | Uint8Array;
+/** What somebody else chose: text, or raw bytes where it is not UTF-8. What comes out is bytes. */
+export type OutsideText = string | Uint8Array;
+
+/** A path. Bytes are taken as they are, and must be absolute where they name what is saved. */
+export type Path = OutsideText;
 
 /** What opens a key slot: exactly one of the two. */
 export interface NewKey {
@@ -107,9 +112,10 @@ export interface SnapshotOptions extends LongCall {
   paths: readonly Path[];
   /** Relative paths start here; default: the process's. */
   workingDirectory?: string | undefined;
-  host?: string | undefined;
+  /** Default: the name of this machine. */
+  host?: OutsideText | undefined;
   /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
-  source?: string | undefined;
+  source?: OutsideText | undefined;
   tags?: readonly string[] | undefined;
   /** Instead of the time of the run: start and end of the snapshot, nanoseconds since 1970. */
   timeNs?: bigint | undefined;
@@ -127,13 +133,22 @@ export interface SnapshotOptions extends LongCall {
   onError?: ((error: SourceError) => void) | undefined;
 }
 
+/** Which snapshots are meant; a field that is left out leaves all of them. */
+export interface SnapshotFilter {
+  host?: OutsideText | undefined;
+  source?: OutsideText | undefined;
+  /** A file or directory that was named to be saved. */
+  path?: Path | undefined;
+  tag?: string | undefined;
+}
+
 export interface SnapshotPath {
   snapshot: Snapshot;
   /** Absolute path in the snapshot; default `/`. */
   path?: Path | undefined;
 }
 
-export interface ListOptions extends SnapshotPath, LongCall {
+export interface ListOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
   isRecursive?: boolean | undefined;
 }
 
@@ -271,20 +286,21 @@ function asPublic(repository: OpenedRepository): Repository {
     snapshot: (options) => snapshot(repository, options),
     snapshots: async (filter = {}) => {
       const { snapshots, damaged } = await loadForReading();
-      return { snapshots: snapshots.filter((one) => matchesFilter(one, filter)), damaged };
+      const wanted = byteFilter(filter);
+      return { snapshots: snapshots.filter((one) => matchesFilter(one, wanted)), damaged };
     },
-    select: async (selector, filter) => {
+    select: async (selector, filter = {}) => {
       const { snapshots, damaged } = await loadForReading();
       // The one that is meant may be among them: "latest" would silently be an older one.
       const names = damaged.map(({ name }) => name).join(', ');
       if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
-      return selectSnapshot(snapshots, selector, filter);
+      return selectSnapshot(snapshots, selector, byteFilter(filter));
     },
     list: (options) => list(repository, options),
     restore: (options) => {
       const { path, target, ...rest } = options;
       const names = namesOf(path);
-      return restoreSnapshot(repository, { ...rest, names, target: targetPath(target) });
+      return restoreSnapshot(repository, { ...rest, names, target: absolutePath(target) });
     },
     check: (options) => checkRepository(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
@@ -310,9 +326,9 @@ async function snapshot(
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,
-    host: encodeUtf8(host),
+    host: bytesOf(host),
     user: encodeUtf8(userName()),
-    source: source === undefined ? undefined : encodeUtf8(source),
+    source: source === undefined ? undefined : bytesOf(source),
     timeZone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
 }
@@ -332,7 +348,14 @@ async function* list(
 ): AsyncGenerator<ListedEntry, void, undefined> {
   const { snapshot: chosen, path, isRecursive = false, signal } = options;
   const access = await openReadAccess(repository, { signal });
-  yield* listEntries(access, { snapshot: chosen, names: namesOf(path), isRecursive });
+  for await (const entry of listEntries(access, {
+    snapshot: chosen,
+    names: namesOf(path),
+    isRecursive,
+  })) {
+    signal?.throwIfAborted();
+    yield entry;
+  }
 }
 
 async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
@@ -349,8 +372,22 @@ function namesOf(path: Path | undefined): Uint8Array[] {
   return names.map((name) => new Uint8Array(Buffer.from(name, 'latin1')));
 }
 
-function targetPath(target: Path): Uint8Array {
-  return typeof target === 'string' ? encodeUtf8(resolve(target)) : target;
+/** Relative text starts in the working directory of the process. */
+function absolutePath(path: Path): Uint8Array {
+  return typeof path === 'string' ? encodeUtf8(resolve(path)) : path;
+}
+
+function bytesOf(text: OutsideText): Uint8Array {
+  return typeof text === 'string' ? encodeUtf8(text) : text;
+}
+
+function byteFilter({ host, source, path, tag }: SnapshotFilter): SnapshotByteFilter {
+  return {
+    host: host === undefined ? undefined : bytesOf(host),
+    source: source === undefined ? undefined : bytesOf(source),
+    path: path === undefined ? undefined : absolutePath(path),
+    tag,
+  };
 }
 
 /** Each text is told once. */

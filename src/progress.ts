@@ -4,8 +4,9 @@
  */
 
 export interface Progress {
-  /** Which part of the operation: "scan", "snapshot", "restore", "check", … */
+  /** What is going on: "index", "snapshot", "restore", "packs", "trees", … */
   readonly phase: string;
+  /** Files; of the index, segments; while packs or trees are checked, packs or entries. */
   readonly filesDone: number;
   readonly bytesDone: number;
   /** Undefined while the total is not known. */

@@ -126,17 +126,17 @@ export class FileAssembly {
     this.#arrived.set(scanned.part.index, scanned);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#run()
-      .catch((error: unknown) => this.#context.onFailure(error))
-      .finally(() => {
-        this.#isRunning = false;
-      });
+    this.#run().catch((error: unknown) => this.#context.onFailure(error));
   }
 
   async #run(): Promise<void> {
     for (;;) {
       const scanned = this.#arrived.get(this.#next);
-      if (scanned === undefined) return;
+      if (scanned === undefined) {
+        // At once: a part that comes before the promise has settled must not wait for it.
+        this.#isRunning = false;
+        return;
+      }
       this.#arrived.delete(this.#next);
       this.#next += 1;
       const stored = this.#isDone ? scanned.decide() : this.#advance(scanned);

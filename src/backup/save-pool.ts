@@ -37,6 +37,10 @@ export interface SavePoolOptions {
   readonly start: StartSaveWorker;
   readonly workerCount: number;
   readonly store: PoolStore;
+  /** Told of bytes as their place in a file is known, long before a large file is whole. */
+  readonly onKept: (size: number) => void;
+  /** After every wait for a worker: other work has its turn. @throws to end the run */
+  readonly afterWait: () => Promise<void>;
 }
 
 interface Crew {
@@ -79,10 +83,16 @@ export class SavePool {
     this.#dispatch();
   }
 
-  /** Settles when something has come back from a worker. @throws what a worker failed with */
-  changed(): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  /** Settles when something has come back from a worker. @throws what ended the run */
+  async changed(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    await new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    try {
+      await this.#options.afterWait();
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
   }
 
   /** Stores what the workers hold; all of it is durable, or handed to the session, afterwards. */
@@ -195,7 +205,7 @@ export class SavePool {
     place: { part: FilePart; i: number; first: number },
     answer: { isNew: Uint8Array; decide: () => void },
   ): ScannedPart {
-    const { store } = this.#options;
+    const { store, onKept } = this.#options;
     const { part, i, first } = place;
     const idAt = (chunk: number): BlobId => {
       const start = (first + chunk) * idSize;
@@ -212,6 +222,7 @@ export class SavePool {
       idAt,
       sizeAt,
       keep: (chunk) => {
+        onKept(sizeAt(chunk));
         if (store.claim(idAt(chunk), sizeAt(chunk))) answer.isNew[first + chunk] = 1;
       },
       decide: answer.decide,

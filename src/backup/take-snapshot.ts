@@ -29,7 +29,7 @@ import { type ExcludeOptions, excludeHash } from '../walk/excludes.ts';
 import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import type { SourceEntry } from '../walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
-import { type WalkEvent, walk } from '../walk/walk.ts';
+import { walk } from '../walk/walk.ts';
 import { type EntryAction, EntrySaver } from './entry-saver.ts';
 import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
@@ -161,6 +161,9 @@ class Run {
   #bytesSaved = 0;
   #bytesRead = 0;
   #excluded = 0;
+  /** Bytes of files that are still being read, but for holes. */
+  #bytesUnderWay = 0;
+  #currentPath: Uint8Array | undefined;
 
   constructor(repository: Repository, options: RunOptions) {
     this.#repository = repository;
@@ -227,6 +230,12 @@ class Run {
     const pool = new SavePool({
       ...planWorkers(this.#repository, { session: this.#writer, fs }),
       store: session,
+      onKept: (size) => {
+        this.#bytesUnderWay += size;
+      },
+      afterWait: async () => {
+        if (this.#turns.isOver) await this.#takeTurn();
+      },
     });
     const pageEnd = createKeyedHasher(keys.treePage);
     const tree = new TreeSaver({
@@ -244,6 +253,7 @@ class Run {
       onSaved: (entry, action, size) => this.#onSaved(entry, action, size),
       onRead: (size) => {
         this.#bytesRead += size;
+        this.#bytesUnderWay = Math.max(0, this.#bytesUnderWay - size);
       },
       onError: (error) => this.#onError(error),
     });
@@ -255,8 +265,9 @@ class Run {
     };
     try {
       for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
+        if (event.kind !== 'error') this.#currentPath = event.entry.path;
         await saver.take(event);
-        if (this.#turns.isOver) await this.#takeTurn(event);
+        if (this.#turns.isOver) await this.#takeTurn();
       }
       const root = await saver.finish();
       await pool.finish();
@@ -290,16 +301,16 @@ class Run {
     this.#options.onEntry?.(entry.path, action, size);
   }
 
-  async #takeTurn(event?: WalkEvent): Promise<void> {
-    const isEntry = event !== undefined && event.kind !== 'error';
+  async #takeTurn(): Promise<void> {
+    const currentPath = this.#currentPath;
     const parent = this.#parent;
     this.#options.onProgress?.({
       phase: 'snapshot',
       filesDone: this.#fileCount,
-      bytesDone: this.#bytesSaved,
+      bytesDone: this.#bytesSaved + this.#bytesUnderWay,
       // What the parent held is the best guess at what is to come.
       ...(parent !== undefined && { bytesTotal: Number(parent.manifest.root.bytes) }),
-      ...(isEntry && { currentPath: event.entry.path }),
+      ...(currentPath !== undefined && { currentPath }),
     });
     await this.#options.session.tick();
     await this.#turns.next();

@@ -12,8 +12,10 @@ import {
   NoRepositoryError,
   NotFoundError,
   RepositoryExistsError,
+  SourceError,
   StorageError,
   TargetError,
+  VarveError,
   VersionError,
 } from '../errors.ts';
 import { Interrupted, OutputFailed } from './interrupt.ts';
@@ -47,6 +49,15 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof BusyError) return exitCodes.busy;
   if (error instanceof KeyError) return exitCodes.wrongPassphrase;
   return exitCodes.failed;
+}
+
+/** Stable, for programs: of a single entry the reason of the system, else what kind of error. */
+export function errorCodeOf(error: unknown): string {
+  if (error instanceof SourceError || error instanceof TargetError) return error.reason;
+  if (error instanceof VarveError) return error.code.toLowerCase();
+  if (error instanceof CommanderError || error instanceof UsageError) return 'usage';
+  if (error instanceof Interrupted) return 'interrupted';
+  return error instanceof OutputFailed ? 'output' : 'internal';
 }
 
 export function adviceFor(error: unknown): string | undefined {

@@ -5,15 +5,18 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { SnapshotFilter } from '../index.ts';
-import { encodeUtf8 } from '../util/bytes.ts';
 import { UsageError } from './exit-code.ts';
+import { parseJobs, parseSize } from './parse-values.ts';
 import type { PassphraseOptions } from './passphrase.ts';
-import { absoluteArgument } from './raw-argument.ts';
+import { absoluteArgument, rawArgument } from './raw-argument.ts';
 
 /** What every command takes. */
 export interface CommonOptions extends PassphraseOptions {
   repo?: string;
   cacheDir?: string;
+  jobs?: number;
+  /** Bytes. */
+  memory?: number;
   json?: boolean;
   quiet?: boolean;
   verbose?: number;
@@ -36,6 +39,12 @@ const withoutVariable = new Set([
   'version',
 ]);
 
+/** Options that exclude each other; a flag goes before the variable of the other one. */
+const rivals: readonly (readonly [string, string])[] = [
+  ['quiet', 'verbose'],
+  ['parent', 'force'],
+];
+
 const yes = /^(1|true|yes)$/i;
 const no = /^(0|false|no)$/i;
 
@@ -49,8 +58,10 @@ export function addCommonOptions(program: Command): void {
     )
     .option('--password-command <command>', 'run a command that prints the passphrase')
     .option('--cache-dir <directory>', 'keep the local index here')
-    .addOption(new Option('-q, --quiet', 'print results and errors only').conflicts('verbose'))
-    .option('-v, --verbose', 'print more; twice: stack traces')
+    .option('--jobs <n>', 'threads to work with, beside the main one', parseJobs)
+    .option('--memory <size>', 'memory to stay below, such as 512M', parseSize)
+    .option('-q, --quiet', 'print results and errors only')
+    .option('-v, --verbose', 'print more, and each path saved; twice: stack traces')
     .option('--json', 'print JSON lines')
     .option('--no-progress', 'show no progress');
 }
@@ -66,19 +77,11 @@ export function addFilterOptions(command: Command): Command {
 export function filterOf(options: FilterOptions): SnapshotFilter {
   const { host, source, path, tag } = options;
   return {
-    host: host === undefined ? undefined : encodeUtf8(host),
-    source: source === undefined ? undefined : encodeUtf8(source),
+    host: host === undefined ? undefined : rawArgument(host),
+    source: source === undefined ? undefined : rawArgument(source),
     path: path === undefined ? undefined : absoluteArgument(path),
     tag,
   };
-}
-
-/** @throws InvalidArgumentError, which commander puts into words */
-export function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) {
-    throw new InvalidArgumentError('Expected a whole number from 1 on.');
-  }
-  return Number(text);
 }
 
 export function collect(value: string, previous: readonly string[] = []): string[] {
@@ -87,7 +90,8 @@ export function collect(value: string, previous: readonly string[] = []): string
 
 /**
  * Takes from the environment what the command line does not say.
- * @throws UsageError also when an option is empty: no name, place or tag is.
+ * @throws UsageError also when an option is empty (no name, place or tag is), and when two that
+ * exclude each other are given in the same way.
  */
 export function completeOptions(command: Command, environment: NodeJS.ProcessEnv): void {
   for (const option of command.options) {
@@ -98,10 +102,22 @@ export function completeOptions(command: Command, environment: NodeJS.ProcessEnv
     }
     const variable = variableOf(option);
     const text = environment[variable];
-    const isGiven = command.getOptionValueSource(key) === 'cli';
+    const isGiven = [key, rivalOf(key)].some((name) => isFlagged(command, name));
     if (withoutVariable.has(key) || text === undefined || isGiven) continue;
     command.setOptionValueWithSource(key, readVariable(option, { variable, text }), 'env');
   }
+  for (const pair of rivals) {
+    if (!pair.every((name) => Boolean(command.getOptionValue(name)))) continue;
+    throw new UsageError(`${pair.map((name) => `--${name}`).join(' cannot be used with ')}`);
+  }
+}
+
+function rivalOf(key: string): string {
+  return rivals.find((pair) => pair.includes(key))?.find((name) => name !== key) ?? key;
+}
+
+function isFlagged(command: Command, key: string): boolean {
+  return command.getOptionValueSource(key) === 'cli';
 }
 
 /** Whether errors of the command line itself are to be JSON: before it could be understood. */

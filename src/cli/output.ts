@@ -5,9 +5,9 @@
  */
 import type { OnProgress, Progress } from '../progress.ts';
 import { escapeControls } from '../util/printable.ts';
-import { adviceFor } from './exit-code.ts';
-import { type JsonFields, jsonLine, outsideText } from './json.ts';
-import { ProgressLine, shareDone } from './progress-line.ts';
+import { adviceFor, errorCodeOf } from './exit-code.ts';
+import { type JsonFields, jsonLine, outsideText, outsideTexts } from './json.ts';
+import { ProgressLine, secondsRemaining, shareDone } from './progress-line.ts';
 
 /** A listing may have millions of lines; they are written in pieces of this size. */
 const BUFFER_LENGTH_MAX = 2 ** 15;
@@ -16,7 +16,7 @@ const STATUS_INTERVAL_MS = 1000;
 export interface OutputSettings {
   isJson: boolean;
   isQuiet: boolean;
-  /** 1: what is used and what caused an error. 2: stack traces. */
+  /** 1: what is used, each path saved, what caused an error. 2: stack traces. */
   verbosity: number;
   hasProgress: boolean;
 }
@@ -26,7 +26,7 @@ export class Output {
   readonly #line: ProgressLine = new ProgressLine(process.stderr);
   #buffered = '';
   #errorCount = 0;
-  #startedMs: number = performance.now();
+  #startedMs = 0;
   #statusDueMs = STATUS_INTERVAL_MS;
 
   constructor(settings: OutputSettings) {
@@ -40,6 +40,11 @@ export class Output {
 
   get isJson(): boolean {
     return this.#settings.isJson;
+  }
+
+  /** Elapsed time and speed count from now: typing a passphrase is no work. */
+  startClock(): void {
+    this.#startedMs = performance.now();
   }
 
   /** Undefined when nobody wants to know. */
@@ -66,6 +71,16 @@ export class Output {
     this.result(jsonLine(messageType, fields));
   }
 
+  get isVerbose(): boolean {
+    return this.#settings.verbosity >= 1;
+  }
+
+  /** A line or an event of what is being done: seen at once on a terminal, in pieces elsewhere. */
+  trace(line: string): void {
+    this.result(line);
+    if (process.stdout.isTTY || this.#buffered.length >= BUFFER_LENGTH_MAX) this.flush();
+  }
+
   /** Something a user should know that stops nothing. */
   notice(text: string): void {
     if (!this.#settings.isQuiet) this.#tell(`note: ${text}`);
@@ -73,7 +88,7 @@ export class Output {
 
   /** Told with `-v`. */
   detail(text: string): void {
-    if (this.#settings.verbosity >= 1) this.#tell(text);
+    if (this.isVerbose) this.#tell(text);
   }
 
   /** What could not be read, written or listed; the operation goes on. */
@@ -101,8 +116,7 @@ export class Output {
     const message = messageOf(error);
     const advice = adviceFor(error);
     if (this.isJson) {
-      const fields = { code: exitCode, message, ...(advice !== undefined && { advice }) };
-      this.event('exit_error', fields);
+      this.event('exit_error', { code: exitCode, error_code: errorCodeOf(error), message, advice });
     } else {
       this.#tell(`varve: ${message}`);
       if (advice !== undefined) this.#tell(`  ${advice}`);
@@ -124,13 +138,16 @@ export class Output {
   /** Writes what is left, and waits until that has worked or failed. */
   async end(): Promise<void> {
     const text = this.#takeBuffered();
+    this.#line.clear();
     // A failure comes as an event of the stream, too; here it only ends the wait.
     await new Promise<void>((resolve) => process.stdout.write(text, () => setImmediate(resolve)));
   }
 
   flush(): void {
     const text = this.#takeBuffered();
-    if (text !== '') process.stdout.write(text);
+    if (text === '') return;
+    this.#line.clear();
+    process.stdout.write(text);
   }
 
   #takeBuffered(): string {
@@ -148,16 +165,18 @@ export class Output {
     if (elapsedMs < this.#statusDueMs) return;
     this.#statusDueMs = elapsedMs + STATUS_INTERVAL_MS;
     const { phase, filesDone, filesTotal, bytesDone, bytesTotal, currentPath } = progress;
+    const isRestored = phase === 'restore';
     this.event('status', {
       phase,
       seconds_elapsed: Math.round(elapsedMs / 1000),
+      seconds_remaining: secondsRemaining(progress, elapsedMs),
       percent_done: shareDone(progress),
-      files_done: filesDone,
+      [isRestored ? 'files_restored' : 'files_done']: filesDone,
       total_files: filesTotal,
-      bytes_done: bytesDone,
+      [isRestored ? 'bytes_restored' : 'bytes_done']: bytesDone,
       total_bytes: bytesTotal,
       error_count: errorCount,
-      ...(currentPath !== undefined && outsideText('path', currentPath)),
+      ...(currentPath !== undefined && outsideTexts('current_files', [currentPath])),
     });
     this.flush();
   }

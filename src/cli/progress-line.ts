@@ -11,6 +11,15 @@ const CLEAR_LINE = '\r\x1b[2K';
 const PATH_WIDTH_MIN = 10;
 const COLUMNS_DEFAULT = 80;
 const CUT = '…';
+/** So long a speed is only noise. */
+const SPEED_KNOWN_MS = 1000;
+
+/** What is counted, where it is no files. */
+const unitByPhase: ReadonlyMap<string, readonly [singular: string, plural: string]> = new Map([
+  ['index', ['segment', 'segments']],
+  ['packs', ['pack', 'packs']],
+  ['trees', ['entry', 'entries']],
+]);
 
 export interface ProgressView {
   elapsedMs: number;
@@ -21,23 +30,20 @@ export interface ProgressView {
 
 /** "0:12  45%  1.2 GiB of 2.6 GiB  110.0 MiB/s  1,234 files  eta 0:14  /home/alice/notes". */
 export function renderProgress(progress: Progress, view: ProgressView): string {
-  const { phase, filesDone, filesTotal, bytesDone, bytesTotal, currentPath } = progress;
+  const { phase, bytesDone, currentPath } = progress;
   const seconds = view.elapsedMs / 1000;
   const share = shareDone(progress);
+  const remaining = secondsRemaining(progress, view.elapsedMs);
   const parts = [
     formatDuration(seconds),
     phase,
     share === undefined ? '' : `${Math.floor(share * 100)}%`,
-    bytesTotal === undefined
-      ? formatBytes(bytesDone)
-      : `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`,
-    seconds < 1 ? '' : `${formatBytes(Math.round(bytesDone / seconds))}/s`,
-    filesTotal === undefined
-      ? filesDone.toLocaleString('en')
-      : `${filesDone.toLocaleString('en')}/${filesTotal.toLocaleString('en')}`,
-    share === undefined || share === 0 || seconds < 1
+    bytesOf(progress),
+    view.elapsedMs < SPEED_KNOWN_MS || bytesDone === 0
       ? ''
-      : `eta ${formatDuration((seconds * (1 - share)) / share)}`,
+      : `${formatBytes(Math.round(bytesDone / seconds))}/s`,
+    countOf(progress),
+    remaining === undefined ? '' : `eta ${formatDuration(remaining)}`,
     view.errorCount === 0 ? '' : formatCount(view.errorCount, 'error'),
   ];
   const line = parts.filter((part) => part !== '').join('  ');
@@ -45,6 +51,25 @@ export function renderProgress(progress: Progress, view: ProgressView): string {
   const room = columns - widthOf(line) - 2;
   if (currentPath === undefined || room < PATH_WIDTH_MIN) return cutEnd(line, columns);
   return `${line}  ${cutStart(printable(currentPath), room)}`;
+}
+
+function bytesOf({ bytesDone, bytesTotal }: Progress): string {
+  if (bytesTotal !== undefined) return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`;
+  return bytesDone === 0 ? '' : formatBytes(bytesDone);
+}
+
+/** "1,234 files", "12/40 packs". */
+function countOf({ phase, filesDone, filesTotal }: Progress): string {
+  const [singular, plural] = unitByPhase.get(phase) ?? ['file', 'files'];
+  const done = filesTotal === undefined ? '' : `${filesDone.toLocaleString('en')}/`;
+  return `${done}${formatCount(filesTotal ?? filesDone, singular, plural)}`;
+}
+
+/** At the average speed so far; undefined while that or the total means nothing. */
+export function secondsRemaining(progress: Progress, elapsedMs: number): number | undefined {
+  const share = shareDone(progress);
+  if (share === undefined || share === 0 || elapsedMs < SPEED_KNOWN_MS) return undefined;
+  return Math.round((elapsedMs * (1 - share)) / share / 1000);
 }
 
 /** From 0 to 1, by bytes where their total is known, else by entries. */

@@ -33,10 +33,13 @@ export async function withRepository<T>(
     location,
     passphrase: () => readPassphrase(source),
     cacheDirectory: options.cacheDir,
+    jobs: options.jobs,
+    memory: options.memory,
     onNotice: (text) => output.notice(text),
   });
   try {
     signal.throwIfAborted();
+    output.startClock();
     output.detail(`repository ${shortId(repository.id)} at ${repository.location}`);
     return await work(repository);
   } finally {

@@ -1,114 +1,147 @@
 /**
- * Writing many blobs into the index at once. LMDB likes sorted keys, and it likes appending best: a
- * million entries go into an empty table at 800 k/s, and packs of a thousand into a table of that
- * size at 60 k/s (bench `lookup`). Keys are bits of a keyed hash, so ordering them by their first
- * four bytes leaves a few neighbours to swap.
+ * Entries of the blob table in memory, one after the other as they stand in its pages:
  *
- * An entry takes 40 bytes here while it is sorted; the caller bounds how many there are.
+ *   first 16 bytes of the id | packNo u32 | slot u24, depth u8
+ *
+ * The caller bounds how many there are. Keys are bits of a keyed hash, so sorting them by their
+ * first four bytes leaves a few neighbours to swap.
  */
 import { endianness } from 'node:os';
 import { scanBlobs } from '../pack/directory.ts';
-import type { PackRecord } from '../pack/pack-record.ts';
-import { compareBytes, viewOf } from '../util/bytes.ts';
-import { BLOB_KEY_SIZE, BLOB_VALUE_SIZE, writeBlobValue } from './cache-rows.ts';
-import type { Table } from './environment.ts';
+import { compareBytes } from '../util/bytes.ts';
+import { BLOB_KEY_SIZE, BLOB_VALUE_SIZE, type BlobCopy } from './cache-rows.ts';
 
-const ENTRY_SIZE = BLOB_KEY_SIZE + BLOB_VALUE_SIZE;
+export const blobEntrySize: number = BLOB_KEY_SIZE + BLOB_VALUE_SIZE;
 /** Which half of a 64-bit number is the high one, as this machine stores it. */
 const HIGH = endianness() === 'LE' ? 1 : 0;
 
-export class BlobEntries {
-  #entries = new Uint8Array(ENTRY_SIZE * 1024);
-  #count = 0;
+/** Numbers that the first four bytes of an id may have, `below` excluded. */
+export interface PrefixRange {
+  from: number;
+  below: number;
+}
 
-  /**
-   * Takes in all blobs of a pack.
-   * @returns how many there are.
-   */
-  addPack(packNo: number, record: PackRecord): number {
-    const { body } = record;
+/** First four bytes as a number that sorts as they do. */
+export function prefixOf(bytes: Uint8Array, offset: number): number {
+  const high = ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+  const low = ((bytes[offset + 2] as number) << 8) | (bytes[offset + 3] as number);
+  return high * 65_536 + low;
+}
+
+export class BlobEntries {
+  bytes: Uint8Array;
+  count = 0;
+
+  /** @param capacity entries that need no more memory. */
+  constructor(capacity = 1024) {
+    this.bytes = new Uint8Array(blobEntrySize * Math.max(1024, capacity));
+  }
+
+  /** Takes in the blobs of a pack whose prefixes lie in the range. */
+  addPack(packNo: number, body: Uint8Array, range: PrefixRange): void {
     let slot = 0;
-    return scanBlobs(body, (idOffset, depth) => {
-      const start = this.#count * ENTRY_SIZE;
-      if (start === this.#entries.length) this.#grow();
-      const entries = this.#entries;
-      for (let i = 0; i < BLOB_KEY_SIZE; i++) entries[start + i] = body[idOffset + i] as number;
-      writeBlobValue(entries, start + BLOB_KEY_SIZE, { packNo, slot, depth });
-      this.#count++;
+    scanBlobs(body, (idOffset, depth) => {
+      const prefix = prefixOf(body, idOffset);
+      if (prefix >= range.from && prefix < range.below) {
+        const start = this.#claim();
+        const entries = this.bytes;
+        for (let i = 0; i < BLOB_KEY_SIZE; i++) entries[start + i] = body[idOffset + i] as number;
+        writeValue(entries, start + BLOB_KEY_SIZE, packNo);
+        writeValue(entries, start + BLOB_KEY_SIZE + 4, slot);
+        entries[start + blobEntrySize - 1] = depth;
+      }
       slot++;
     });
   }
 
-  /** Writes all entries in the order of their keys; inside a transaction. */
-  writeTo(table: Table): void {
-    const [anyKey] = table.getKeys({ limit: 1 });
-    const isEmpty = anyKey === undefined;
-    const entries = this.#entries;
-    // LMDB copies both at once. Memory of their own, because it takes their address.
-    const key = new Uint8Array(new ArrayBuffer(BLOB_KEY_SIZE));
-    const value = new Uint8Array(new ArrayBuffer(BLOB_VALUE_SIZE));
-    let previous = -1;
-    for (const start of this.#sortedStarts()) {
-      for (let i = 0; i < BLOB_KEY_SIZE; i++) key[i] = entries[start + i] as number;
-      for (let i = 0; i < BLOB_VALUE_SIZE; i++) {
-        value[i] = entries[start + BLOB_KEY_SIZE + i] as number;
-      }
-      // A second copy of a blob cannot be appended: its key is not beyond the last one.
-      const append = isEmpty && !hasSameKey(entries, start, previous);
-      table.putSync(key, value, { append });
-      previous = start;
-    }
-  }
-
-  /** Where the entries start, in the order of their keys. */
-  #sortedStarts(): Float64Array {
-    const order = this.#orderByPrefix();
-    const starts = new Float64Array(this.#count);
-    for (let i = 0; i < starts.length; i++) {
-      starts[i] = (order[2 * i + 1 - HIGH] as number) * ENTRY_SIZE;
-    }
-    this.#orderTies(order, starts);
-    return starts;
-  }
-
-  /** Pairs of 32-bit words, entry position and first four bytes of the key, sorted by the latter. */
-  #orderByPrefix(): Uint32Array {
-    const pairs = new BigUint64Array(this.#count);
+  /** Positions of all entries in the order of their bytes. */
+  sorted(): Uint32Array {
+    const pairs = new BigUint64Array(this.count);
     const words = new Uint32Array(pairs.buffer);
-    const view = viewOf(this.#entries);
-    for (let i = 0; i < this.#count; i++) {
+    for (let i = 0; i < this.count; i++) {
       words[2 * i + 1 - HIGH] = i;
-      words[2 * i + HIGH] = view.getUint32(i * ENTRY_SIZE);
+      words[2 * i + HIGH] = prefixOf(this.bytes, i * blobEntrySize);
     }
     // Without a function to call, a typed array is sorted by machine code: 50 ns per entry.
     pairs.sort();
-    return words;
+    return this.#orderTies(words);
   }
 
-  #orderTies(words: Uint32Array, starts: Float64Array): void {
-    for (let first = 0; first < starts.length; ) {
+  #orderTies(words: Uint32Array): Uint32Array {
+    const order = new Uint32Array(this.count);
+    for (let i = 0; i < order.length; i++) order[i] = words[2 * i + 1 - HIGH] as number;
+    for (let first = 0; first < order.length; ) {
       let end = first + 1;
-      while (end < starts.length && words[2 * end + HIGH] === words[2 * first + HIGH]) end++;
-      if (end - first > 1) starts.subarray(first, end).sort((a, b) => this.#compare(a, b));
+      while (end < order.length && words[2 * end + HIGH] === words[2 * first + HIGH]) end++;
+      if (end - first > 1) order.subarray(first, end).sort((a, b) => this.#compare(a, b));
       first = end;
     }
+    return order;
   }
 
   #compare(a: number, b: number): number {
-    const entries = this.#entries;
-    return compareBytes(entries.subarray(a, a + ENTRY_SIZE), entries.subarray(b, b + ENTRY_SIZE));
+    return compareBytes(this.#entry(a), this.#entry(b));
   }
 
-  #grow(): void {
-    const grown = new Uint8Array(2 * this.#entries.length);
-    grown.set(this.#entries);
-    this.#entries = grown;
+  #entry(position: number): Uint8Array {
+    return this.bytes.subarray(position * blobEntrySize, (position + 1) * blobEntrySize);
+  }
+
+  /** Where the next entry starts. */
+  #claim(): number {
+    const start = this.count * blobEntrySize;
+    if (start === this.bytes.length) {
+      const grown = new Uint8Array(2 * this.bytes.length);
+      grown.set(this.bytes);
+      this.bytes = grown;
+    }
+    this.count++;
+    return start;
   }
 }
 
-/** Sorted neighbours agree in their first bytes, so the last ones are compared first. */
-function hasSameKey(entries: Uint8Array, a: number, b: number): boolean {
-  if (b < 0) return false;
-  for (let i = BLOB_KEY_SIZE - 1; i >= 0; i--) if (entries[a + i] !== entries[b + i]) return false;
+/** Whether the entry that starts at `start` is one of `id`; strangers differ in the last byte. */
+export function isEntryOf(bytes: Uint8Array, start: number, id: Uint8Array): boolean {
+  for (let i = BLOB_KEY_SIZE - 1; i >= 0; i--) if (bytes[start + i] !== id[i]) return false;
   return true;
+}
+
+/** Order of the keys of an entry and of an id, or of another entry that starts at `offset`. */
+export function compareKeys(
+  bytes: Uint8Array,
+  start: number,
+  other: Uint8Array,
+  offset: number,
+): number {
+  for (let i = 0; i < BLOB_KEY_SIZE; i++) {
+    const difference = (bytes[start + i] as number) - (other[offset + i] as number);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+export function entryPackNo(bytes: Uint8Array, start: number): number {
+  const low = ((bytes[start + 17] as number) << 8) | (bytes[start + 16] as number);
+  const high = ((bytes[start + 19] as number) << 8) | (bytes[start + 18] as number);
+  return high * 65_536 + low;
+}
+
+export function entryDepth(bytes: Uint8Array, start: number): number {
+  return bytes[start + 23] as number;
+}
+
+export function entryCopy(bytes: Uint8Array, start: number): BlobCopy {
+  const slotBytes = ((bytes[start + 21] as number) << 8) | ((bytes[start + 22] as number) << 16);
+  return {
+    packNo: entryPackNo(bytes, start),
+    slot: (bytes[start + 20] as number) | slotBytes,
+    depth: entryDepth(bytes, start),
+  };
+}
+
+function writeValue(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value;
+  bytes[offset + 1] = value >>> 8;
+  bytes[offset + 2] = value >>> 16;
+  bytes[offset + 3] = value >>> 24;
 }

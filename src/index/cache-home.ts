@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { RepositoryId } from '../id.ts';
 import { toHex } from '../util/bytes.ts';
+import type { MergeBounds } from './blob-table.ts';
 import {
   claimDirectory,
   claimFile,
@@ -31,6 +32,8 @@ export interface LocalIndexOptions {
   repositoryId: RepositoryId;
   /** Told once when there can be no kept cache, or when one is found damaged. */
   onNotice?: (text: string) => void;
+  /** How many new blobs make a merge due. */
+  mergeBounds?: MergeBounds;
   fs?: CacheFs;
 }
 

@@ -3,7 +3,7 @@
  * its layout may change with `CACHE_SCHEMA`; a cache of another schema is thrown away.
  *
  *   database  key                     value
- *   blobs     first 16 bytes of id    packNo u32 | slot u24, depth u8          (duplicates sorted)
+ *   base      side, page u32          sorted blob entries, 24 bytes each | crc u32 (`base-rows.ts`)
  *   packs     packNo u32 big-endian   name 32 | salt 32 | length u64 | generation u32 | D u32
  *                                     | kind u8 | directory body | crc u32
  *   packid    pack name 32            packNo u32 | length u32 | blobs u32 | kind u8 | state u8
@@ -23,10 +23,12 @@ import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { ByteReader, demand } from '../util/byte-reader.ts';
 import { concatBytes, encodeU32, encodeU64, fromHex, toHex, viewOf } from '../util/bytes.ts';
 
-export const CACHE_SCHEMA = 'varve.index/1';
+export const CACHE_SCHEMA = 'varve.index/2';
 export const BLOB_KEY_SIZE = 16;
 export const BLOB_VALUE_SIZE = 8;
 const CRC_SIZE = 4;
+/** What stands before the directory body in a row of `packs`. */
+const PACK_HEAD_SIZE = 81;
 
 /** What the last view said of a pack. */
 export const PACK_STATE = {
@@ -67,25 +69,6 @@ export interface SegmentRow {
   createdMs: number;
 }
 
-/** Writes the value at `offset`; this and its reader are on the path of every chunk. */
-export function writeBlobValue(bytes: Uint8Array, offset: number, copy: BlobCopy): void {
-  const { packNo, slot, depth } = copy;
-  bytes[offset] = packNo;
-  bytes[offset + 1] = packNo >>> 8;
-  bytes[offset + 2] = packNo >>> 16;
-  bytes[offset + 3] = packNo >>> 24;
-  bytes[offset + 4] = slot;
-  bytes[offset + 5] = slot >>> 8;
-  bytes[offset + 6] = slot >>> 16;
-  bytes[offset + 7] = depth;
-}
-
-export function readBlobValue(bytes: Uint8Array): BlobCopy {
-  const byte = (i: number): number => bytes[i] as number;
-  const packNo = (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
-  return { packNo, slot: byte(4) | (byte(5) << 8) | (byte(6) << 16), depth: byte(7) };
-}
-
 export function packKey(packNo: number): Uint8Array {
   const key = new Uint8Array(4);
   viewOf(key).setUint32(0, packNo);
@@ -117,6 +100,24 @@ export function decodePack(key: Uint8Array, value: Uint8Array): PackRecord {
   const body = reader.rest();
   demand(directorySize === sealedDirectorySize(body.length), 'length of a sealed directory');
   return { name, kind, length, generation, salt, body };
+}
+
+/**
+ * The directory body alone, a view of `value`.
+ * @throws Malformed when the check sum differs.
+ */
+export function packBody(key: Uint8Array, value: Uint8Array): Uint8Array {
+  const reader = checkCrc(key, value);
+  reader.take(PACK_HEAD_SIZE);
+  return reader.rest();
+}
+
+/** Numbers are given in order, without gaps, and never again. 0 while there is no pack. */
+export function lastPackNo(packs: {
+  getKeys(options: { reverse: boolean; limit: number }): Iterable<Uint8Array>;
+}): number {
+  const [last] = packs.getKeys({ reverse: true, limit: 1 });
+  return last === undefined ? 0 : viewOf(last).getUint32(0);
 }
 
 export function encodePackRow(key: Uint8Array, row: PackRow): Uint8Array {

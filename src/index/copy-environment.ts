@@ -2,7 +2,6 @@
  * Copies a cache row by row. LMDB marks in each page whether it may be written in place, and keeps a
  * list of free pages; damage to those is invisible to a reader and deadly later. A copy has neither.
  */
-import { equalBytes } from '../util/bytes.ts';
 import { type Environment, writeAll } from './environment.ts';
 
 /** Bytes of rows in one transaction; LMDB holds them in memory until it commits. */
@@ -20,15 +19,9 @@ export function copyEnvironment(source: Environment, target: Environment): void 
   const { root: _, ...tables } = target;
   for (const [name, table] of Object.entries(tables)) {
     const rows = source[name as keyof typeof tables].getRange();
-    let previous: Uint8Array | undefined;
     for (const batch of batchesOf(rows)) {
       writeAll(target, () => {
-        for (const { key, value } of batch) {
-          // A second copy of a blob has the key of the last row and cannot be appended.
-          const append = previous === undefined || !equalBytes(key, previous);
-          table.putSync(key, value, { append });
-          previous = key;
-        }
+        for (const { key, value } of batch) table.putSync(key, value, { append: true });
       });
     }
   }

@@ -2,7 +2,7 @@
  * The LMDB environment of the local index: which databases there are, and the one way to write.
  *
  * Transactions are synchronous, because only those abort as a whole when something inside them
- * fails; they are short (one pack, or a few segments). `overlappingSync` is off: a commit is on disk
+ * fails; they are short (one pack, a few segments, 8 MiB of a merge). `overlappingSync` is off: a commit is on disk
  * when it returns, and a power cut leaves the last commit. The map is left to grow by itself: LMDB
  * dies where it cannot map, and a large map made in advance fails sooner than a small one that grows.
  */
@@ -16,7 +16,7 @@ export type Table = Database<Uint8Array, Uint8Array>;
 
 export interface Environment {
   root: RootDatabase<Uint8Array, Uint8Array>;
-  blobs: Table;
+  base: Table;
   packs: Table;
   packid: Table;
   features: Table;
@@ -52,7 +52,7 @@ export async function openEnvironment(
   try {
     return {
       root,
-      blobs: openTable(root, 'blobs', { dupSort: true }),
+      base: openTable(root, 'base'),
       packs: openTable(root, 'packs'),
       packid: openTable(root, 'packid'),
       features: openTable(root, 'features'),
@@ -65,9 +65,8 @@ export async function openEnvironment(
   }
 }
 
-function openTable(root: Environment['root'], name: string, options?: { dupSort: true }): Table {
+function openTable(root: Environment['root'], name: string): Table {
   const table: Table | undefined = root.openDB(name, {
-    ...options,
     encoding: 'binary',
     keyEncoding: 'binary',
   });
@@ -76,12 +75,16 @@ function openTable(root: Environment['root'], name: string, options?: { dupSort:
 }
 
 /** Runs `action` in one transaction, all of it or nothing. */
-export function writeAll(environment: Environment, action: () => void): void {
+export function writeAll<T>(environment: Environment, action: () => T): T {
+  const { root } = environment;
   try {
-    environment.root.transactionSync(action);
+    return root.transactionSync(action);
   } catch (error) {
     if (isDamage(error) || errorNumber(error) > 0) throw new CacheFailed(error);
     throw error;
+  } finally {
+    // What was open for reading goes on with its snapshot; the next read sees what was written.
+    root.resetReadTxn();
   }
 }
 

@@ -4,8 +4,9 @@
  * always be read again from the index segments.
  *
  * Invariants:
- * - A pack's record, its row and all its blobs are written in one transaction; a segment's row is
- *   written with the last of its packs. So a recorded segment is complete.
+ * - A pack's record and its row are written in one transaction, and its blobs follow from the record
+ *   (`blob-table.ts`); a segment's row is written with the last of its packs. So a recorded segment is
+ *   complete.
  * - What mirrors a row in memory changes only after the transaction was committed. What this session
  *   knows by itself (its view, its uploads) counts at once, whether or not it can be written.
  * - Answers are hints: "no copy" may be wrong after damage (the blob is stored again), a copy may be
@@ -14,10 +15,10 @@
  * A session calls `updateStates` with its view before it asks what is present.
  */
 import type { BlobId, PackName, SegmentName } from '../id.ts';
-import type { PackDirectory } from '../pack/directory.ts';
+import { blobCountOf, type PackDirectory } from '../pack/directory.ts';
 import { directoryOf, type PackRecord } from '../pack/pack-record.ts';
-import { fromHex, toHex, viewOf } from '../util/bytes.ts';
-import { BlobEntries } from './blob-entries.ts';
+import { fromHex, toHex } from '../util/bytes.ts';
+import { BlobTable, type LookUp, type MergeBounds, mergeBounds } from './blob-table.ts';
 import {
   type CacheHome,
   discardCache,
@@ -25,35 +26,21 @@ import {
   openCacheHome,
 } from './cache-home.ts';
 import {
-  BLOB_KEY_SIZE,
   type BlobCopy,
   decodePack,
   decodePackRow,
   encodePack,
   encodePackRow,
   encodeSegmentRow,
+  lastPackNo,
   PACK_STATE,
   packKey,
-  readBlobValue,
   type SegmentRow,
 } from './cache-rows.ts';
 import { DirectoryCache, type OpenedDirectory } from './directory-cache.ts';
-import {
-  CacheFailed,
-  type Environment,
-  isDamage,
-  putMeta,
-  readMeta,
-  writeAll,
-} from './environment.ts';
+import { CacheFailed, type Environment, isDamage, writeAll } from './environment.ts';
 import { type PackInfo, PackStates, type PackView } from './pack-states.ts';
 import type { Segment } from './segment.ts';
-
-/**
- * What the blob table says of an id: no copy, a whole copy in a usable pack, or only others (deltas,
- * copies in packs that do not count).
- */
-export type LookUp = 'none' | 'whole' | 'other';
 
 export interface IndexCounts {
   packs: number;
@@ -62,35 +49,46 @@ export interface IndexCounts {
   segments: number;
 }
 
+type Notice = (text: string) => void;
+
 export class LocalIndex {
   readonly #home: CacheHome;
   readonly #environment: Environment;
-  readonly #onNotice: ((text: string) => void) | undefined;
+  readonly #onNotice: Notice | undefined;
   readonly #states = new PackStates();
   readonly #directories = new DirectoryCache();
+  /** Undefined when what stands in LMDB was damaged when it was opened. */
+  readonly #blobs: BlobTable | undefined;
   #isDamaged = false;
   /** Delta chains found present, by `blobKey` of the id (`presence.ts`); empty after a new view. */
   readonly chainLengths: Map<string, number> = new Map();
 
-  constructor(home: CacheHome, onNotice: ((text: string) => void) | undefined) {
+  constructor(home: CacheHome, options: { onNotice?: Notice; mergeBounds?: MergeBounds }) {
     this.#home = home;
     this.#environment = home.environment;
-    this.#onNotice = onNotice;
-    this.#reading(undefined, () => {
+    this.#onNotice = options.onNotice;
+    const bounds = options.mergeBounds ?? mergeBounds;
+    this.#blobs = this.#reading(undefined, () => {
       for (const { key, value } of this.#environment.packid.getRange()) {
         this.#states.set(toPackInfo(key, value));
       }
+      return new BlobTable(this.#environment, {
+        bounds,
+        isUsable: (packNo) => this.isUsable(packNo),
+        countAfter: (packNo) => this.#states.blobCountAfter(packNo),
+        onDamage: (error) => this.#noteDamage(error, undefined),
+      });
     });
   }
 
   /** Opens the cache of a repository; it may turn out empty (`segmentNames`). */
   static async open(options: LocalIndexOptions): Promise<LocalIndex> {
-    const { cacheDir, onNotice } = options;
-    const index = new LocalIndex(await openCacheHome(options), onNotice);
+    const { cacheDir } = options;
+    const index = new LocalIndex(await openCacheHome(options), options);
     if (!index.isDamaged || cacheDir === undefined) return index;
     await index.close();
     await discardCache({ ...options, cacheDir });
-    return new LocalIndex(await openCacheHome(options), onNotice);
+    return new LocalIndex(await openCacheHome(options), options);
   }
 
   /** Throws the cache of a repository away: a segment it was made of no longer exists. */
@@ -104,12 +102,8 @@ export class LocalIndex {
   }
 
   get counts(): IndexCounts {
-    const { blobs, segments } = this.#environment;
-    return {
-      packs: this.#states.count,
-      blobs: entryCount(blobs.getStats()),
-      segments: entryCount(segments.getStats()),
-    };
+    const { count: packs, blobCount: blobs } = this.#states;
+    return { packs, blobs, segments: entryCount(this.#environment.segments.getStats()) };
   }
 
   /** Segments whose packs are all in here. */
@@ -139,9 +133,14 @@ export class LocalIndex {
   async addPack(record: PackRecord): Promise<void> {
     this.#states.addOwn(record.name);
     this.#addPacks([record], { isIndexed: false }, () => {});
+    await this.#mergeIfDue();
   }
 
-  /** Sets the states of all packs by the view of this session. */
+  /**
+   * Sets the states of all packs by the view of this session. After many new packs this, like
+   * `addPack`, also writes a new base.
+   * @throws CacheFailed when it cannot be written; answers are as before then.
+   */
   async updateStates(view: PackView): Promise<void> {
     this.chainLengths.clear();
     this.#states.setView(view);
@@ -155,35 +154,34 @@ export class LocalIndex {
       for (const pack of changed) this.#putRow(pack);
     });
     for (const pack of changed) this.#states.set(pack);
+    await this.#mergeIfDue();
   }
 
-  /** One read in nearly every case: the question whether a chunk is a duplicate. */
+  /** The question whether a chunk is a duplicate; asked for every one. */
   lookUp(id: BlobId): LookUp {
     try {
-      const { blobs } = this.#environment;
-      const first = blobs.getBinaryFast(id.subarray(0, BLOB_KEY_SIZE));
-      if (first === undefined) return 'none';
-      const copy = readBlobValue(first);
-      if (copy.depth === 0 && this.#states.isUsable(copy.packNo)) return 'whole';
+      return this.#blobs?.lookUp(id) ?? 'none';
     } catch (error) {
       return this.#noteDamage(error, 'none');
     }
-    const isWhole = (copy: BlobCopy) => copy.depth === 0 && this.isUsable(copy.packNo);
-    return this.copies(id).some(isWhole) ? 'whole' : 'other';
   }
 
   /** Copies in all known packs whatever their state, whole ones first, then by depth. */
   copies(id: BlobId): BlobCopy[] {
-    return this.#reading([], () => {
-      const values = this.#environment.blobs.getValues(id.subarray(0, BLOB_KEY_SIZE));
-      const copies = [...values].map(readBlobValue);
-      const known = copies.filter((copy) => this.pack(copy.packNo) !== undefined);
-      return known.sort((a, b) => a.depth - b.depth);
-    });
+    try {
+      const copies = this.#blobs?.copies(id) ?? [];
+      const known = copies.every(({ packNo }) => this.pack(packNo) !== undefined)
+        ? copies
+        : copies.filter(({ packNo }) => this.pack(packNo) !== undefined);
+      return known.length < 2 ? known : known.sort((a, b) => a.depth - b.depth);
+    } catch (error) {
+      return this.#noteDamage(error, []);
+    }
   }
 
   /** Whether a whole copy in this pack counts as present. */
   isUsable(packNo: number): boolean {
+    if (this.#states.isUsable(packNo)) return true;
     return this.pack(packNo) !== undefined && this.#states.isUsable(packNo);
   }
 
@@ -226,18 +224,8 @@ export class LocalIndex {
     });
   }
 
-  /** Text of the caller's own under a key; survives as long as the cache does. */
-  getMeta(key: string): string | undefined {
-    return this.#reading(undefined, () => readMeta(this.#environment, key));
-  }
-
-  async setMeta(entries: Readonly<Record<string, string>>): Promise<void> {
-    this.#write(() => {
-      for (const [key, text] of Object.entries(entries)) putMeta(this.#environment, key, text);
-    });
-  }
-
   async close(): Promise<void> {
+    await this.#blobs?.close();
     await this.#home.close(!this.#isDamaged);
   }
 
@@ -248,29 +236,27 @@ export class LocalIndex {
   ): void {
     const changed: PackInfo[] = [];
     this.#write(() => {
-      const entries = new BlobEntries();
       for (const record of records) {
-        const row = this.#readRow(record.name) ?? this.#insert(record, entries);
+        const row = this.#readRow(record.name) ?? this.#insert(record);
         const isIndexed = row.isIndexed || options.isIndexed;
         const pack = { ...row, isIndexed, state: this.#states.stateOf({ ...row, isIndexed }) };
         this.#putRow(pack);
         changed.push(pack);
       }
-      entries.writeTo(this.#environment.blobs);
       finish();
     });
     for (const pack of changed) this.#states.set(pack);
+    this.#blobs?.unsettle();
   }
 
-  /** Puts the record of a pack that is not known yet. Its row and blobs are left to the caller. */
-  #insert(record: PackRecord, entries: BlobEntries): PackInfo {
+  /** Puts the record of a pack that is not known yet; its row is left to the caller. */
+  #insert(record: PackRecord): PackInfo {
     const { packs } = this.#environment;
-    const [last] = packs.getKeys({ reverse: true, limit: 1 });
-    const packNo = last === undefined ? 1 : viewOf(last).getUint32(0) + 1;
+    const packNo = lastPackNo(packs) + 1;
     const key = packKey(packNo);
     packs.putSync(key, encodePack(key, record));
-    const blobCount = entries.addPack(packNo, record);
-    const { name, length, kind } = record;
+    const { name, length, kind, body } = record;
+    const blobCount = blobCountOf(body);
     return { packNo, name, length, blobCount, kind, isIndexed: false, state: PACK_STATE.missing };
   }
 
@@ -301,6 +287,15 @@ export class LocalIndex {
     return pack;
   }
 
+  async #mergeIfDue(): Promise<void> {
+    try {
+      await this.#blobs?.mergeIfDue();
+    } catch (error) {
+      if (error instanceof CacheFailed) this.#isDamaged = true;
+      throw error;
+    }
+  }
+
   #write(action: () => void): void {
     try {
       writeAll(this.#environment, action);
@@ -320,7 +315,7 @@ export class LocalIndex {
 
   /** Damage means "not found": whoever writes stores again, and the next run rebuilds. */
   #noteDamage<T>(error: unknown, otherwise: T): T {
-    if (!isDamage(error)) throw error;
+    if (!isDamage(error) && !(error instanceof CacheFailed)) throw error;
     if (!this.#isDamaged) this.#onNotice?.(`The cache "${this.#home.path}" is damaged`);
     this.#isDamaged = true;
     return otherwise;

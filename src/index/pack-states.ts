@@ -27,9 +27,21 @@ export class PackStates {
   readonly #own = new Set<PackName>();
   #view: PackView | undefined;
   #count = 0;
+  #blobCount = 0;
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Of all packs. */
+  get blobCount(): number {
+    return this.#blobCount;
+  }
+
+  blobCountAfter(packNo: number): number {
+    let count = 0;
+    for (let i = packNo + 1; i < this.#packs.length; i++) count += this.#packs[i]?.blobCount ?? 0;
+    return count;
   }
 
   get(packNo: number): PackInfo | undefined {
@@ -71,7 +83,10 @@ export class PackStates {
   /** Takes over a row as it stands in LMDB now. */
   set(pack: PackInfo): void {
     const { packNo } = pack;
-    if (this.#packs[packNo] === undefined) this.#count++;
+    if (this.#packs[packNo] === undefined) {
+      this.#count++;
+      this.#blobCount += pack.blobCount;
+    }
     this.#packs[packNo] = pack;
     if (packNo >= this.#usable.length) this.#growTo(packNo);
     const { live, unindexed } = PACK_STATE;

@@ -42,15 +42,22 @@ export function isPresent(index: LocalIndex, id: BlobId): boolean {
 export function locate(index: LocalIndex, id: BlobId): Location[] {
   const locations: Location[] = [];
   for (const copy of index.copies(id)) {
-    const opened = index.openDirectory(copy.packNo);
-    const blob = opened?.directory.blobs[copy.slot];
-    const state = index.pack(copy.packNo)?.state;
-    if (opened === undefined || blob === undefined || state === undefined) continue;
-    if (!equalBytes(blob.id, id)) continue;
-    const frame = opened.directory.frames[blob.frame] as FrameEntry;
-    locations.push({ ...copy, pack: opened.pack, state, frame, blob });
+    const location = locationOf(index, copy, id);
+    if (location !== undefined) locations.push(location);
   }
+  if (locations.length < 2) return locations;
   return locations.sort((a, b) => rank(a.state) - rank(b.state));
+}
+
+function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | undefined {
+  const { packNo, slot, depth } = copy;
+  const opened = index.openDirectory(packNo);
+  const blob = opened?.directory.blobs[slot];
+  const state = index.pack(packNo)?.state;
+  if (opened === undefined || blob === undefined || state === undefined) return undefined;
+  if (!equalBytes(blob.id, id)) return undefined;
+  const frame = opened.directory.frames[blob.frame] as FrameEntry;
+  return { packNo, slot, depth, pack: opened.pack, state, frame, blob };
 }
 
 function rank(state: PackState): number {

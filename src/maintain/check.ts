@@ -38,7 +38,10 @@ export async function checkRepository(
   repository: Repository,
   options: CheckOptions = {},
 ): Promise<CheckResult> {
-  const access = await openReadAccess(repository, { signal: options.signal });
+  const access = await openReadAccess(repository, {
+    signal: options.signal,
+    onProgress: options.onProgress,
+  });
   return await new Run(repository, access, options).execute();
 }
 

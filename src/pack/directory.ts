@@ -172,6 +172,11 @@ export function parseDirectory(
   return { sessionId, writerId, createdMs, bodySize, frames, blobs };
 }
 
+/** Of a body that was parsed before. */
+export function blobCountOf(body: Uint8Array): number {
+  return viewOf(body).getUint32(8, true);
+}
+
 /**
  * Visits the blobs of a body that was parsed before, in order: where the id stands in it, and the
  * depth (0 for a whole blob). A tenth of the time of a parse; the index adds millions of blobs so.

@@ -10,6 +10,7 @@ import { CacheFailed } from '../index/environment.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { parseSegment, type Segment } from '../index/segment.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import type { LongCall } from '../progress.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import { readPackDirectory } from './pack-access.ts';
@@ -45,7 +46,7 @@ export interface IndexSync {
 export async function syncIndex(
   repository: Repository,
   view: View,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: LongCall = {},
 ): Promise<IndexSync> {
   try {
     return await syncOnce(repository, view, options);
@@ -56,11 +57,7 @@ export async function syncIndex(
   }
 }
 
-async function syncOnce(
-  repository: Repository,
-  view: View,
-  options: { signal?: AbortSignal | undefined },
-): Promise<IndexSync> {
+async function syncOnce(repository: Repository, view: View, options: LongCall): Promise<IndexSync> {
   const damaged: DamagedObject[] = [];
   const segments = await listSegments(repository);
   let index = await repository.index.open();
@@ -74,6 +71,8 @@ async function syncOnce(
   const unread = [...segments].filter(([name]) => known.has(name)).map(([, stored]) => stored);
   for (let i = 0; i < missing.length; i += SEGMENT_BATCH_COUNT) {
     const batch = missing.slice(i, i + SEGMENT_BATCH_COUNT);
+    const done = { filesDone: i, filesTotal: missing.length, bytesDone: 0 };
+    options.onProgress?.({ phase: 'index', ...done });
     await index.applySegments(await readSegments(repository, batch, { damaged, ...options }));
   }
   const listed = await listPacks(repository);
@@ -91,7 +90,7 @@ async function syncOnce(
 export async function rebuildIndex(
   repository: Repository,
   view: View,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: LongCall = {},
 ): Promise<IndexSync> {
   await repository.index.discard();
   const sync = await syncIndex(repository, view, options);

@@ -9,6 +9,7 @@ import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import { type Location, locate } from '../index/presence.ts';
 import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
+import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
@@ -25,8 +26,8 @@ import { loadView, type View } from './view.ts';
 /** A copy of a chunk as the index knows it. */
 export type ChunkLocation = Location;
 
-export interface ReadOptions {
-  signal?: AbortSignal | undefined;
+/** Progress is that of the index; what is read then tells its own. */
+export interface ReadOptions extends LongCall {
   onBadCopy?: OnBadCopy | undefined;
 }
 

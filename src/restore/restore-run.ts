@@ -46,6 +46,7 @@ export class Run {
   #directoryCount = 0;
   #otherCount = 0;
   #errorCount = 0;
+  #bytesTotal = 0;
   #currentPath: Uint8Array | undefined;
 
   constructor(options: RunOptions) {
@@ -84,6 +85,8 @@ export class Run {
   }
 
   async restore({ root }: Target, start: RestoreStart): Promise<void> {
+    const total = start.kind === 'entry' ? start.node.size : start.root?.bytes;
+    this.#bytesTotal = Number(total ?? 0n);
     try {
       const node = start.kind === 'directory' ? start.node : undefined;
       const directory = this.#directories.add(root, node && metadataOf(node));
@@ -179,14 +182,13 @@ export class Run {
   }
 
   #tellProgress(): void {
-    const { names, isIncluded, snapshot, onProgress } = this.#options;
+    const { isIncluded, onProgress } = this.#options;
     const { files, bytes } = this.#files.counts;
-    const isWhole = names.length === 0 && isIncluded === undefined;
     onProgress?.({
       phase: 'restore',
       filesDone: files,
       bytesDone: Number(bytes),
-      ...(isWhole && { bytesTotal: Number(snapshot.manifest.root.bytes) }),
+      ...(isIncluded === undefined && { bytesTotal: this.#bytesTotal }),
       ...(this.#currentPath !== undefined && { currentPath: this.#currentPath }),
     });
   }

@@ -50,7 +50,10 @@ export async function restoreSnapshot(
   options: RestoreOptions,
 ): Promise<RestoreResult> {
   const startedNs = repository.clock.monotonicNs();
-  const access = await openReadAccess(repository, { signal: options.signal });
+  const access = await openReadAccess(repository, {
+    signal: options.signal,
+    onProgress: options.onProgress,
+  });
   const start = await findStart(access, options);
   const run = new Run({
     ...options,

@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { homeWithRepository, type VarveHome, varveHome } from '../helpers/run-varve.ts';
+import {
+  contentOf,
+  homeWithRepository,
+  type JsonLine,
+  type VarveHome,
+  varveHome,
+} from '../helpers/run-varve.ts';
 
 const FULL_ID = /\b[0-9a-f]{32}\b/;
 
@@ -167,6 +173,66 @@ test('rebuild-index counts what it found and writes nothing to the repository', 
   assert.match(people.stdout, /^The local index holds \d+ blobs in 1 pack, from 1 segment$/m);
   assert.equal(lines[0]?.['packs'], 1);
   await home.ok('ls', 'latest');
+});
+
+test('a second snapshot tells what has changed, with -v of every path', async (t) => {
+  const home = await homeWithRepository(t);
+  const source = fillSource(home);
+  const first = await home.ok('snapshot', source);
+  const parent = FULL_ID.exec(first.stdout)?.[0] as string;
+  writeFileSync(home.path('source', 'notes.txt'), 'two lines\n\n');
+  writeFileSync(home.path('source', 'more'), 'x');
+
+  const second = await home.ok('snapshot', '-v', source);
+  const forced = await home.ok('snapshot', '--force', source);
+  const older = await home.ok('snapshot', '--parent', parent.slice(0, 8), source);
+
+  const lines = second.stdout.split('\n');
+  assert.ok(lines.includes(`changed    ${source}/notes.txt`), second.stdout);
+  assert.ok(lines.includes(`new        ${source}/more`));
+  assert.ok(lines.includes(`unchanged  ${source}/sub/data.bin`));
+  const short = parent.slice(0, 8);
+  assert.ok(lines.includes(`  files       1 new, 1 changed, 1 unchanged since ${short}`));
+  assert.match(second.stdout, /^ {2}read {8}12 B of 293\.0 KiB$/m);
+  assert.doesNotMatch(forced.stdout, /since/);
+  assert.match(forced.stdout, /^ {2}read {8}293\.0 KiB$/m);
+  assert.match(older.stdout, new RegExp(`1 new, 1 changed, 1 unchanged since ${short}$`, 'm'));
+});
+
+test('a dry run tells what it would do and stores nothing', async (t) => {
+  const home = await homeWithRepository(t);
+  const source = fillSource(home);
+  const before = contentOf(home.repo);
+
+  const people = await home.ok('snapshot', '-n', source);
+  const { lines } = await home.runJson(['snapshot', '--dry-run', source]);
+
+  assert.match(people.stdout, /^Dry run: nothing was stored/);
+  assert.match(people.stdout, /^ {2}saved {7}2 files/m);
+  assert.equal(lines[0]?.['dry_run'], true);
+  assert.equal(lines[0]?.['snapshot_id'], undefined);
+  assert.equal(lines[0]?.['files_new'], 2);
+  assert.deepEqual(contentOf(home.repo), before);
+});
+
+test('--time is when a snapshot began and ended', async (t) => {
+  const home = await homeWithRepository(t);
+  const source = fillSource(home);
+  await home.ok('snapshot', source, '--time', '2026-01-31T12:00:00.5+01:00');
+  await home.ok('snapshot', source, '--time', '2026-02-28 12:00');
+
+  const { lines } = await home.runJson(['snapshots']);
+  const chosen = await home.runJson(['ls', '@2026-02-01']);
+
+  assert.deepEqual(
+    lines.slice(0, 2).map((line) => line['time']),
+    ['2026-01-31T11:00:00.500000000Z', '2026-02-28T12:00:00.000000000Z'],
+  );
+  const { id, time, summary } = lines[0] as JsonLine;
+  const { backup_start, backup_end } = summary as Record<string, string>;
+  assert.deepEqual([backup_start, backup_end], [time, time]);
+  assert.equal(lines[1]?.['parent'], id);
+  assert.equal(chosen.lines[0]?.['id'], id);
 });
 
 test('snapshots groups by host and source, and narrows', async (t) => {

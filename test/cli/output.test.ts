@@ -12,11 +12,12 @@ import {
   secondsOfNs,
 } from '../../src/cli/format.ts';
 import { jsonLine, outsideText, outsideTexts, rfc3339OfNs } from '../../src/cli/json.ts';
-import { renderProgress } from '../../src/cli/progress-line.ts';
+import { ProgressLine, renderProgress } from '../../src/cli/progress-line.ts';
 import { parseSnapshotPath } from '../../src/cli/snapshot-path.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { rawPath } from '../helpers/raw-path.ts';
 import { homeWithRepository, mainPath, type VarveHome } from '../helpers/run-varve.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
 import { hasTerminal, spawnOnTerminal } from '../helpers/terminal.ts';
 
 const hostile = 'red\x1b[31m\u202e\nsecond';
@@ -173,7 +174,7 @@ test('renderProgress() fits any width', () => {
 
   assert.match(
     wide,
-    /^0:10 {2}restore {2}50% {2}1\.0 GiB of 2\.0 GiB {2}102\.4 MiB\/s {2}1,234 {2}eta 0:10 {2}2 errors {2}…/,
+    /^0:10 {2}restore {2}50% {2}1\.0 GiB of 2\.0 GiB {2}102\.4 MiB\/s {2}1,234 files {2}eta 0:10 {2}2 errors {2}…/,
   );
   assert.ok(wide.endsWith('.txt'));
   assert.ok(!control.test(wide));
@@ -182,6 +183,43 @@ test('renderProgress() fits any width', () => {
     const width = [...line].reduce((sum, character) => sum + (character < '\u1100' ? 1 : 2), 0);
     assert.ok(width < columns, `${width} of ${columns}`);
   }
+});
+
+test('renderProgress() says what it counts, and nothing of what it does not know', () => {
+  const view = { elapsedMs: 3000, columns: 120, errorCount: 0 };
+  const lines = [
+    { phase: 'index', filesDone: 16, filesTotal: 32, bytesDone: 0 },
+    { phase: 'packs', filesDone: 1, filesTotal: 4, bytesDone: 6 * 2 ** 20 },
+    { phase: 'trees', filesDone: 1, bytesDone: 0 },
+    { phase: 'snapshot', filesDone: 2, bytesDone: 3000, currentPath: Buffer.from('/a') },
+  ].map((progress) => renderProgress(progress, view));
+
+  assert.deepEqual(lines, [
+    '0:03  index  50%  16/32 segments  eta 0:03',
+    '0:03  packs  25%  6.0 MiB  2.0 MiB/s  1/4 packs  eta 0:09',
+    '0:03  trees  1 entry',
+    '0:03  snapshot  2.9 KiB  1000 B/s  2 files  /a',
+  ]);
+});
+
+test('ProgressLine is drawn at most 10 times a second, and cleared once', () => {
+  const written: string[] = [];
+  const stream = { columns: 80, write: (text: string) => written.push(text) };
+  const line = new ProgressLine(stream as unknown as NodeJS.WriteStream);
+
+  line.clear();
+  for (let elapsedMs = 0; elapsedMs <= 1000; elapsedMs++) {
+    line.draw(
+      { phase: 'snapshot', filesDone: elapsedMs, bytesDone: 0 },
+      { elapsedMs, errorCount: 0 },
+    );
+  }
+  line.clear();
+  line.clear();
+
+  assert.equal(written.length, 12);
+  assert.ok(written.every((text) => text.startsWith('\r\x1b[2K')));
+  assert.equal(written.at(-1), '\r\x1b[2K');
 });
 
 test('parseSnapshotPath() takes a path only after the selector', () => {
@@ -203,9 +241,8 @@ test('a progress line is drawn on a terminal and cleared at the end', async (t) 
     return;
   }
   const home = await homeWithRepository(t);
-  for (let i = 0; i < 8; i++) {
-    writeFileSync(home.path('source', `${i}`), Buffer.alloc(2 ** 22, `${i} `));
-  }
+  const random = seededRandom(2);
+  for (let i = 0; i < 8; i++) writeFileSync(home.path('source', `${i}`), random.bytes(2 ** 22));
   const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
   const command = `${process.execPath} ${mainPath} snapshot source`;
 
@@ -214,6 +251,29 @@ test('a progress line is drawn on a terminal and cleared at the end', async (t) 
 
   const lines = shown.split('\r\x1b[2K');
   assert.ok(lines.length > 2, shown);
-  assert.match(lines[1] as string, /^0:0\d {2}snapshot {2}\d/);
+  const drawn = /^\d+:\d\d {2}snapshot {2}.*\d files? {2}\S*source/;
+  assert.ok(
+    lines.some((line) => drawn.test(line)),
+    shown,
+  );
   assert.match(lines.at(-1) as string, /^Snapshot /);
+});
+
+test('no progress line is drawn with --no-progress, -q and --json', async (t) => {
+  if (!hasTerminal()) {
+    t.skip('no terminal to be had');
+    return;
+  }
+  const home = await homeWithRepository(t);
+  const random = seededRandom(3);
+  for (let i = 0; i < 8; i++) writeFileSync(home.path('source', `${i}`), random.bytes(2 ** 22));
+  const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
+
+  for (const option of ['--no-progress', '-q', '--json']) {
+    const command = `${process.execPath} ${mainPath} snapshot source --force ${option}`;
+    const child = spawnOnTerminal(command, { cwd: home.dir, env });
+    const shown = (await child.stdout?.setEncoding('utf8').toArray())?.join('') ?? '';
+
+    assert.ok(!shown.includes('\x1b'), `${option}: ${shown}`);
+  }
 });

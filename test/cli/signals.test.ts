@@ -78,6 +78,7 @@ test('SIGTERM and SIGHUP end a snapshot with 143 and 129, in JSON too', async (t
     assert.equal(code, expected);
     assert.equal(lines.at(-1)?.message_type, 'exit_error');
     assert.equal(lines.at(-1)?.['message'], `Stopped by ${signal}`);
+    assert.equal(lines.at(-1)?.['error_code'], 'interrupted');
   }
   await home.ok('check');
 });

@@ -20,8 +20,12 @@ const WRITER = fileURLToPath(new URL('../helpers/index-writer.js', import.meta.u
 
 type Writer = ChildProcessByStdio<null, Readable, null>;
 
-function startWriter(cacheDir: string, name: string, packCount: number): Writer {
-  const args = [WRITER, cacheDir, name, String(packCount)];
+function startWriter(
+  cacheDir: string,
+  name: string,
+  { packCount, mergeMin = 1e6 }: { packCount: number; mergeMin?: number },
+): Writer {
+  const args = [WRITER, cacheDir, name, String(packCount), String(mergeMin)];
   return spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
 }
 
@@ -47,9 +51,18 @@ function namesIn(cacheDir: string): string[] {
 }
 
 test('a cache whose writer was killed has every pack the writer finished', async (t) => {
-  for (const last of [0, 3, 20]) {
+  // Packs have 40 blobs: the last ones are killed while they merge, more or less.
+  for (const [last, mergeMin] of [
+    [0, 1e6],
+    [3, 1e6],
+    [20, 1e6],
+    [20, 200],
+    [1, 40],
+    [6, 40],
+    [11, 40],
+  ] as const) {
     const cacheDir = tempDir(t);
-    const writer = startWriter(cacheDir, 'killed', 100_000);
+    const writer = startWriter(cacheDir, 'killed', { packCount: 100_000, mergeMin });
     const count = await packsWritten(writer, last);
     writer.kill('SIGKILL');
     await once(writer, 'exit');
@@ -63,33 +76,37 @@ test('a cache whose writer was killed has every pack the writer finished', async
   }
 });
 
-test('two processes write into one cache and see what the other wrote', async (t) => {
-  const cacheDir = tempDir(t);
-  const index = await LocalIndex.open({ cacheDir, repositoryId });
-  const writer = startWriter(cacheDir, 'other', 60);
-  const written = packsWritten(writer);
-  for (let i = 0; i < 60; i++) {
-    await index.addPack(writerPack('own', i));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+for (const mergeMin of [1e6, 500, 40]) {
+  test(`two processes write into one cache and see what the other wrote, merges at ${mergeMin}`, async (t) => {
+    const cacheDir = tempDir(t);
+    const mergeBounds = { min: mergeMin, max: mergeMin };
+    const index = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds });
+    const writer = startWriter(cacheDir, 'other', { packCount: 60, mergeMin });
+    const written = packsWritten(writer);
+    for (let i = 0; i < 60; i++) {
+      await index.addPack(writerPack('own', i));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
 
-  assert.equal(await written, 60);
-  for (let i = 0; i < 60; i++) {
-    assertFound(index, writerPack('own', i));
-    assertFound(index, writerPack('other', i));
-  }
-  const numbers = new Set([...index.packs()].map(({ packNo }) => packNo));
-  assert.equal(numbers.size, 120);
-  assert.equal(namesIn(cacheDir).includes('clean'), false);
-  await index.close();
-  assert.deepEqual(namesIn(cacheDir).sort(), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
-});
+    assert.equal(await written, 60);
+    for (let i = 0; i < 60; i++) {
+      assertFound(index, writerPack('own', i));
+      assertFound(index, writerPack('other', i));
+    }
+    const numbers = new Set([...index.packs()].map(({ packNo }) => packNo));
+    assert.equal(numbers.size, 120);
+    assert.equal(namesIn(cacheDir).includes('clean'), false);
+    assert.equal(index.isDamaged, false);
+    await index.close();
+    assert.deepEqual(namesIn(cacheDir).sort(), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
+  });
+}
 
 test('a pack that another process uploaded does not count in this session', async (t) => {
   const cacheDir = tempDir(t);
   const index = await LocalIndex.open({ cacheDir, repositoryId });
   t.after(() => index.close());
-  await packsWritten(startWriter(cacheDir, 'other', 1));
+  await packsWritten(startWriter(cacheDir, 'other', { packCount: 1 }));
   const pack = writerPack('other', 0);
   const [blob] = directoryOf(pack).blobs as [ReturnType<typeof directoryOf>['blobs'][0]];
 
@@ -101,7 +118,7 @@ test('a writer killed beside a live process leaves the cache to that one', async
   const cacheDir = tempDir(t);
   const index = await LocalIndex.open({ cacheDir, repositoryId });
   await index.addPack(writerPack('own', 0));
-  const writer = startWriter(cacheDir, 'killed', 100_000);
+  const writer = startWriter(cacheDir, 'killed', { packCount: 100_000 });
   const count = await packsWritten(writer, 5);
   writer.kill('SIGKILL');
   await once(writer, 'exit');
@@ -119,7 +136,7 @@ test('a writer killed beside a live process leaves the cache to that one', async
 test('a writer without address space or disk may die; what it finished is there', async (t) => {
   for (const limit of ['--as', '--fsize'] as const) {
     const cacheDir = tempDir(t);
-    const writer = startWriter(cacheDir, 'limited', 2000);
+    const writer = startWriter(cacheDir, 'limited', { packCount: 2000 });
     const first = await packsWritten(writer, 0);
     const size = limit === '--as' ? addressSpaceOf(writer) + 2 ** 22 : 2 ** 20;
     execFileSync('prlimit', [`${limit}=${size}:unlimited`, '--pid', String(writer.pid)]);

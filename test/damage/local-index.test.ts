@@ -17,6 +17,7 @@ import {
   damagedCopy,
   flipBit,
   makeCache,
+  openFixture,
   PAGE_SIZE,
 } from '../helpers/index-damage.ts';
 import { testRepositoryId as repositoryId } from '../helpers/index-packs.ts';
@@ -116,14 +117,20 @@ test('local-index-page-replaced: an old page in the place of a new one', async (
   }
 });
 
-/** A changed byte right after `pattern` in a file whose marker still vouches for it. */
+/**
+ * A changed byte right after `pattern` in a file whose marker still vouches for it; in all places,
+ * because LMDB leaves old pages behind.
+ */
 function rotten(pattern: Uint8Array): CacheFixture {
   const copy = copyCache(fixture, join(root, 'rotten'));
   const path = join(copy.path, 'data.mdb');
   const bytes = readFileSync(path);
-  const at = bytes.indexOf(pattern) + pattern.length;
-  assert.ok(at > pattern.length);
-  bytes[at] = (bytes[at] as number) ^ 1;
+  let count = 0;
+  for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + 1)) {
+    bytes[at + pattern.length] = (bytes[at + pattern.length] as number) ^ 1;
+    count++;
+  }
+  assert.ok(count > 0);
   writeFileSync(path, bytes);
   const { size, mtimeNs, ino } = statSync(path, { bigint: true });
   writeFileSync(join(copy.path, 'clean'), `${size} ${mtimeNs} ${ino}\n`);
@@ -146,6 +153,44 @@ test('local-index-rotten: a record changed behind the marker is not believed', a
   assert.equal(index.isDamaged, true);
   assert.equal(notices.length, 1);
   assert.equal(readdirSync(copy.path).includes('clean'), false);
+  assert.equal(await assertUsable(copy), 0);
+});
+
+test('local-index-rotten: a page of the base changed behind the marker finds nothing', async () => {
+  const [blob] = directoryOf(fixture.packs[1] as PackRecord).blobs as [BlobEntry];
+  const data = readFileSync(join(fixture.path, 'data.mdb'));
+  const key = blob.id.subarray(0, 16);
+  // In the base the key is followed by the number of the pack, in a directory by the rest of the id.
+  const row = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((packNo) => concatBytes(key, encodeU32(packNo)));
+  const copy = rotten(row.find((pattern) => data.indexOf(pattern) >= 0) as Uint8Array);
+  const notices: string[] = [];
+  const onNotice = (text: string): number => notices.push(text);
+
+  const index = await LocalIndex.open({ cacheDir: copy.cacheDir, repositoryId, onNotice });
+  const isKnown = index.segmentNames().size === SEGMENT_COUNT;
+  const answer = index.lookUp(blob.id);
+  const copies = index.copies(blob.id);
+  await index.close();
+
+  assert.deepEqual([isKnown, answer, copies], [true, 'none', []]);
+  assert.equal(index.isDamaged, true);
+  assert.equal(notices.length, 1);
+  assert.equal(await assertUsable(copy), 0);
+});
+
+test('local-index-rotten: a directory changed behind the marker loses the blobs of its pack', async () => {
+  // The base does not cover the last segment: its blobs come from the directories.
+  const [lost, other] = [fixture.packs[10], fixture.packs[9]] as [PackRecord, PackRecord];
+  const copy = rotten(concatBytes(fromHex(lost.name), lost.salt));
+
+  const index = await openFixture(copy);
+  const answers = [lost, other].map((pack) => {
+    return directoryOf(pack).blobs.map(({ id }) => index.copies(id).length);
+  });
+  await index.close();
+
+  assert.deepEqual([new Set(answers[0]), new Set(answers[1])], [new Set([0]), new Set([1])]);
+  assert.equal(index.isDamaged, true);
   assert.equal(await assertUsable(copy), 0);
 });
 

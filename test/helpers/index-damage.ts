@@ -51,14 +51,21 @@ function damageSegments(): NamedSegment[] {
   });
 }
 
+/** The base covers the first three segments of the fixture, and more with what is written later. */
+const mergeBounds = { min: 500, max: 500 };
+
+export function openFixture({ cacheDir }: { cacheDir: string }): Promise<LocalIndex> {
+  return LocalIndex.open({ cacheDir, repositoryId: testRepositoryId, mergeBounds });
+}
+
 /** Makes the cache and closes it in order. */
 export async function makeCache(cacheDir: string): Promise<CacheFixture> {
   const segments = damageSegments();
   const packs = segments.flatMap(({ segment }) => segment.packs);
-  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  const index = await openFixture({ cacheDir });
+  for (const segment of segments.slice(0, 3)) await index.applySegments([segment]);
   await index.updateStates({ listed: listingOf(packs), dead: new Set() });
-  for (const segment of segments) await index.applySegments([segment]);
-  await index.setMeta({ gc_generation: '7' });
+  await index.applySegments(segments.slice(3));
   await index.close();
   return { cacheDir, path: join(cacheDir, toHex(testRepositoryId)), segments, packs };
 }
@@ -97,8 +104,8 @@ export function flipBit(bytes: Buffer, seed: number): Buffer {
  * @returns how many segments it still knew.
  */
 export async function assertUsable(fixture: CacheFixture): Promise<number> {
-  const { cacheDir, segments, packs } = fixture;
-  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  const { segments, packs } = fixture;
+  const index = await openFixture(fixture);
   const known = index.segmentNames();
   try {
     for (const { name, segment } of segments) {
@@ -128,8 +135,7 @@ async function assertWritable(index: LocalIndex): Promise<void> {
 }
 
 async function assertComplete(fixture: CacheFixture): Promise<void> {
-  const { cacheDir } = fixture;
-  const index = await LocalIndex.open({ cacheDir, repositoryId: testRepositoryId });
+  const index = await openFixture(fixture);
   try {
     assert.equal(index.segmentNames().size, fixture.segments.length);
     for (const pack of fixture.packs) assertFound(index, pack, { mustBe: true });

@@ -8,6 +8,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { commandOf, lineFaults } from './json-lines.ts';
 import { tempDir } from './temp-dir.ts';
 
 export const mainPath: string = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -38,7 +39,7 @@ export interface VarveHome {
   repo: string;
   path(...names: string[]): string;
   run(args: readonly string[], options?: RunOptions): Promise<Ended>;
-  /** Runs with `--json`; every line of the output must parse, and the last one end it. */
+  /** Runs with `--json`; every line of the output must be as described, and the last one end it. */
   runJson(
     args: readonly string[],
     options?: RunOptions,
@@ -64,7 +65,8 @@ export function varveHome(t: Pick<TestContext, 'after'>): VarveHome {
         .slice(0, -1)
         .split('\n')
         .map((line) => JSON.parse(line) as JsonLine);
-      for (const line of lines) assert.equal(line.v, 1);
+      const command = commandOf(args);
+      for (const line of lines) assert.deepEqual(lineFaults(command, line), []);
       const last = lines.at(-1) as JsonLine;
       assert.match(last.message_type, /^(summary|exit_error)$/);
       assert.equal(last['code'], code);

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { Progress } from '../../src/progress.ts';
 import { loadView } from '../../src/repository/view.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
+import { type Clock, systemClock } from '../../src/util/clock.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
 import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
@@ -12,7 +15,9 @@ import {
   type Client,
   check,
   newClient,
+  newStorage,
   objectNames,
+  openClient,
   restore,
   snapshot,
   sourceFs,
@@ -81,6 +86,47 @@ for (const number of [1, 2, FILE_COUNT / 2, FILE_COUNT]) {
     assert.deepEqual(compareTrees(top, target), []);
   });
 }
+
+/** Every turn of this clock is over when somebody looks. */
+function hastyClock(): Clock {
+  let now = systemClock.monotonicNs();
+  return {
+    ...systemClock,
+    monotonicNs: () => {
+      now += 20_000_000n;
+      return now;
+    },
+  };
+}
+
+test('takeSnapshot() tells how far a large file is, and can be cancelled within it', async (t) => {
+  const top = join(tempDir(t), 'large');
+  const size = 2 ** 25;
+  writeFileSync(top, seededRandom(7).bytes(size));
+  const client = await openClient(t, await newStorage(), { clock: hastyClock() });
+  const controller = new AbortController();
+  const told: Progress[] = [];
+  const onProgress = (progress: Progress): void => {
+    told.push(progress);
+    if (progress.bytesDone > 0) controller.abort();
+  };
+
+  const cancelled = snapshot(client, [top], { signal: controller.signal, onProgress });
+
+  await assert.rejects(cancelled, { name: 'AbortError' });
+  const { bytesDone, currentPath } = told.at(-1) as Progress;
+  assert.ok(bytesDone > 0 && bytesDone < size, `${bytesDone} bytes`);
+  assert.deepEqual(currentPath, encodeUtf8(top));
+  assert.deepEqual((await loadView(client.repository, 'read')).snapshots, []);
+  told.length = 0;
+  await snapshot(client, [top], { onProgress: (progress) => told.push(progress) });
+  const steps = told.map((progress) => progress.bytesDone);
+  assert.deepEqual(
+    steps,
+    steps.toSorted((a, b) => a - b),
+  );
+  assert.equal(steps.at(-1), size);
+});
 
 test('takeSnapshot() cancelled before it began writes nothing', async (t) => {
   const top = someData(t);

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative as relativePath } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   initRepository,
   KeyError,
   NoRepositoryError,
   NotFoundError,
+  type OnProgress,
   openRepository,
+  printable,
   type Repository,
   RepositoryExistsError,
+  type SnapshotFilter,
   TargetError,
 } from '../../src/index.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
@@ -88,6 +91,7 @@ test('select() and snapshots() take ids, their prefixes, ages and filters', asyn
   assert.equal(await select('latest'), second.id);
   assert.equal(await select('latest~1'), first.id);
   assert.equal(await select('latest', { host: Buffer.from('one') }), first.id);
+  assert.equal(await select('latest', { host: 'one' }), first.id);
   assert.equal(await select(second.id), second.id);
   assert.equal(await select(first.id.slice(0, 12)), first.id);
   for (const none of ['latest~2', 'latest~', '@1999-01-01', 'ffff', 'nothing', '']) {
@@ -114,6 +118,101 @@ test('snapshot() leaves out what it is told to, and refuses what makes no sense'
     RangeError,
   );
   assert.equal((await repository.snapshots()).snapshots.length, 1);
+});
+
+test('names and paths are text or bytes, in filters as in snapshots', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  const odd = Uint8Array.of(0x61, 0xff);
+  const relative = join(relativePath(process.cwd(), place.source), 'file');
+  const first = await repository.snapshot({ paths: [place.source], host: odd, source: 'docs' });
+  const second = await repository.snapshot({ paths: [relative], host: 'b', source: odd });
+
+  const idsOf = async (filter: SnapshotFilter): Promise<string[]> =>
+    (await repository.snapshots(filter)).snapshots.map(({ id }) => id);
+
+  assert.deepEqual(await idsOf({ host: odd }), [first.id]);
+  assert.deepEqual(await idsOf({ host: Buffer.from('b') }), [second.id]);
+  assert.deepEqual(await idsOf({ source: 'docs' }), [first.id]);
+  assert.deepEqual(await idsOf({ source: odd }), [second.id]);
+  assert.deepEqual(await idsOf({ path: relative }), [second.id]);
+  assert.deepEqual(await idsOf({ path: Buffer.from(place.source) }), [first.id]);
+  assert.deepEqual(await idsOf({ path: place.source, tag: 'none' }), []);
+  const { manifest } = await repository.select('latest', { host: odd });
+  assert.equal(printable(manifest.host), 'a\\xff');
+});
+
+test('every long call ends when it is cancelled, with the reason given', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  await repository.snapshot({ paths: [place.source] });
+  const snapshot = await repository.select('latest');
+  const reason = new Error('enough');
+  const signal = AbortSignal.abort(reason);
+  const list = async (): Promise<void> => {
+    for await (const _ of repository.list({ snapshot, isRecursive: true, signal }));
+  };
+  const target = join(tempDir(t), 'target');
+  const isReason = (error: unknown): boolean => error === reason;
+
+  await assert.rejects(repository.snapshot({ paths: [place.source], signal }), isReason);
+  await assert.rejects(list(), isReason);
+  await assert.rejects(repository.restore({ snapshot, target, signal }), isReason);
+  await assert.rejects(repository.check({ signal }), isReason);
+  await assert.rejects(repository.rebuildIndex({ signal }), isReason);
+
+  assert.equal((await repository.snapshots()).snapshots.length, 1);
+});
+
+test('list() stops between entries when it is cancelled', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  await repository.snapshot({ paths: [place.source] });
+  const snapshot = await repository.select('latest');
+  const controller = new AbortController();
+  let count = 0;
+
+  await assert.rejects(async () => {
+    const { signal } = controller;
+    for await (const _ of repository.list({ snapshot, path: place.source, signal })) {
+      count += 1;
+      controller.abort();
+    }
+  }, /abort/);
+
+  assert.equal(count, 1);
+});
+
+test('rebuildIndex(), check() and restore() tell how far the index is', async (t) => {
+  const place = newPlace(t);
+  const repository = await newRepository(t, place);
+  await repository.snapshot({ paths: [place.source] });
+  const snapshot = await repository.select('latest');
+  const phasesOf = async (
+    cacheDirectory: string,
+    call: (fresh: Repository, onProgress: OnProgress) => Promise<unknown>,
+  ): Promise<string[]> => {
+    const fresh = await openRepository({ ...place, cacheDirectory });
+    const phases = new Set<string>();
+    await call(fresh, ({ phase }) => phases.add(phase));
+    await fresh.close();
+    return [...phases];
+  };
+
+  const target = join(tempDir(t), 'target');
+  const rebuilt = await phasesOf(place.cacheDirectory, (fresh, onProgress) =>
+    fresh.rebuildIndex({ onProgress }),
+  );
+  const checked = await phasesOf(join(tempDir(t), 'empty'), (fresh, onProgress) =>
+    fresh.check({ onProgress }),
+  );
+  const restored = await phasesOf(join(tempDir(t), 'empty'), (fresh, onProgress) =>
+    fresh.restore({ snapshot, target, onProgress }),
+  );
+
+  assert.deepEqual(rebuilt, ['index']);
+  assert.deepEqual(checked.slice(0, 2), ['index', 'packs']);
+  assert.equal(restored[0], 'index');
 });
 
 test('rebuildIndex() gives the same index and writes nothing', async (t) => {

@@ -1,11 +1,12 @@
 /**
- * The local index against a model made of maps: any order of adding packs, applying and forgetting
- * segments, new views and reopening; after each step all answers are compared.
+ * The local index against a model made of maps: any order of adding packs, applying segments,
+ * new views and reopening, with and without merges; after each step all answers are compared.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { PackName, SegmentName } from '../../src/id.ts';
+import { mergeBounds } from '../../src/index/blob-table.ts';
 import { type BlobCopy, PACK_STATE, type PackState } from '../../src/index/cache-rows.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
 import type { PackView } from '../../src/index/pack-states.ts';
@@ -121,11 +122,15 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 12 },
 );
 
+/** A base that is never written, one that is after nearly every pack, and one in between. */
+const bounds = fc.constantFrom(mergeBounds, { min: 1, max: 1 }, { min: 9, max: 9 });
+
 test('LocalIndex answers like a model of maps', async (t) => {
   const root = tempDir(t);
   let runCount = 0;
-  const property = fc.asyncProperty(steps, async (taken) => {
-    const options = { cacheDir: `${root}/${runCount++}`, repositoryId: testRepositoryId };
+  const property = fc.asyncProperty(steps, bounds, async (taken, mergeBounds) => {
+    const cacheDir = `${root}/${runCount++}`;
+    const options = { cacheDir, repositoryId: testRepositoryId, mergeBounds };
     const model = new Model();
     let index = await LocalIndex.open(options);
     try {
@@ -143,7 +148,7 @@ test('LocalIndex answers like a model of maps', async (t) => {
       await index.close();
     }
   });
-  await fc.assert(property, { seed: testSeed, numRuns: 150 });
+  await fc.assert(property, { seed: testSeed, numRuns: 200 });
 });
 
 async function take(

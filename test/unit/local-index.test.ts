@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { BlobId, RepositoryId } from '../../src/id.ts';
 import { systemCacheFs } from '../../src/index/cache-fs.ts';
-import { CacheFailed } from '../../src/index/environment.ts';
+import { CacheFailed, openEnvironment, putMeta, writeAll } from '../../src/index/environment.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
-import { isPresent } from '../../src/index/presence.ts';
+import { isPresent, locate } from '../../src/index/presence.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { failingCacheFs } from '../helpers/index-cache-fs.ts';
 import {
@@ -58,13 +58,12 @@ test('LocalIndex marks its directory as a cache', async (t) => {
   assert.deepEqual(linesBelow(walked, environmentPath(cacheDir)), ['entry f CACHEDIR.TAG']);
 });
 
-test('LocalIndex keeps records, states and meta texts when it is opened again', async (t) => {
+test('LocalIndex keeps records and states when it is opened again', async (t) => {
   const cacheDir = tempDir(t);
   const pack = packOf('1', [{ id: idOf('a') }]);
   const first = await LocalIndex.open({ cacheDir, repositoryId });
   await first.updateStates({ listed: listingOf([pack]), ...noneDead });
   await first.applySegments([{ name: segmentName('s'), segment: segmentOf([pack]) }]);
-  await first.setMeta({ gc_generation: '12', note: 'é' });
   await first.close();
 
   const second = await LocalIndex.open({ cacheDir, repositoryId });
@@ -76,9 +75,6 @@ test('LocalIndex keeps records, states and meta texts when it is opened again', 
   assert.equal(isPresent(second, idOf('a')), true);
   assert.equal(toHex(record?.body ?? new Uint8Array(0)), toHex(pack.body));
   assert.equal(toHex(record?.salt ?? new Uint8Array(0)), toHex(pack.salt));
-  assert.equal(second.getMeta('gc_generation'), '12');
-  assert.equal(second.getMeta('note'), 'é');
-  assert.equal(second.getMeta('other'), undefined);
   assert.equal(second.packNo(packOf('2', []).name), undefined);
   assert.equal(second.record(99), undefined);
   assert.equal(second.directory(99), undefined);
@@ -220,8 +216,10 @@ test('LocalIndex throws away the cache of another schema', async (t) => {
   const cacheDir = tempDir(t);
   const index = await LocalIndex.open({ cacheDir, repositoryId });
   await index.addPack(packOf('1', [{ id: idOf('a') }]));
-  await index.setMeta({ schema: 'varve.index/999' });
   await index.close();
+  const environment = await openEnvironment(environmentPath(cacheDir));
+  writeAll(environment, () => putMeta(environment, 'schema', 'varve.index/999'));
+  await environment.root.close();
 
   const opened = await LocalIndex.open({ cacheDir, repositoryId });
   t.after(() => opened.close());
@@ -308,6 +306,85 @@ test('a write that LMDB refuses is CacheFailed, and the cache is not called clea
   assert.equal(again.counts.packs <= 1, true);
   await again.addPack(bigPackOf('2', ids));
   assert.equal(isPresent(again, ids[0] as BlobId), true);
+});
+
+test('a merge that does not fit the disk is CacheFailed, and all answers stay', async (t) => {
+  const cacheDir = tempDir(t);
+  const mergeBounds = { min: 20_000, max: 20_000 };
+  const index = await LocalIndex.open({ cacheDir, repositoryId, mergeBounds });
+  const ids = randomIds(seededRandom(3), 20_000);
+  const pack = bigPackOf('1', ids);
+  await index.applySegments([{ name: segmentName('s'), segment: segmentOf([pack]) }]);
+  limitFileSize(String(statSync(join(environmentPath(cacheDir), 'data.mdb')).size));
+
+  try {
+    const view = { listed: listingOf([pack]), ...noneDead };
+    await assert.rejects(index.updateStates(view), CacheFailed);
+
+    assert.equal(index.isDamaged, true);
+    for (const id of ids) assert.equal(index.lookUp(id), 'whole');
+  } finally {
+    limitFileSize('unlimited');
+  }
+  await index.close();
+  assert.equal(filesIn(cacheDir).includes('clean'), false);
+});
+
+test('two indexes on one cache may merge at the same time', async (t) => {
+  const cacheDir = tempDir(t);
+  const options = { cacheDir, repositoryId, mergeBounds: { min: 50, max: 50 } };
+  const first = await LocalIndex.open(options);
+  const second = await LocalIndex.open(options);
+  const ids = randomIds(seededRandom(4), 2000);
+
+  for (let i = 0; i < ids.length; i += 100) {
+    await Promise.all([
+      first.addPack(bigPackOf(`${i}`, ids.slice(i, i + 50))),
+      second.addPack(bigPackOf(`${i} too`, ids.slice(i + 50, i + 100))),
+    ]);
+  }
+
+  // What is being read keeps its snapshot for the rest of the turn.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+
+  for (const id of ids) assert.equal(first.copies(id).length, 1);
+  for (const id of ids) assert.equal(second.copies(id).length, 1);
+  assert.deepEqual([first.isDamaged, second.isDamaged], [false, false]);
+  await first.close();
+  await second.close();
+});
+
+test('close() does not wait for the end of a merge', async (t) => {
+  const options = { cacheDir: tempDir(t), repositoryId, mergeBounds: { min: 10, max: 10 } };
+  const ids = randomIds(seededRandom(5), 5000);
+  const index = await LocalIndex.open(options);
+  const added = index.addPack(bigPackOf('1', ids));
+  await index.close();
+  await added;
+
+  const again = await LocalIndex.open(options);
+  t.after(() => again.close());
+
+  for (const id of ids) assert.equal(again.copies(id).length, 1);
+  assert.equal(again.isDamaged, false);
+});
+
+test('locate() finds copies in more packs than directories are kept of', async (t) => {
+  const index = await LocalIndex.open({ cacheDir: tempDir(t), repositoryId });
+  t.after(() => index.close());
+  const random = seededRandom(6);
+  const ids = Array.from({ length: 30 }, () => randomIds(random, 10_000));
+  const packs = ids.map((content, i) => bigPackOf(`${i}`, content));
+  await index.applySegments([{ name: segmentName('s'), segment: segmentOf(packs) }]);
+
+  for (const round of [1, 37, 5]) {
+    for (let i = 0; i < ids.length; i++) {
+      const pack = (i * round) % packs.length;
+      const [location] = locate(index, ids[pack]?.[i] as BlobId);
+      assert.equal(location?.pack.name, packs[pack]?.name);
+      assert.equal(location?.slot, i);
+    }
+  }
 });
 
 function limitFileSize(size: string): void {

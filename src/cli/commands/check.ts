@@ -45,6 +45,14 @@ async function check(runtime: Runtime, options: CheckOptions): Promise<number> {
   return code;
 }
 
+/** Names of the packs that are missing or damaged themselves. */
+function brokenPacks({ findings }: CheckResult): string[] {
+  const broken = findings.filter(
+    ({ kind }) => kind.startsWith('pack-') && kind !== 'pack-unindexed',
+  );
+  return [...new Set(broken.map(({ object }) => object.replace(/^.*\//, '')))];
+}
+
 function damageCount({ findings }: CheckResult): number {
   return findings.filter(({ severity }) => severity === 'damage').length;
 }
@@ -64,6 +72,7 @@ function printJson(output: Output, result: CheckResult, code: number): void {
   output.event('summary', {
     code,
     num_errors: damageCount(result),
+    broken_packs: brokenPacks(result),
     num_notes: result.findings.length - damageCount(result),
     snapshots: result.snapshots,
     packs: result.packs,

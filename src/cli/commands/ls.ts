@@ -40,7 +40,6 @@ async function ls(runtime: Runtime, operand: string, options: LsOptions): Promis
     if (output.isJson) output.event('snapshot', snapshotFields(chosen.snapshot));
     let count = 0;
     for await (const listed of repository.list({ ...chosen, isRecursive, signal })) {
-      signal.throwIfAborted();
       count += 1;
       if (output.isJson) output.event('node', nodeFields(listed));
       else output.result(isLong ? longLine(listed) : printable(listed.path));

@@ -1,9 +1,9 @@
 /** `varve restore`: a snapshot, or a part of one, back into a directory. */
 import type { Command } from 'commander';
-import { SourceError, TargetError } from '../../errors.ts';
-import type { Repository, RestoreResult, VarveError } from '../../index.ts';
+import type { Repository, RestoreResult } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
-import { exitCodes, UsageError } from '../exit-code.ts';
+import { errorCodeOf, exitCodes, UsageError } from '../exit-code.ts';
+import { FailedPaths } from '../failed-paths.ts';
 import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
 import { addFilterOptions, type CommonOptions, type FilterOptions } from '../options.ts';
 import type { Output } from '../output.ts';
@@ -51,21 +51,29 @@ async function restore(
   const text = parseSnapshotPath(operand);
   const { target } = options;
   if (target === undefined) throw new UsageError('no --target named');
+  const failed = new FailedPaths();
   const result = await withRepository(runtime, options, (repository) =>
-    restoreInto(repository, { runtime, text, target, filter: options }),
+    restoreInto(repository, { runtime, text, target, filter: options, failed }),
   );
   output.endProgress();
   const code = result.errorCount > 0 ? exitCodes.partial : exitCodes.done;
   if (output.isJson) printJson(output, result, code);
   else printSummary(output, result, absoluteArgument(target));
+  if (!output.isJson) failed.report(output, 'Not restored, or not as it was');
   return code;
 }
 
 async function restoreInto(
   repository: Repository,
-  call: { runtime: Runtime; text: SnapshotPathText; target: string; filter: FilterOptions },
+  call: {
+    runtime: Runtime;
+    text: SnapshotPathText;
+    target: string;
+    filter: FilterOptions;
+    failed: FailedPaths;
+  },
 ): Promise<RestoreResult> {
-  const { runtime, text, target, filter } = call;
+  const { runtime, text, target, filter, failed } = call;
   const { output, signal } = runtime;
   const chosen = await selectSnapshotPath(repository, { output, text, filter });
   return await repository.restore({
@@ -74,16 +82,11 @@ async function restoreInto(
     signal,
     onProgress: output.onProgress,
     onError: (error, item) => {
-      const { message } = error;
-      output.problem({ message, during: 'restore', code: reasonOf(error), item, error });
+      const [code, { message }] = [errorCodeOf(error), error];
+      failed.add(code, item);
+      output.problem({ message, during: 'restore', code, item, error });
     },
   });
-}
-
-/** Stable: the reason of the system, or what became of the data. */
-function reasonOf(error: VarveError): string {
-  if (error instanceof TargetError || error instanceof SourceError) return error.reason;
-  return error.code.toLowerCase();
 }
 
 function printJson(output: Output, result: RestoreResult, code: number): void {
@@ -95,12 +98,13 @@ function printJson(output: Output, result: RestoreResult, code: number): void {
     bytes_restored: result.bytes,
     owner_not_set: result.ownerNotSetCount,
     error_count: result.errorCount,
+    seconds_elapsed: Math.round(secondsOf(result.durationNs)),
     total_duration: secondsOf(result.durationNs),
   });
 }
 
 function printSummary(output: Output, result: RestoreResult, target: Uint8Array): void {
-  const { files, directories, others, bytes, errorCount, ownerNotSetCount } = result;
+  const { files, directories, others, bytes, ownerNotSetCount } = result;
   const counts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) counts.push(formatCount(others, 'other entry', 'other entries'));
   output.report(
@@ -111,5 +115,4 @@ function printSummary(output: Output, result: RestoreResult, target: Uint8Array)
   if (ownerNotSetCount > 0) {
     output.notice(`owner or group of ${formatCount(ownerNotSetCount, 'entry', 'entries')} not set`);
   }
-  if (errorCount > 0) output.report(`Not restored, or not as it was: ${errorCount}, named above`);
 }

@@ -7,14 +7,9 @@ import { printable } from '../../util/printable.ts';
 import { exitCodes } from '../exit-code.ts';
 import { formatBytes, formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
 import { type JsonFields, outsideText, outsideTexts, rfc3339OfNs } from '../json.ts';
-import {
-  addFilterOptions,
-  type CommonOptions,
-  type FilterOptions,
-  filterOf,
-  parseCount,
-} from '../options.ts';
+import { addFilterOptions, type CommonOptions, type FilterOptions, filterOf } from '../options.ts';
 import type { Output } from '../output.ts';
+import { parseCount } from '../parse-values.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
 import { formatTable } from '../table.ts';
 
@@ -119,6 +114,7 @@ export function snapshotFields({ id, manifest }: Snapshot): JsonFields {
     id,
     short_id: shortId(id),
     time: rfc3339OfNs(manifest.startedNs),
+    parent: manifest.parents[0],
     ...outsideText('hostname', manifest.host),
     ...outsideText('username', manifest.user),
     ...outsideText('source', manifest.source),
@@ -129,6 +125,9 @@ export function snapshotFields({ id, manifest }: Snapshot): JsonFields {
     summary: {
       backup_start: rfc3339OfNs(manifest.startedNs),
       backup_end: rfc3339OfNs(manifest.endedNs),
+      files_new: stats['files_new'],
+      files_changed: stats['files_changed'],
+      files_unmodified: stats['files_unchanged'],
       total_files_processed: stats['files'],
       total_bytes_processed: stats['bytes'],
       data_blobs: stats['new_blobs'],

@@ -1,0 +1,287 @@
+/**
+ * What the JSON lines of the command hold, written down by hand: fields of every event with their
+ * types. Every line that a test gets from the command is held against it (`run-varve.ts`), so that
+ * a field cannot change, appear or go away unnoticed.
+ */
+
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{9}Z$/;
+const BASE_64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const BEYOND_EXACT = /^[1-9]\d{15,38}$/;
+
+type Is = (value: unknown) => boolean;
+const isText: Is = (value) => typeof value === 'string';
+const isTextLike =
+  (pattern: RegExp): Is =>
+  (value) =>
+    typeof value === 'string' && pattern.test(value);
+const isListOf =
+  (isItem: Is): Is =>
+  (value) =>
+    Array.isArray(value) && value.every(isItem);
+
+type ValueType =
+  | 'text'
+  | 'texts'
+  | 'outside'
+  | 'outsides'
+  | 'flag'
+  | 'count'
+  | 'seconds'
+  | 'share'
+  | 'time'
+  | 'code'
+  | 'id'
+  | 'ids'
+  | 'longId'
+  | 'longIds';
+
+const types: Readonly<Record<ValueType, Is>> = {
+  text: isText,
+  texts: isListOf(isText),
+  /** Text from outside: exact under the same name with `_b64` where it is not UTF-8. */
+  outside: isText,
+  outsides: isListOf(isText),
+  flag: (value: unknown) => typeof value === 'boolean',
+  count: (value: unknown) =>
+    (Number.isSafeInteger(value) && (value as number) >= 0) || isTextLike(BEYOND_EXACT)(value),
+  seconds: (value: unknown) => typeof value === 'number' && value >= 0,
+  share: (value: unknown) => typeof value === 'number' && value >= 0 && value <= 1,
+  time: isTextLike(RFC_3339),
+  code: isTextLike(/^[a-z][a-z_]*$/),
+  id: isTextLike(/^[0-9a-f]{32}$/),
+  ids: isListOf(isTextLike(/^[0-9a-f]{32}$/)),
+  longId: isTextLike(/^[0-9a-f]{64}$/),
+  longIds: isListOf(isTextLike(/^[0-9a-f]{64}$/)),
+};
+
+type FieldType = ValueType | Fields;
+export interface Fields {
+  readonly [name: string]: FieldType;
+}
+
+/** A name that ends in `?` may be missing. */
+export const events: Readonly<Record<string, Fields>> = {
+  status: {
+    phase: 'code',
+    seconds_elapsed: 'seconds',
+    'seconds_remaining?': 'seconds',
+    'percent_done?': 'share',
+    'files_done?': 'count',
+    'files_restored?': 'count',
+    'total_files?': 'count',
+    'bytes_done?': 'count',
+    'bytes_restored?': 'count',
+    'total_bytes?': 'count',
+    error_count: 'count',
+    'current_files?': 'outsides',
+  },
+  verbose_status: { action: 'code', item: 'outside', data_size: 'count' },
+  error: { error: { message: 'text' }, during: 'text', code: 'code', item: 'outside' },
+  initialized: { id: 'longId', repository: 'text', key_slot: 'text' },
+  snapshot: {
+    id: 'id',
+    short_id: 'text',
+    time: 'time',
+    'parent?': 'id',
+    hostname: 'outside',
+    username: 'outside',
+    source: 'outside',
+    paths: 'outsides',
+    tags: 'texts',
+    partial: 'flag',
+    size: 'count',
+    summary: {
+      backup_start: 'time',
+      backup_end: 'time',
+      'files_new?': 'count',
+      'files_changed?': 'count',
+      'files_unmodified?': 'count',
+      total_files_processed: 'count',
+      total_bytes_processed: 'count',
+      data_blobs: 'count',
+      data_added: 'count',
+      error_count: 'count',
+    },
+  },
+  node: {
+    name: 'outside',
+    type: 'code',
+    path: 'outside',
+    'uid?': 'count',
+    'gid?': 'count',
+    'user?': 'outside',
+    'group?': 'outside',
+    'size?': 'count',
+    mode: 'count',
+    permissions: 'text',
+    mtime: 'time',
+    ctime: 'time',
+    'inode?': 'count',
+    'linktarget?': 'outside',
+    'link_group?': 'text',
+    'device?': { major: 'count', minor: 'count' },
+  },
+  key: {
+    id: 'id',
+    short_id: 'text',
+    current: 'flag',
+    kind: 'code',
+    'found?': 'text',
+    created: 'time',
+  },
+  session: {
+    id: 'id',
+    short_id: 'text',
+    writer_id: 'id',
+    hostname: 'text',
+    program: 'text',
+    purpose: 'text',
+    started: 'time',
+    last_sign: 'time',
+    state: 'code',
+  },
+  finding: {
+    kind: 'text',
+    severity: 'code',
+    object: 'text',
+    message: 'text',
+    snapshots: 'ids',
+    paths: 'outsides',
+  },
+  exit_error: { code: 'count', error_code: 'code', message: 'text', 'advice?': 'text' },
+};
+
+/** Of the line that ends each command. */
+export const summaries: Readonly<Record<string, Fields>> = {
+  init: { code: 'count' },
+  snapshot: {
+    code: 'count',
+    dry_run: 'flag',
+    'snapshot_id?': 'id',
+    forgotten: 'flag',
+    'parent?': 'id',
+    files_new: 'count',
+    files_changed: 'count',
+    files_unmodified: 'count',
+    total_files_processed: 'count',
+    total_directories_processed: 'count',
+    total_others_processed: 'count',
+    total_excluded: 'count',
+    total_bytes_processed: 'count',
+    bytes_read: 'count',
+    data_blobs: 'count',
+    data_added: 'count',
+    data_compressed: 'count',
+    data_added_packed: 'count',
+    error_count: 'count',
+    total_duration: 'seconds',
+  },
+  snapshots: { code: 'count', snapshots: 'count', error_count: 'count' },
+  ls: { code: 'count', entries: 'count' },
+  restore: {
+    code: 'count',
+    files_restored: 'count',
+    directories_restored: 'count',
+    others_restored: 'count',
+    bytes_restored: 'count',
+    owner_not_set: 'count',
+    error_count: 'count',
+    seconds_elapsed: 'seconds',
+    total_duration: 'seconds',
+  },
+  check: {
+    code: 'count',
+    num_errors: 'count',
+    broken_packs: 'longIds',
+    num_notes: 'count',
+    snapshots: 'count',
+    packs: 'count',
+    entries: 'count',
+    bytes_read: 'count',
+    total_duration: 'seconds',
+  },
+  'key list': { code: 'count', key_slots: 'count' },
+  'key add': { code: 'count', key_slot: 'text' },
+  'key remove': { code: 'count', 'key_slot?': 'text' },
+  'key passwd': {
+    code: 'count',
+    key_slot: 'text',
+    removed_key_slot: 'text',
+    other_key_slots: 'count',
+  },
+  sessions: { code: 'count', sessions: 'count', error_count: 'count' },
+  'rebuild-index': {
+    code: 'count',
+    packs: 'count',
+    blobs: 'count',
+    segments: 'count',
+    error_count: 'count',
+  },
+};
+
+/** Commands of two words. */
+const subcommands = /^key (?:list|add|remove|passwd)\b/;
+
+const aliases: Readonly<Record<string, string>> = {
+  backup: 'snapshot',
+  create: 'snapshot',
+  list: 'snapshots',
+  extract: 'restore',
+};
+
+/** The command among arguments, by its own name. */
+export function commandOf(args: readonly string[]): string | undefined {
+  const [subcommand] = subcommands.exec(args.slice(args.indexOf('key')).join(' ')) ?? [];
+  if (subcommand !== undefined) return subcommand;
+  return args.map((arg) => aliases[arg] ?? arg).find((arg) => Object.hasOwn(summaries, arg));
+}
+
+/** What is wrong with a line that a command has printed. */
+export function lineFaults(command: string | undefined, line: object): string[] {
+  const { v, message_type: type, ...fields } = line as Record<string, unknown>;
+  const described = type === 'summary' ? summaries[command ?? ''] : events[String(type)];
+  if (described === undefined) return [`unknown event ${type} of ${command}`];
+  return [...(v === 1 ? [] : [`version ${v}`]), ...fieldFaults(fields, described)].map(
+    (fault) => `${type}: ${fault}`,
+  );
+}
+
+function fieldFaults(values: Record<string, unknown>, described: Fields): string[] {
+  const faults: string[] = [];
+  const unseen = new Set(Object.keys(values));
+  for (const [key, type] of Object.entries(described)) {
+    const name = key.replace(/\?$/, '');
+    const value = values[name];
+    unseen.delete(name);
+    if (value === undefined && !key.endsWith('?')) faults.push(`no ${name}`);
+    if (value === undefined) continue;
+    faults.push(...valueFaults(name, value, type));
+    if (type === 'outside' || type === 'outsides') {
+      unseen.delete(`${name}_b64`);
+      faults.push(...exactFaults(name, value, values[`${name}_b64`]));
+    }
+  }
+  return [...faults, ...[...unseen].map((name) => `unknown ${name}`)];
+}
+
+function valueFaults(name: string, value: unknown, type: FieldType): string[] {
+  if (typeof type === 'string') {
+    return types[type](value) ? [] : [`${name} is no ${type}: ${JSON.stringify(value)}`];
+  }
+  if (typeof value !== 'object' || value === null) return [`${name} is no object`];
+  return fieldFaults(value as Record<string, unknown>, type).map((fault) => `${name}: ${fault}`);
+}
+
+/** The bytes must be there when the text cannot be all, and read as the text. */
+function exactFaults(name: string, value: unknown, exact: unknown): string[] {
+  const texts = Array.isArray(value) ? value : [value];
+  if (exact === undefined) {
+    return texts.some((text) => String(text).includes('\ufffd')) ? [`no ${name}_b64`] : [];
+  }
+  const list = Array.isArray(exact) ? exact : [exact];
+  const isExact = list.every(
+    (bytes, i) =>
+      isTextLike(BASE_64)(bytes) && Buffer.from(bytes, 'base64').toString() === texts[i],
+  );
+  return isExact && list.length === texts.length ? [] : [`${name}_b64 is not ${name}`];
+}
