@@ -10,6 +10,7 @@ import { openDirectory, packKeysOf, parseTrailer } from '../pack/pack-reader.ts'
 import { type PackRecord, packStorageName, TRAILER_SIZE } from '../pack/pack-record.ts';
 import { HEADER_SIZE } from '../record/header.ts';
 import type { PackKind } from '../record/object-kind.ts';
+import type { ByteRange } from '../storage/storage.ts';
 import { demand } from '../util/byte-reader.ts';
 import { WeightedCache } from '../util/weighted-cache.ts';
 import type { RepositoryCore } from './repository.ts';
@@ -81,11 +82,16 @@ function covers(window: Window, start: number, end: number): boolean {
   return window.offset <= start && end <= window.offset + window.bytes.length;
 }
 
-function windowFor(packLength: number, start: number, end: number) {
+function windowFor(packLength: number, start: number, end: number): ByteRange {
   if (packLength < WHOLE_PACK_SIZE_MAX) return { offset: 0, length: packLength };
+  return rangeOnGrid(packLength, start, end + READ_AHEAD_SIZE);
+}
+
+/** The smallest request for these bytes of a pack. */
+export function rangeOnGrid(packLength: number, start: number, end: number): ByteRange {
   const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
-  const windowEnd = Math.ceil((end + READ_AHEAD_SIZE) / GRID_SIZE) * GRID_SIZE;
-  return { offset, length: Math.min(windowEnd, packLength) - offset };
+  const rangeEnd = Math.ceil(end / GRID_SIZE) * GRID_SIZE;
+  return { offset, length: Math.min(rangeEnd, packLength) - offset };
 }
 
 /** Reads the directory of a pack from the end of its file. */

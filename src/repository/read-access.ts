@@ -7,6 +7,7 @@
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
+import { type Location, locate } from '../index/presence.ts';
 import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
@@ -21,6 +22,9 @@ import { BlobReader, type OnBadCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
+
+/** A copy of a chunk as the index knows it. */
+export type ChunkLocation = Location;
 
 /** Progress is that of the index; what is read then tells its own. */
 export interface ReadOptions extends LongCall {
@@ -95,6 +99,13 @@ export class ReadAccess {
   /** The content of one chunk of a file. */
   async readChunk(id: BlobId): Promise<Uint8Array> {
     return await this.read(id, BLOB_TYPE.data);
+  }
+
+  /** Where a whole copy of a chunk should be, if the index knows one; nothing is read. */
+  locateChunk(id: BlobId): ChunkLocation | undefined {
+    const location = locate(this.#sync.index, id)[0];
+    const isWhole = location?.blob.type === BLOB_TYPE.data && location.blob.delta === undefined;
+    return isWhole ? location : undefined;
   }
 
   async #rebuild(): Promise<void> {

@@ -46,8 +46,19 @@ export interface TargetFailure {
 export function targetError(failure: TargetFailure): TargetError {
   const { path, operation, reason, cause } = failure;
   const found = failure.found ?? errnoCode(cause) ?? reason.replaceAll('_', ' ');
-  const message = `Cannot ${operation} target "${printable(path)}": ${found}`;
+  const message = messageStart(operation, path) + found;
   return new TargetError(path, operation, reason, message, cause);
+}
+
+/** The same error of an entry whose path is now known in whole. */
+export function atPath(error: TargetError, path: Uint8Array): TargetError {
+  const { operation, reason, cause } = error;
+  const found = error.message.slice(messageStart(operation, error.path).length);
+  return new TargetError(path, operation, reason, messageStart(operation, path) + found, cause);
+}
+
+function messageStart(operation: string, path: Uint8Array): string {
+  return `Cannot ${operation} target "${printable(path)}": `;
 }
 
 function targetReason(cause: unknown): TargetReason {

@@ -2,28 +2,45 @@
  * One regular file being restored: written under a temporary name that only we can open, given its
  * metadata, then renamed, so that nothing unfinished ever has the final name. Holes are what was
  * not written.
+ *
+ * Whoever finishes a file calls the system seven times for it: open, write, stat, mode, times,
+ * rename, close; the owner is set only where the new file has another.
  */
 import { childPath, joinPath } from '../platform/directory-handle.ts';
-import { fromAscii, toHex } from '../util/bytes.ts';
+import type { FileStat } from '../platform/file-stat.ts';
 import { attempt, targetError } from './target-error.ts';
-import { recordCreated } from './target-links.ts';
+import type { TargetFs } from './target-fs.ts';
 import { applyMetadata, type TargetMetadata } from './target-metadata.ts';
-import type { PlacedDirectory, TargetRun } from './target-run.ts';
+import { nameFault } from './target-name.ts';
+import type { PlacedDirectory, WriterRun } from './target-run.ts';
+
+/** Told of a finished file, by its own name. */
+type OnFinished = (metadata: TargetMetadata, stat: FileStat) => void;
 
 export class TargetFile {
-  readonly #run: TargetRun;
-  readonly #directory: PlacedDirectory;
+  readonly fd: number;
+  readonly #run: WriterRun;
+  readonly #directory: Omit<PlacedDirectory, 'names'>;
   readonly #name: Uint8Array;
   readonly #temporaryName: Uint8Array;
-  readonly #fd: number;
+  readonly #onFinished: OnFinished | undefined;
 
   /** @throws TargetError */
-  constructor(run: TargetRun, directory: PlacedDirectory, name: Uint8Array) {
+  constructor(
+    run: WriterRun,
+    place: { directory: Omit<PlacedDirectory, 'names'>; name: Uint8Array },
+    onFinished?: OnFinished,
+  ) {
     this.#run = run;
-    this.#directory = directory;
-    this.#name = name;
-    this.#temporaryName = fromAscii(`.varve-${toHex(run.random.bytes(8))}`);
-    this.#fd = this.#attempt('create', () => run.fs.createFile(this.#temporaryPath));
+    this.#directory = place.directory;
+    this.#name = place.name;
+    this.#onFinished = onFinished;
+    this.#temporaryName = run.temporaryName();
+    const found = nameFault(place.name);
+    if (found !== undefined) {
+      throw targetError({ path: this.path, operation: 'create', reason: 'name', found });
+    }
+    this.fd = this.#attempt('create', () => run.fs.createFile(this.#temporaryPath));
   }
 
   /** Where it will be, for messages. */
@@ -37,51 +54,43 @@ export class TargetFile {
 
   /** @throws TargetError */
   write(bytes: Uint8Array, position: number): void {
-    this.#attempt('write', () => {
-      let done = 0;
-      while (done < bytes.length) {
-        done += this.#run.fs.write(this.#fd, bytes.subarray(done), position + done);
-      }
-    });
+    this.#attempt('write', () => writeAll(this.#run.fs, { fd: this.fd, position }, bytes));
   }
 
   /**
    * Gives the file its exact size, its metadata and its name, and closes it. When that fails
-   * nothing is left of it.
+   * nothing is left of it. Returns what it was before it got its metadata.
    *
    * @throws TargetError
    */
-  finish(size: number, metadata: TargetMetadata): void {
+  finish(size: number, metadata: TargetMetadata): FileStat {
     const { fs } = this.#run;
     try {
-      const stat = this.#attempt('stat', () => fs.fstat(this.#fd));
+      const stat = this.#attempt('stat', () => fs.fstat(this.fd));
       if (stat.type !== 'f' || stat.linkCount !== 1) {
         const found = `new file has ${stat.linkCount} links`;
         throw targetError({ path: this.path, operation: 'create', reason: 'unsafe', found });
       }
       // A hole at the end is never written, so the size may have to be set.
-      if (stat.size !== BigInt(size)) this.#attempt('write', () => fs.truncate(this.#fd, size));
-      const entry = { fd: this.#fd, path: () => this.path, isSymlink: false };
+      if (stat.size !== BigInt(size)) this.#attempt('write', () => fs.truncate(this.fd, size));
+      const entry = { fd: this.fd, path: () => this.path, isSymlink: false, stat };
       applyMetadata(this.#run, entry, metadata);
       const names = { from: this.#temporaryName, to: this.#name };
       this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));
-      recordCreated(this.#run, metadata.linkGroup, {
-        directory: this.#directory,
-        name: this.#name,
-        stat,
-      });
+      this.#onFinished?.(metadata, stat);
+      return stat;
     } catch (error) {
       this.#remove();
       throw error;
     } finally {
-      fs.close(this.#fd);
+      fs.close(this.fd);
     }
   }
 
   /** Gives up: closes the file and removes it. */
   abort(): void {
     this.#remove();
-    this.#run.fs.close(this.#fd);
+    this.#run.fs.close(this.fd);
   }
 
   #remove(): void {
@@ -95,4 +104,14 @@ export class TargetFile {
   #attempt<T>(operation: string, action: () => T): T {
     return attempt({ operation, path: () => this.path }, action);
   }
+}
+
+/** Writes all of `bytes`, however many the system takes at a time. */
+export function writeAll(
+  fs: TargetFs,
+  { fd, position }: { fd: number; position: number },
+  bytes: Uint8Array,
+): void {
+  let done = fs.write(fd, bytes, position);
+  while (done < bytes.length) done += fs.write(fd, bytes.subarray(done), position + done);
 }

@@ -7,7 +7,7 @@ import { TargetError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import type { FileTimes, Timestamp } from '../platform/times.ts';
 import { attempt, targetError } from './target-error.ts';
-import type { TargetRun } from './target-run.ts';
+import type { WriterRun } from './target-run.ts';
 
 /** The fields of a tree node that are set on what was restored. */
 export interface TargetMetadata {
@@ -27,7 +27,12 @@ export interface OpenEntry {
 /** Setuid, setgid, sticky. */
 const specialBits = 0o7000;
 
-export function applyMetadata(run: TargetRun, entry: OpenEntry, metadata: TargetMetadata): void {
+/** @param stat of the entry as it is before this. */
+export function applyMetadata(
+  run: WriterRun,
+  entry: OpenEntry & { stat?: FileStat | undefined },
+  metadata: TargetMetadata,
+): void {
   const isOwnerSet = reporting(run, () => applyOwner(run, entry, metadata.owner)) ?? false;
   if (metadata.mode !== undefined && !entry.isSymlink) {
     const { mode } = metadata;
@@ -39,7 +44,7 @@ export function applyMetadata(run: TargetRun, entry: OpenEntry, metadata: Target
   }
 }
 
-function reporting<T>(run: TargetRun, action: () => T): T | undefined {
+function reporting<T>(run: WriterRun, action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {
@@ -50,11 +55,15 @@ function reporting<T>(run: TargetRun, action: () => T): T | undefined {
 }
 
 /** Whether the entry now belongs to whom it should; nobody else may get its special bits. */
-function applyOwner(run: TargetRun, entry: OpenEntry, owner: TargetMetadata['owner']): boolean {
+function applyOwner(
+  run: WriterRun,
+  entry: OpenEntry & { stat?: FileStat | undefined },
+  owner: TargetMetadata['owner'],
+): boolean {
   if (owner === undefined) return false;
   const operation = 'set owner of';
   return attempt({ operation, path: entry.path }, () => {
-    if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
+    if (isOwnedBy(entry.stat ?? run.fs.fstat(entry.fd), owner)) return true;
     const cause = changeOwner(run, entry, owner);
     // Looked at, not believed: 2^32 - 1 means "leave it" to the system, which then succeeds.
     if (isOwnedBy(run.fs.fstat(entry.fd), owner)) return true;
@@ -70,7 +79,7 @@ function isOwnedBy(stat: FileStat, owner: { uid: number; gid: number }): boolean
 
 /** What the system said if it refused. An ordinary user may still choose among own groups. */
 function changeOwner(
-  { fs, isRoot }: TargetRun,
+  { fs, isRoot }: WriterRun,
   { fd, isSymlink }: OpenEntry,
   { uid, gid }: { uid: number; gid: number },
 ): unknown {
@@ -87,7 +96,7 @@ function changeOwner(
   return refusal;
 }
 
-function applyTimes({ fs }: TargetRun, { fd, path, isSymlink }: OpenEntry, times: FileTimes): void {
+function applyTimes({ fs }: WriterRun, { fd, path, isSymlink }: OpenEntry, times: FileTimes): void {
   attempt({ path, operation: 'set times of' }, () => {
     if (isSymlink) fs.setEntryTimes(fd, times);
     else fs.setTimes(fd, times);
@@ -95,7 +104,7 @@ function applyTimes({ fs }: TargetRun, { fd, path, isSymlink }: OpenEntry, times
 }
 
 function applyMode(
-  run: TargetRun,
+  run: WriterRun,
   { fd, path }: OpenEntry,
   { mode, isOwnerSet }: { mode: number; isOwnerSet: boolean },
 ): void {

@@ -1,6 +1,7 @@
 /** What all directories and files of one restore share. */
 import type { TargetError } from '../errors.ts';
 import type { DirectoryHandle } from '../platform/directory-handle.ts';
+import { fromAscii, toHex } from '../util/bytes.ts';
 import type { Random } from '../util/random.ts';
 import type { TargetFs } from './target-fs.ts';
 
@@ -20,19 +21,30 @@ export interface CreatedFile extends Inode {
   readonly names: readonly Uint8Array[];
 }
 
-export interface TargetRun {
+/** What whoever writes files has of a run: each worker its own. */
+export interface WriterRun {
   readonly fs: TargetFs;
-  readonly random: Random;
   readonly isRoot: boolean;
+  readonly temporaryName: () => Uint8Array;
+  /** Told of what could not be set on an entry that is otherwise there. */
+  readonly onProblem: (problem: TargetError) => void;
+  readonly notes: TargetNotes;
+}
+
+export interface TargetRun extends WriterRun {
   /** Whether entries may be there already; directories among them are then entered. */
   readonly mayHoldEntries: boolean;
   /** The open target itself. */
   readonly target: DirectoryHandle;
   /** First file of each link group, by the group in hexadecimal. */
   readonly createdByGroup: Map<string, CreatedFile>;
-  /** Told of what could not be set on an entry that is otherwise there. */
-  readonly onProblem: (problem: TargetError) => void;
-  readonly notes: TargetNotes;
+}
+
+/** Names for files in the making: drawn once, then counted, so that a file costs no random bytes. */
+export function temporaryNames(random: Random): () => Uint8Array {
+  const prefix = `.varve-${toHex(random.bytes(5))}`;
+  let count = 0;
+  return () => fromAscii(prefix + (count++ % 2 ** 24).toString(16).padStart(6, '0'));
 }
 
 /** What is counted instead of reported one by one. */

@@ -22,7 +22,13 @@ import type { TargetFs } from './target-fs.ts';
 import { openCreated, recordCreated } from './target-links.ts';
 import { applyMetadata, type TargetMetadata } from './target-metadata.ts';
 import { nameFault } from './target-name.ts';
-import type { PlacedDirectory, TargetNotes, TargetRun } from './target-run.ts';
+import {
+  type Inode,
+  type PlacedDirectory,
+  type TargetNotes,
+  type TargetRun,
+  temporaryNames,
+} from './target-run.ts';
 
 export interface TargetOptions {
   readonly fs: TargetFs;
@@ -61,7 +67,7 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
   });
   const run: TargetRun = {
     fs,
-    random: options.random,
+    temporaryName: temporaryNames(options.random),
     isRoot,
     mayHoldEntries,
     target: { fd, path },
@@ -137,8 +143,14 @@ export class TargetDirectory implements PlacedDirectory {
    * @throws TargetError
    */
   createFile(name: Uint8Array): TargetFile {
-    this.#demandUsable(name);
-    return new TargetFile(this.#run, this, name);
+    return new TargetFile(this.#run, { directory: this, name }, ({ linkGroup }, stat) =>
+      recordCreated(this.#run, linkGroup, { directory: this, name, stat }),
+    );
+  }
+
+  /** Takes note of a file that a worker has made here, to which others may be linked. */
+  recordCreated(name: Uint8Array, linkGroup: Uint8Array, stat: Inode): void {
+    recordCreated(this.#run, linkGroup, { directory: this, name, stat });
   }
 
   /**
@@ -244,7 +256,7 @@ export class TargetDirectory implements PlacedDirectory {
         const found = 'it is no longer the symlink just made';
         throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
       }
-      const entry = { fd, path: () => this.#pathOf(name), isSymlink: true };
+      const entry = { fd, path: () => this.#pathOf(name), isSymlink: true, stat };
       applyMetadata(this.#run, entry, metadata);
       recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
     } finally {

@@ -39,6 +39,11 @@ export function fromAscii(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'latin1'));
 }
 
+/** One character for each byte; the inverse of `fromAscii` for any bytes. */
+export function toLatin1(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString('latin1');
+}
+
 /** Order by unsigned bytes, a prefix first; the order of names in tree pages. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b);

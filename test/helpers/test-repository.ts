@@ -15,8 +15,13 @@ import { openRepository } from '../../src/repository/open-repository.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
-import { type RestoreResult, restoreSnapshot } from '../../src/restore/restore-snapshot.ts';
+import {
+  type RestoreOptions,
+  type RestoreResult,
+  restoreSnapshot,
+} from '../../src/restore/restore-snapshot.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
+import { createStorage } from '../../src/storage/location.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
@@ -55,6 +60,8 @@ export interface ClientOptions {
   /** Of a client that was there before; default: a new one. */
   readonly home?: string;
   readonly clock?: Clock;
+  /** Threads; the storage must be one that they can open by its location. Default: none. */
+  readonly jobs?: number;
 }
 
 /** Opens a repository as a client; closed when the scope ends, if not before. */
@@ -76,8 +83,16 @@ export async function openClient(
     askPassphrase: async () => undefined,
     onNotice: (text) => notices.push(text),
     ...(options.clock !== undefined && { clock: options.clock }),
+    ...(options.jobs !== undefined && { jobs: options.jobs }),
   });
   return { repository, cacheDirectory, stateDirectory, notices };
+}
+
+/** A new repository in a directory, so that threads can open it. */
+export async function newDirectoryStorage(scope: Scope): Promise<Storage> {
+  const storage = await createStorage(join(memoryDir(scope), 'repository'));
+  await initRepository({ storage, credential: { kind: 'none' } });
+  return storage;
 }
 
 /** A client of a new repository in memory. */
@@ -138,15 +153,22 @@ export interface Restored extends RestoreResult {
 /** `path` is absolute in the snapshot. */
 export async function restore(
   { repository }: Client,
-  from: { snapshot: Snapshot; path?: string | Uint8Array; signal?: AbortSignal },
+  from: { snapshot: Snapshot; path?: string | Uint8Array } & Pick<
+    RestoreOptions,
+    'signal' | 'onProgress' | 'isIncluded' | 'fs'
+  >,
   target: string,
 ): Promise<Restored> {
   const problems: Restored['problems'] = [];
+  const { snapshot: chosen, signal, onProgress, isIncluded, fs } = from;
   const result = await restoreSnapshot(repository, {
-    snapshot: from.snapshot,
+    snapshot: chosen,
     names: namesOf(from.path ?? '/'),
     target: b(target),
-    signal: from.signal,
+    signal,
+    onProgress,
+    isIncluded,
+    fs,
     onError: (error, path) => problems.push({ error, path }),
   });
   return { ...result, problems };

@@ -1,0 +1,239 @@
+/**
+ * One restore: the walk through the tree, which makes directories and symlinks and hands the files
+ * on (`restore-files.ts`). One failing entry costs that entry alone: it is reported, the rest goes
+ * on.
+ */
+import { CorruptionError, TargetError, VarveError } from '../errors.ts';
+import type { BlobId } from '../id.ts';
+import { joinPath } from '../platform/directory-handle.ts';
+import type { ReadAccess } from '../repository/read-access.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Content } from '../tree/content.ts';
+import type { DirectoryEntry, DirectoryRoot, Node } from '../tree/node.ts';
+import { printable } from '../util/printable.ts';
+import { Turns } from '../util/turns.ts';
+import { OpenDirectories, type OpenDirectory } from './open-directories.ts';
+import type { PlannedFile } from './plan-window.ts';
+import { RestoreFiles } from './restore-files.ts';
+import type { RestoreOptions, RestoreResult } from './restore-snapshot.ts';
+import type { Target } from './target.ts';
+import type { TargetMetadata } from './target-metadata.ts';
+import type { RestorePool } from './workers.ts';
+
+/** What is restored: the content of a directory with its metadata, or a single entry. */
+export type RestoreStart =
+  | { kind: 'directory'; root: DirectoryRoot | undefined; node: Node | undefined }
+  | { kind: 'entry'; node: Node };
+
+export interface RunOptions extends RestoreOptions {
+  readonly repository: Repository;
+  readonly access: ReadAccess;
+  readonly pool: RestorePool;
+}
+
+/** Where the walk is: a directory of the target and its names from `/` in the snapshot. */
+interface Here {
+  readonly directory: OpenDirectory;
+  readonly names: readonly Uint8Array[];
+}
+
+export class Run {
+  readonly #options: RunOptions;
+  readonly #turns: Turns;
+  readonly #directories = new OpenDirectories((directory) => this.#leave(directory));
+  readonly #files: RestoreFiles;
+  #ownerNotSetCount = 0;
+  #directoryCount = 0;
+  #otherCount = 0;
+  #errorCount = 0;
+  #bytesTotal = 0;
+  #currentPath: Uint8Array | undefined;
+
+  constructor(options: RunOptions) {
+    const { access, pool, signal } = options;
+    this.#options = options;
+    this.#turns = new Turns(options.repository.clock, signal);
+    this.#files = new RestoreFiles({
+      access,
+      pool,
+      signal,
+      directories: this.#directories,
+      report: (error, path) => this.report(error, path),
+      takeTurn: (file) => this.#takeTurn(file.directory, file.name),
+      onAnswer: ({ ownerNotSetCount }) => {
+        this.#ownerNotSetCount += ownerNotSetCount;
+        this.#tellProgress();
+      },
+    });
+  }
+
+  get counts(): Omit<RestoreResult, 'durationNs'> {
+    const { files, bytes } = this.#files.counts;
+    return {
+      files,
+      bytes,
+      directories: this.#directoryCount,
+      others: this.#otherCount,
+      errorCount: this.#errorCount,
+      ownerNotSetCount: this.#ownerNotSetCount,
+    };
+  }
+
+  report(error: VarveError, path: Uint8Array): void {
+    this.#errorCount += 1;
+    this.#options.onError?.(error, path);
+  }
+
+  async restore({ root }: Target, start: RestoreStart): Promise<void> {
+    const total = start.kind === 'entry' ? start.node.size : start.root?.bytes;
+    this.#bytesTotal = Number(total ?? 0n);
+    try {
+      const node = start.kind === 'directory' ? start.node : undefined;
+      const directory = this.#directories.add(root, node && metadataOf(node));
+      const here = { directory, names: this.#options.names };
+      if (start.kind === 'entry') await this.#restoreEntry(here, start.node);
+      else if (start.root !== undefined) await this.#restoreContent(here, start.root);
+      this.#directories.release(directory);
+      await this.#files.settle();
+    } finally {
+      // Whatever happened: nobody writes any more when descriptors are closed.
+      await this.#options.pool.close();
+      this.#files.giveUp();
+      this.#directories.giveUp();
+    }
+  }
+
+  async #restoreContent(here: Here, root: DirectoryRoot): Promise<void> {
+    const onBadPage = (error: VarveError): void => this.report(error, here.directory.target.path);
+    for await (const entries of this.#options.access.directory(root, onBadPage)) {
+      for (const entry of entries) {
+        if (this.#isIncluded(here, entry)) await this.#restoreEntry(here, entry);
+      }
+    }
+  }
+
+  #isIncluded({ names }: Here, { name, type }: DirectoryEntry): boolean {
+    const { isIncluded } = this.#options;
+    return isIncluded?.(joinPath(new Uint8Array(0), ...names, name), type === 'd') ?? true;
+  }
+
+  async #restoreEntry(here: Here, entry: DirectoryEntry): Promise<void> {
+    const { directory } = here;
+    if (this.#turns.isOver) await this.#takeTurn(directory, entry.name);
+    try {
+      if (entry.type === 'refused') throw refusedError(entry.tag, printable(entry.name));
+      if (entry.type === 'd') await this.#restoreDirectory(here, entry);
+      else if (entry.type === 'f') await this.#files.add(planFile(directory, entry));
+      else if (entry.type === 'l') addSymlink(directory, entry);
+      else throw directory.target.refuseSpecial(entry.name, entry.type);
+    } catch (error) {
+      this.#reportEntry(directory, entry.name, error);
+    }
+  }
+
+  async #restoreDirectory({ directory: parent, names }: Here, node: Node): Promise<void> {
+    const name = node.name.slice();
+    const target = parent.target.enter(name);
+    const directory = this.#directories.add(target, metadataOf(node), parent);
+    if (node.directory !== undefined) {
+      // Names are kept for a filter only, so that depth costs no memory.
+      const below = this.#options.isIncluded === undefined ? [] : [...names, name];
+      await this.#restoreContent({ directory, names: below }, node.directory);
+    }
+    this.#directories.release(directory);
+  }
+
+  /** All that belongs into the directory is there. */
+  #leave(directory: OpenDirectory): void {
+    const { target, symlinks, metadata, parent } = directory;
+    for (const { name, linkTarget, metadata: itsMetadata } of symlinks) {
+      try {
+        const { linkGroup } = itsMetadata;
+        const isLinked = linkGroup !== undefined && target.hardLink(name, linkGroup);
+        if (!isLinked) target.symlink(name, linkTarget, itsMetadata);
+        this.#otherCount += 1;
+      } catch (error) {
+        this.#reportEntry(directory, name, error);
+      }
+    }
+    try {
+      target.leave(metadata);
+      if (parent !== undefined) this.#directoryCount += 1;
+    } catch (error) {
+      this.#reportError(error, target.path);
+    }
+  }
+
+  /** Cancelling ends everything; what fails for one entry is reported. */
+  #reportEntry({ target }: OpenDirectory, name: Uint8Array, error: unknown): void {
+    this.#reportError(error, joinPath(target.path, name));
+  }
+
+  #reportError(error: unknown, path: Uint8Array): void {
+    if (!(error instanceof VarveError)) throw error;
+    this.report(error, error instanceof TargetError ? error.path : path);
+  }
+
+  async #takeTurn({ target }: OpenDirectory, name: Uint8Array): Promise<void> {
+    if (!this.#turns.isOver) return;
+    this.#currentPath = joinPath(target.path, name);
+    this.#tellProgress();
+    await this.#turns.next();
+  }
+
+  #tellProgress(): void {
+    const { isIncluded, onProgress } = this.#options;
+    const { files, bytes } = this.#files.counts;
+    onProgress?.({
+      phase: 'restore',
+      filesDone: files,
+      bytesDone: Number(bytes),
+      ...(isIncluded === undefined && { bytesTotal: this.#bytesTotal }),
+      ...(this.#currentPath !== undefined && { currentPath: this.#currentPath }),
+    });
+  }
+}
+
+export function refusedError(tag: number, path: string): CorruptionError {
+  return new CorruptionError({
+    kind: 'entry',
+    which: path,
+    found: `field ${tag} of a later version`,
+    expected: 'fields this program knows',
+  });
+}
+
+function addSymlink(directory: OpenDirectory, node: Node): void {
+  directory.symlinks.push({
+    name: node.name.slice(),
+    linkTarget: (node.target as Uint8Array).slice(),
+    metadata: metadataOf(node),
+  });
+}
+
+function planFile(directory: OpenDirectory, node: Node): PlannedFile {
+  return {
+    directory,
+    name: node.name.slice(),
+    metadata: metadataOf(node),
+    content: copyContent(node.content ?? { kind: 'empty' }),
+    size: Number(node.size ?? 0n),
+    target: undefined,
+    holdCount: 1,
+    hasFailed: false,
+    isFirstName: false,
+  };
+}
+
+/** Nothing of it is a view: a node would keep its page in memory for as long as it waits. */
+function metadataOf({ mode, owner, mtime, linkGroup }: Node): TargetMetadata {
+  return { mode, owner, mtime, linkGroup: linkGroup?.slice() };
+}
+
+function copyContent(content: Content): Content {
+  if (content.kind === 'empty') return content;
+  const { kind, length } = content;
+  const id = content.id.slice() as BlobId;
+  if (kind === 'blob') return { kind, id, length };
+  return { kind, id, length, height: content.height, chunks: content.chunks };
+}
