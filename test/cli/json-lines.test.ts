@@ -70,11 +70,11 @@ test('all commands together show every event and field, as described', async (t)
   await run('snapshots');
   await run('ls', '-R', 'latest');
   await run('restore', 'latest', '--target', 'out');
+  await run('stats');
   await run('rebuild-index');
   await run('ls', 'unknown');
   const [pack] = packsOf(home) as [string];
   rmSync(pack);
-  await run('stats');
   const found = await run('check');
 
   // Devices, what takes longer than a second (below), and what has a file of tests of its own.
