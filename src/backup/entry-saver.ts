@@ -25,6 +25,7 @@ import {
   type FilePart,
   type SavedFile,
 } from './file-assembly.ts';
+import { makeNode } from './make-node.ts';
 import { ParentDirectory, type ParentOptions } from './parent-tree.ts';
 import type { SavePool } from './save-pool.ts';
 import type { TreeSaver } from './save-tree.ts';
@@ -146,11 +147,7 @@ export class EntrySaver {
       return;
     }
     if (!isSame) return await this.#close(level);
-    const directory = parent?.root;
-    await this.#addChanged(above, {
-      ...entry.metadata,
-      ...(directory !== undefined && { directory }),
-    });
+    await this.#addChanged(above, makeNode(entry.metadata, { directory: parent?.root }));
   }
 
   async #close(level: Level): Promise<void> {
@@ -172,7 +169,7 @@ export class EntrySaver {
     }
     if (entry.type === 'f') return await this.#saveFile(level, entry, node);
     this.#options.onSaved(entry, actionOf(node, false), 0);
-    await this.#addChanged(level, entry.metadata);
+    await this.#addChanged(level, makeNode(entry.metadata));
   }
 
   async #isReusable(level: Level, entry: SourceEntry, node: Node): Promise<boolean> {
@@ -215,7 +212,7 @@ export class EntrySaver {
       this.#options.onSaved(entry, actionOf(previous, false), Number(size));
       await this.#push({
         kind: 'node',
-        node: { ...entry.metadata, content, size },
+        node: makeNode(entry.metadata, { content, size }),
         isSettled: true,
       });
       return;
@@ -239,8 +236,8 @@ export class EntrySaver {
       const { content, size, stat, isChanged } = outcome;
       const { path } = entry;
       if (isChanged) onError(sourceError({ path, operation: 'read', reason: 'file_changed' }));
-      const renewed = stat === undefined ? {} : inodeMetadata(stat, accounts);
-      pending.node = { ...entry.metadata, ...renewed, content, size: BigInt(size) };
+      const renewed = stat === undefined ? undefined : inodeMetadata(stat, accounts);
+      pending.node = makeNode(entry.metadata, { content, size: BigInt(size) }, renewed);
       if (!isChanged) this.#rememberLinked(entry, pending.node);
       onRead(size);
       onSaved(entry, actionOf(previous, false), size);

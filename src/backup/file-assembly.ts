@@ -80,7 +80,8 @@ export class FileAssembly {
   readonly held: HeldPath;
   readonly #context: AssemblyContext;
   readonly #onDone: (outcome: SavedFile | SourceError) => void;
-  readonly #arrived = new Map<number, ScannedPart>();
+  /** Parts that came before those in front of them; most files never have one. */
+  #arrived: Map<number, ScannedPart> | undefined;
   #next = 0;
   /** Parts planned so far. */
   #partCount: number;
@@ -123,25 +124,36 @@ export class FileAssembly {
 
   /** Takes a part that came back. */
   take(scanned: ScannedPart): void {
-    this.#arrived.set(scanned.part.index, scanned);
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    this.#run().catch((error: unknown) => this.#context.onFailure(error));
+    const { index } = scanned.part;
+    if (!this.#isRunning && index === this.#next) {
+      this.#run(scanned);
+      return;
+    }
+    this.#arrived ??= new Map();
+    this.#arrived.set(index, scanned);
   }
 
-  async #run(): Promise<void> {
-    for (;;) {
-      const scanned = this.#arrived.get(this.#next);
-      if (scanned === undefined) {
-        // At once: a part that comes before the promise has settled must not wait for it.
-        this.#isRunning = false;
-        return;
-      }
-      this.#arrived.delete(this.#next);
+  /** Takes a part, and those behind it that are there; without a promise where nothing is stored. */
+  #run(first: ScannedPart | undefined): void {
+    for (let scanned = first; scanned !== undefined; scanned = this.#takeArrived()) {
       this.#next += 1;
       const stored = this.#isDone ? scanned.decide() : this.#advance(scanned);
-      if (stored !== undefined) await stored;
+      if (stored === undefined) continue;
+      this.#isRunning = true;
+      stored
+        .then(() => {
+          this.#isRunning = false;
+          this.#run(this.#takeArrived());
+        })
+        .catch((error: unknown) => this.#context.onFailure(error));
+      return;
     }
+  }
+
+  #takeArrived(): ScannedPart | undefined {
+    const scanned = this.#arrived?.get(this.#next);
+    this.#arrived?.delete(this.#next);
+    return scanned;
   }
 
   /** Takes the next part of the file. */

@@ -184,55 +184,95 @@ export class SavePool {
   }
 
   #takeBatch(worker: Crew, scanned: ScannedBatch): void {
-    const parts = worker.slots[scanned.slot] as readonly FilePart[];
-    const isNew = new Uint8Array(scanned.sizes.length);
-    let undecided = parts.length;
-    const decide = (): void => {
-      undecided -= 1;
-      if (undecided > 0) return;
-      if (isNew.includes(1)) worker.handle.post({ kind: 'store', slot: scanned.slot, isNew });
-      else this.#free(worker, scanned.slot);
-    };
+    const { slot } = scanned;
+    const parts = worker.slots[slot] as readonly FilePart[];
+    const batch = new RunningBatch(scanned, this.#options.store, parts.length, (isNew) => {
+      if (isNew.includes(1)) worker.handle.post({ kind: 'store', slot, isNew });
+      else this.#free(worker, slot);
+    });
     let first = 0;
-    for (const [i, part] of parts.entries()) {
-      part.file.take(this.#scannedPart(scanned, { part, i, first }, { isNew, decide }));
-      first += scanned.chunkCounts[i] as number;
+    for (let i = 0; i < parts.length; i++) {
+      const part = parts[i] as FilePart;
+      const next = new BatchPart(batch, { part, i, first });
+      first += next.count;
+      part.file.take(next);
     }
-  }
-
-  #scannedPart(
-    scanned: ScannedBatch,
-    place: { part: FilePart; i: number; first: number },
-    answer: { isNew: Uint8Array; decide: () => void },
-  ): ScannedPart {
-    const { store, onKept } = this.#options;
-    const { part, i, first } = place;
-    const idAt = (chunk: number): BlobId => {
-      const start = (first + chunk) * idSize;
-      return scanned.ids.subarray(start, start + idSize) as BlobId;
-    };
-    const sizeAt = (chunk: number): number => scanned.sizes[first + chunk] as number;
-    return {
-      part,
-      count: scanned.chunkCounts[i] as number,
-      isAtEnd: scanned.isAtEnd[i] === 1,
-      isChanged: scanned.isChanged[i] === 1,
-      stat: scanned.stats.get(i),
-      failure: scanned.failures.get(i),
-      idAt,
-      sizeAt,
-      keep: (chunk) => {
-        onKept(sizeAt(chunk));
-        if (store.claim(idAt(chunk), sizeAt(chunk))) answer.isNew[first + chunk] = 1;
-      },
-      decide: answer.decide,
-    };
   }
 
   #free(worker: Crew, slot: number): void {
     worker.slots[slot] = undefined;
     this.#dispatch();
     this.wake();
+  }
+}
+
+/** A batch that has been scanned and waits for its answer. */
+class RunningBatch {
+  readonly scanned: ScannedBatch;
+  readonly store: PoolStore;
+  readonly isNew: Uint8Array;
+  readonly #onDecided: (isNew: Uint8Array) => void;
+  #undecided: number;
+
+  constructor(
+    scanned: ScannedBatch,
+    store: PoolStore,
+    partCount: number,
+    onDecided: (isNew: Uint8Array) => void,
+  ) {
+    this.scanned = scanned;
+    this.store = store;
+    this.isNew = new Uint8Array(scanned.sizes.length);
+    this.#undecided = partCount;
+    this.#onDecided = onDecided;
+  }
+
+  decide(): void {
+    this.#undecided -= 1;
+    if (this.#undecided === 0) this.#onDecided(this.isNew);
+  }
+}
+
+class BatchPart implements ScannedPart {
+  readonly part: FilePart;
+  readonly count: number;
+  readonly isAtEnd: boolean;
+  readonly isChanged: boolean;
+  readonly stat: ScannedPart['stat'];
+  readonly failure: ScannedPart['failure'];
+  readonly #batch: RunningBatch;
+  /** Position of its first chunk among those of the batch. */
+  readonly #first: number;
+
+  constructor(batch: RunningBatch, place: { part: FilePart; i: number; first: number }) {
+    const { scanned } = batch;
+    const { part, i, first } = place;
+    this.part = part;
+    this.count = scanned.chunkCounts[i] as number;
+    this.isAtEnd = scanned.isAtEnd[i] === 1;
+    this.isChanged = scanned.isChanged[i] === 1;
+    this.stat = scanned.stats.get(i);
+    this.failure = scanned.failures.get(i);
+    this.#batch = batch;
+    this.#first = first;
+  }
+
+  idAt(i: number): BlobId {
+    const start = (this.#first + i) * idSize;
+    return this.#batch.scanned.ids.subarray(start, start + idSize) as BlobId;
+  }
+
+  sizeAt(i: number): number {
+    return this.#batch.scanned.sizes[this.#first + i] as number;
+  }
+
+  keep(i: number): void {
+    const { store, isNew } = this.#batch;
+    if (store.claim(this.idAt(i), this.sizeAt(i))) isNew[this.#first + i] = 1;
+  }
+
+  decide(): void {
+    this.#batch.decide();
   }
 }
 

@@ -10,6 +10,7 @@ import { DirectoryBuilder } from '../tree/page-builder.ts';
 import { assert } from '../util/assert.ts';
 import { childOf, type SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
+import { makeNode } from './make-node.ts';
 
 export interface TreeSaverOptions {
   write: (type: BlobType, plaintext: Uint8Array) => Promise<BlobId>;
@@ -67,7 +68,7 @@ export class TreeSaver {
     }
     const directory = await builder.finish();
     this.#spare.push(builder);
-    await this.add({ ...entry.metadata, ...(directory !== undefined && { directory }) });
+    await this.add(makeNode(entry.metadata, { directory }));
   }
 
   #newBuilder(): DirectoryBuilder {

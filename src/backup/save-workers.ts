@@ -1,7 +1,8 @@
 /**
  * How many workers a snapshot has, how large their packs become, and where they run. Packs being filled
- * or written take at most half of the memory of the run: where that is too little, packs become
- * smaller, and only then are there fewer workers.
+ * or written take at most a quarter of the memory of the run: where that is too little, packs become
+ * smaller, and only then are there fewer workers. (With half of it, three workers came to 600 MiB in
+ * all: scanners, compressors and heaps of the threads take as much again.)
  */
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
@@ -21,7 +22,7 @@ export function fitPacks(options: { jobs: number; memory: number; packTarget: nu
   workerCount: number;
   dataTarget: number;
 } {
-  const forPacks = options.memory / 2;
+  const forPacks = options.memory / 4;
   let workerCount = Math.max(1, options.jobs);
   let dataTarget = options.packTarget;
   const isTooMuch = (): boolean => workerCount * packsPerWorker * dataTarget > forPacks;

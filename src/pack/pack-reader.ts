@@ -120,9 +120,22 @@ export function openPack(
   keys: RepositoryKeys,
   file: { name: PackName; kind: PackKind; bytes: Uint8Array },
 ): OpenedPack {
+  const hash = toHex(createHash('sha256').update(file.bytes).digest());
+  demand(hash === file.name, 'hash differs from the name');
+  return openNamedPack(keys, file);
+}
+
+/**
+ * As `openPack`, for bytes whose hash has just been computed and is their name: that takes longer than
+ * all the rest of opening.
+ * @throws Malformed when any part is not as sealed.
+ */
+export function openNamedPack(
+  keys: RepositoryKeys,
+  file: { name: PackName; kind: PackKind; bytes: Uint8Array },
+): OpenedPack {
   const { name, kind, bytes } = file;
   const { length } = bytes;
-  demand(toHex(createHash('sha256').update(bytes).digest()) === name, 'hash differs from the name');
   demand(length >= HEADER_SIZE + DIRECTORY_SEALED_SIZE_MIN + TRAILER_SIZE, 'pack too short');
   const trailerBytes = bytes.subarray(length - TRAILER_SIZE);
   const trailer = parseTrailer(keys, trailerBytes, { kind, length });

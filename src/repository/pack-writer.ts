@@ -12,7 +12,7 @@ import type { BlobId } from '../id.ts';
 import { KEY_CLASS } from '../keys/key-hierarchy.ts';
 import { createSaltSource, type SaltSource } from '../keys/salt-source.ts';
 import { type FinishedPack, PackBuilder } from '../pack/pack-builder.ts';
-import { openPack, verifyPack } from '../pack/pack-reader.ts';
+import { openNamedPack, verifyPack } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
@@ -220,7 +220,7 @@ export class PackWriter {
   #verify(pack: FinishedPack): void {
     const { keys, codec, identify } = this.#core;
     try {
-      const opened = openPack(keys, { ...pack.record, bytes: pack.bytes });
+      const opened = openNamedPack(keys, { ...pack.record, bytes: pack.bytes });
       verifyPack(opened, { codec, identify }, () => assert(false, 'delta that was not verified'));
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;

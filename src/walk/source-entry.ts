@@ -151,10 +151,18 @@ export class SourceEntry {
     const stat = this.#stat;
     const { type } = stat;
     const { accounts } = this.#naming;
+    const inode = inodeMetadata(stat, accounts);
+    // Written out: what is made by a spread gets a hidden class of its own each time.
     return {
       name: Buffer.from(this.#name, 'latin1'),
       type,
-      ...inodeMetadata(stat, accounts),
+      mode: inode.mode,
+      owner: inode.owner,
+      ownerNames: inode.ownerNames,
+      mtime: inode.mtime,
+      ctime: inode.ctime,
+      birthTime: inode.birthTime,
+      inode: inode.inode,
       size: type === 'f' ? stat.size : undefined,
       linkGroup: this.#linkGroup,
       target: this.#target,
