@@ -186,7 +186,7 @@ export class SavePool {
   #takeBatch(worker: Crew, scanned: ScannedBatch): void {
     const { slot } = scanned;
     const parts = worker.slots[slot] as readonly FilePart[];
-    const batch = new RunningBatch(scanned, this.#options.store, parts.length, (isNew) => {
+    const batch = new RunningBatch(scanned, this.#options, (isNew) => {
       if (isNew.includes(1)) worker.handle.post({ kind: 'store', slot, isNew });
       else this.#free(worker, slot);
     });
@@ -209,27 +209,33 @@ export class SavePool {
 /** A batch that has been scanned and waits for its answer. */
 class RunningBatch {
   readonly scanned: ScannedBatch;
-  readonly store: PoolStore;
-  readonly isNew: Uint8Array;
+  readonly #options: SavePoolOptions;
+  readonly #isNew: Uint8Array;
   readonly #onDecided: (isNew: Uint8Array) => void;
   #undecided: number;
 
   constructor(
     scanned: ScannedBatch,
-    store: PoolStore,
-    partCount: number,
+    options: SavePoolOptions,
     onDecided: (isNew: Uint8Array) => void,
   ) {
     this.scanned = scanned;
-    this.store = store;
-    this.isNew = new Uint8Array(scanned.sizes.length);
-    this.#undecided = partCount;
+    this.#options = options;
+    this.#isNew = new Uint8Array(scanned.sizes.length);
+    this.#undecided = scanned.chunkCounts.length;
     this.#onDecided = onDecided;
+  }
+
+  /** @param i position among the chunks of the batch */
+  keep(i: number, id: BlobId): void {
+    const size = this.scanned.sizes[i] as number;
+    if (this.#options.store.claim(id, size)) this.#isNew[i] = 1;
+    this.#options.onKept(size);
   }
 
   decide(): void {
     this.#undecided -= 1;
-    if (this.#undecided === 0) this.#onDecided(this.isNew);
+    if (this.#undecided === 0) this.#onDecided(this.#isNew);
   }
 }
 
@@ -267,8 +273,7 @@ class BatchPart implements ScannedPart {
   }
 
   keep(i: number): void {
-    const { store, isNew } = this.#batch;
-    if (store.claim(this.idAt(i), this.sizeAt(i))) isNew[this.#first + i] = 1;
+    this.#batch.keep(this.#first + i, this.idAt(i));
   }
 
   decide(): void {
