@@ -256,8 +256,7 @@ export class DiskEditableSource implements EditableSource {
 
 /** What is in a directory of the file system. */
 export function describeDirectory(root: string): TreeDescription {
-  const names = readdirSync(root, { recursive: true, encoding: 'utf8' });
-  const paths = ['', ...names].sort();
+  const paths = pathsBelow(root, '').sort();
   const firstByInode = new Map<bigint, string>();
   return new Map(
     paths.map((path) => {
@@ -276,6 +275,13 @@ export function describeDirectory(root: string): TreeDescription {
       return [path, describeEntry(entry)];
     }),
   );
+}
+
+/** The path itself and all below; the recursive listing of Node follows symlinks to directories. */
+function pathsBelow(root: string, path: string): string[] {
+  if (!lstatSync(join(root, path)).isDirectory()) return [path];
+  const names = readdirSync(join(root, path));
+  return [path, ...names.flatMap((name) => pathsBelow(root, join(path, name)))];
 }
 
 function describeEntry(entry: {
