@@ -49,6 +49,19 @@ function command(
   return { check, run, toString: () => text };
 }
 
+/** One after the other, without anything in between. */
+function inTurn(
+  first: fc.Arbitrary<Command>,
+  second: fc.Arbitrary<Command>,
+): fc.Arbitrary<Command> {
+  return fc.tuple(first, second).map(([a, b]) =>
+    command(`${a}, then ${b}`, async (model, world) => {
+      await a.run(model, world);
+      await b.run(model, world);
+    }),
+  );
+}
+
 // Invariants
 
 async function assertSound(model: RepositoryModel, world: World, via: number): Promise<void> {
@@ -278,11 +291,11 @@ export const diskCommands: readonly fc.Arbitrary<Command>[] = [
   interrupting(['abort at progress', 'abort at failpoint', 'throw at failpoint']),
 ];
 
-/** With packs that vanish. */
+/** With packs that vanish: what hurts is a snapshot right after, whose parent shares the pack. */
 export const lossyCommands: readonly fc.Arbitrary<Command>[] = [
-  editing,
-  snapshotting,
-  losing,
+  inTurn(editing, snapshotting),
+  inTurn(editing, snapshotting),
+  inTurn(losing, snapshotting),
   reopening,
 ];
 

@@ -10,9 +10,9 @@ import { testSeed as seed } from '../helpers/seeded-random.ts';
 const newWorld = memoryWorld;
 
 test('a repository keeps every snapshot that it acknowledged', { timeout: 300_000 }, async () => {
-  await assertModel(memoryCommands, { newWorld, seed, runCount: 60, lengthMax: 24 });
+  await assertModel(memoryCommands, { newWorld, seed, runCount: 40, lengthMax: 24 });
 });
 
 test('a snapshot after the loss of a pack is whole', { timeout: 300_000 }, async () => {
-  await assertModel(lossyCommands, { newWorld, seed, runCount: 120, lengthMax: 16 });
+  await assertModel(lossyCommands, { newWorld, seed, runCount: 30, lengthMax: 12 });
 });
