@@ -197,6 +197,8 @@ export class DiskEditableSource implements EditableSource {
   }
 
   typeOf(path: string): 'f' | 'd' | 'l' | undefined {
+    // What is reached through a symlink is elsewhere.
+    if (path !== '' && this.typeOf(parentOf(path)) !== 'd') return undefined;
     const stat = lstatSync(this.#path(path), { throwIfNoEntry: false });
     if (stat === undefined) return undefined;
     return stat.isDirectory() ? 'd' : stat.isFile() ? 'f' : 'l';

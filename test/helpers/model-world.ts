@@ -146,7 +146,7 @@ function throwIt(error: Error): never {
 
 function dropCache(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory);
+  mkdirSync(directory, { recursive: true });
 }
 
 /** A repository on a disk; `jobs` threads. */

@@ -18,7 +18,7 @@ test('a repository in memory keeps every snapshot that it acknowledged', async (
   await assertModel(memoryCommands, {
     newWorld: memoryWorld,
     seed: seed + 1,
-    runCount: 600,
+    runCount: 300,
     lengthMax: 60,
   });
 });
@@ -27,8 +27,8 @@ test('a snapshot after the loss of a pack in memory is whole', async () => {
   await assertModel(lossyCommands, {
     newWorld: memoryWorld,
     seed: seed + 1,
-    runCount: 600,
-    lengthMax: 30,
+    runCount: 200,
+    lengthMax: 20,
   });
 });
 
@@ -45,7 +45,7 @@ test('a snapshot after the loss of a pack on a disk is whole', async () => {
   await assertModel(lossyCommands, {
     newWorld: (scope) => diskWorld(scope, jobs),
     seed: seed + 2,
-    runCount: 15,
-    lengthMax: 12,
+    runCount: 12,
+    lengthMax: 10,
   });
 });
