@@ -8,6 +8,7 @@ import { CommanderError } from 'commander';
 import {
   BusyError,
   CorruptionError,
+  errnoCode,
   KeyError,
   NoRepositoryError,
   NotFoundError,
@@ -79,8 +80,14 @@ export function adviceFor(error: unknown): string | undefined {
   if (error instanceof TargetError && error.reason === 'not_empty') {
     return 'name a new or empty directory with --target';
   }
-  if (error instanceof StorageError && error.isTransient) return 'run the command again';
+  if (error instanceof StorageError) return adviceForStorage(error);
   return undefined;
+}
+
+function adviceForStorage({ isTransient, cause }: StorageError): string | undefined {
+  if (isTransient) return 'run the command again';
+  if (errnoCode(cause) !== 'ENOSPC') return undefined;
+  return 'make room and run the command again: what has been stored is kept and used';
 }
 
 function adviceForMissing(kind: string): string | undefined {

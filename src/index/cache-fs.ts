@@ -2,7 +2,17 @@
  * What the local index asks of the file system beside LMDB itself: a seam, so that tests can have
  * full, read-only and failing caches.
  */
-import { mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errnoCode } from '../errors.ts';
@@ -26,6 +36,8 @@ export interface CacheFs {
   /** Up to `size` bytes from the start; undefined when there is no such file. */
   readHead(path: string, size: number): Promise<Uint8Array | undefined>;
   write(path: string, text: string): Promise<void>;
+  /** Bytes that this user may still write to the file system of `path`. */
+  freeSize(path: string): Promise<number>;
   rename(source: string, target: string): Promise<void>;
   /** Removes a file or a whole directory, if it is there. */
   remove(path: string): Promise<void>;
@@ -53,6 +65,10 @@ export const systemCacheFs: CacheFs = {
     }
   },
   write: (path, text) => writeFile(path, text, { mode: 0o600 }),
+  freeSize: async (path) => {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  },
   rename,
   remove: (path) => rm(path, { recursive: true, force: true }),
 };

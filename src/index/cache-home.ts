@@ -4,6 +4,7 @@
  * a rebuild, a missing or full disk costs a warning.
  */
 import { join } from 'node:path';
+import { StorageError } from '../errors.ts';
 import type { RepositoryId } from '../id.ts';
 import { toHex } from '../util/bytes.ts';
 import type { MergeBounds } from './blob-table.ts';
@@ -36,6 +37,13 @@ export interface LocalIndexOptions {
   mergeBounds?: MergeBounds;
   fs?: CacheFs;
 }
+
+/**
+ * Free bytes without which no new LMDB file is made: where its first pages find no room it does not
+ * fail but kills the process (SIGBUS, or a broken heap), up to 32 KiB by trial.
+ */
+const newCacheFreeSizeMin = 2 ** 20;
+const noRoom = 'no space left on device';
 
 export interface CacheHome {
   environment: Environment;
@@ -90,6 +98,7 @@ async function openClaimed(
   const claim = await claimDirectory(fs, path);
   let environment: Environment | undefined;
   try {
+    if (!(await hasRoom(fs, path))) throw new Error(noRoom);
     environment = await openFitting(path, repositoryId);
   } finally {
     if (environment === undefined) await fs.remove(claimFile(claim));
@@ -110,6 +119,10 @@ async function openClaimed(
 
 async function openTemporary(fs: CacheFs, repositoryId: RepositoryId): Promise<CacheHome> {
   const path = await fs.makeTemporary();
+  if (!(await hasRoom(fs, path))) {
+    await fs.remove(path).catch(() => {});
+    throw new StorageError('create temporary cache', path, noRoom);
+  }
   const environment = await openFitting(path, repositoryId);
   if (environment === undefined) throw new CacheFailed('an empty cache does not open');
   return {
@@ -120,6 +133,12 @@ async function openTemporary(fs: CacheFs, repositoryId: RepositoryId): Promise<C
       await fs.remove(path).catch(() => {});
     },
   };
+}
+
+/** A cache that is there already fails in order when its disk is full. */
+async function hasRoom(fs: CacheFs, path: string): Promise<boolean> {
+  if ((await dataFileInode(fs, path)) !== undefined) return true;
+  return (await fs.freeSize(path)) >= newCacheFreeSizeMin;
 }
 
 /** Undefined when what is there is damaged, of another schema or of another repository. */

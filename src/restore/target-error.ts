@@ -34,6 +34,12 @@ const reasonByErrno: ReadonlyMap<string, TargetReason> = new Map([
   ['ENOTDIR', 'unsafe'],
 ]);
 
+/** What the system means, where its name says little to a user. */
+const foundByErrno: ReadonlyMap<string, string> = new Map([
+  ['ENOSPC', 'no space left on device'],
+  ['EDQUOT', 'disk quota exceeded'],
+]);
+
 export interface TargetFailure {
   readonly path: Uint8Array;
   /** A verb: "create", "write", "link", … */
@@ -45,7 +51,8 @@ export interface TargetFailure {
 
 export function targetError(failure: TargetFailure): TargetError {
   const { path, operation, reason, cause } = failure;
-  const found = failure.found ?? errnoCode(cause) ?? reason.replaceAll('_', ' ');
+  const code = errnoCode(cause) ?? '';
+  const found = failure.found ?? foundByErrno.get(code) ?? (code || reason.replaceAll('_', ' '));
   const message = messageStart(operation, path) + found;
   return new TargetError(path, operation, reason, message, cause);
 }

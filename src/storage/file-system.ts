@@ -7,7 +7,17 @@
  */
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 
 export interface FileStat {
   readonly kind: 'file' | 'directory' | 'other';
@@ -50,6 +60,8 @@ export interface StorageFs {
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
   realPath(path: string): Promise<string>;
+  /** Bytes that this user may still write to the file system of `path`. */
+  freeSize(path: string): Promise<number>;
 }
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -73,6 +85,10 @@ export const nodeFs: StorageFs = {
   rename,
   unlink,
   realPath: (path) => realpath(path),
+  freeSize: async (path) => {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  },
 };
 
 function nodeFile(handle: FileHandle): OpenFile {

@@ -85,6 +85,11 @@ export class LocalRoot {
     await pass('storage.directory.after-create');
   }
 
+  /** Bytes that may still be written below the root. */
+  async freeSize(): Promise<number> {
+    return await this.#fs.freeSize(this.#root);
+  }
+
   /** Throws unless the root is still what was opened. */
   async demandThere(): Promise<void> {
     let stat: FileStat | undefined;

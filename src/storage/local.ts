@@ -29,7 +29,7 @@ import type {
   ObjectStat,
   Storage,
 } from './storage.ts';
-import { storageFailure } from './storage-failure.ts';
+import { noSpaceFailure, storageFailure } from './storage-failure.ts';
 
 export interface LocalOptions {
   readonly fs?: StorageFs;
@@ -118,7 +118,7 @@ class LocalStorage implements Storage {
 
   async put(name: string, bytes: Uint8Array, { signal }: CallOptions = {}): Promise<void> {
     assertContentName(name);
-    await attempt('store', name, async () => {
+    await this.#storing(name, bytes.length, async () => {
       const outcome = await this.#writer.store(name, bytes, signal);
       if (outcome === 'exists') await this.#demandSize(name, bytes.length);
       this.#root.noteChange(name);
@@ -131,7 +131,7 @@ class LocalStorage implements Storage {
     { signal }: CallOptions = {},
   ): Promise<'created' | 'exists'> {
     assertObjectName(name);
-    return await attempt('store', name, async () => {
+    return await this.#storing(name, bytes.length, async () => {
       const outcome = await this.#writer.storeNew(name, bytes, signal);
       this.#root.noteChange(name);
       // Whoever is told that somebody else was first relies on what that one stored.
@@ -213,6 +213,19 @@ class LocalStorage implements Storage {
 
   async close(): Promise<void> {
     // Nothing stays open between calls.
+  }
+
+  async #storing<T>(name: string, neededSize: number, run: () => Promise<T>): Promise<T> {
+    return await attempt('store', name, async () => {
+      try {
+        return await run();
+      } catch (error) {
+        if (errnoCode(error) !== 'ENOSPC') throw error;
+        const { location } = this;
+        const freeSize = await this.#root.freeSize().catch(() => undefined);
+        throw noSpaceFailure(name, { location, freeSize, neededSize }, error);
+      }
+    });
   }
 
   async #adoptIfThere(name: string): Promise<void> {

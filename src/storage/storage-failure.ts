@@ -29,6 +29,29 @@ const FOUND: Readonly<Record<string, string>> = {
 /** Errors that can be gone at the next attempt without anybody doing anything. */
 const TRANSIENT = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOMEM', 'ETIMEDOUT']);
 
+export interface FullStorage {
+  readonly location: string;
+  /** Bytes, after what could not be stored has been removed again; undefined when not known. */
+  readonly freeSize: number | undefined;
+  /** Bytes of what could not be stored. */
+  readonly neededSize: number;
+}
+
+/** What to throw when there was no room for an object. */
+export function noSpaceFailure(name: string, full: FullStorage, cause: unknown): StorageError {
+  const { location, freeSize, neededSize } = full;
+  const found = `${FOUND['ENOSPC']} at "${location}"`;
+  if (freeSize === undefined) return new StorageError('store', name, found, { cause });
+  // More than that may be free by now: others gave up, too.
+  const needed = neededSize > freeSize ? `, needed ${mebibytes(neededSize, Math.ceil)}` : '';
+  const room = `free ${mebibytes(freeSize, Math.floor)}${needed}`;
+  return new StorageError('store', name, `${found}: ${room}`, { cause });
+}
+
+function mebibytes(size: number, round: (value: number) => number): string {
+  return `${(round((size / 2 ** 20) * 10) / 10).toFixed(1)} MiB`;
+}
+
 /** What to throw when `operation` on `which` ended with `error`. */
 export function storageFailure(operation: string, which: string, error: unknown): unknown {
   const code = errnoCode(error);

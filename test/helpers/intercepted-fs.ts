@@ -56,6 +56,7 @@ export function interceptFs(fs: StorageFs, intercept: FsIntercept): StorageFs {
     rename: (from, to) => intercept({ operation: 'rename', path: to }, () => fs.rename(from, to)),
     unlink: (path) => intercept({ operation: 'unlink', path }, () => fs.unlink(path)),
     realPath: (path) => intercept({ operation: 'realPath', path }, () => fs.realPath(path)),
+    freeSize: (path) => intercept({ operation: 'freeSize', path }, () => fs.freeSize(path)),
   };
 }
 

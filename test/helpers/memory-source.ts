@@ -12,30 +12,46 @@ import type { SourceFs } from '../../src/walk/source-fs.ts';
 /** Absolute path to content of a file, or to the target of a symlink. Parents need no entry. */
 export type SourceTree = Readonly<Record<string, Uint8Array | { readonly target: string }>>;
 
+/** One in which directories may be empty. */
+export type DirectoryTree = Readonly<Record<string, SourceTree[string] | 'directory'>>;
+
+/** What a source says of an entry beyond what follows from its path and content. */
+export type DescribeEntry = (path: string) => Partial<FileStat>;
+
 const DESCRIPTOR_PATH = /^\/proc\/self\/fd\/(\d+)(\/.*)?$/;
 /** What has another content was changed at another time, as on a real file system. */
-function changeTime(entry: SourceTree[string] | undefined): {
+function changeTime(entry: DirectoryTree[string] | undefined): {
   seconds: bigint;
   nanoseconds: number;
 } {
-  const content = entry instanceof Uint8Array ? entry : encodeUtf8(entry?.target ?? '');
+  const content = entry instanceof Uint8Array ? entry : encodeUtf8(targetOf(entry));
   return { seconds: 1_700_000_000n + BigInt(crc32(content)), nanoseconds: 5 };
 }
 
-export function memorySource(tree: SourceTree): SourceFs {
-  return new MemorySource(tree);
+function targetOf(entry: DirectoryTree[string] | undefined): string {
+  return typeof entry === 'object' && 'target' in entry ? entry.target : '';
+}
+
+export function memorySource(tree: DirectoryTree, describe: DescribeEntry = () => ({})): SourceFs {
+  return new MemorySource(tree, describe);
 }
 
 class MemorySource implements SourceFs {
-  readonly #tree: SourceTree;
+  readonly #tree: DirectoryTree;
+  readonly #describe: DescribeEntry;
   /** Names in each directory, by its path; the path of `/` is empty. */
   readonly #directories = new Map<string, Set<string>>([['', new Set()]]);
   readonly #open = new Map<number, string>();
   #nextDescriptor = 100;
 
-  constructor(tree: SourceTree) {
+  constructor(tree: DirectoryTree, describe: DescribeEntry) {
     this.#tree = tree;
-    for (const path of Object.keys(tree)) this.#addToParent(path);
+    this.#describe = describe;
+    for (const [path, entry] of Object.entries(tree)) {
+      this.#addToParent(path);
+      const isNew = entry === 'directory' && !this.#directories.has(path);
+      if (isNew) this.#directories.set(path, new Set());
+    }
   }
 
   stat(path: Uint8Array): FileStat {
@@ -69,7 +85,7 @@ class MemorySource implements SourceFs {
 
   readLink(path: Uint8Array): Uint8Array {
     const entry = this.#tree[this.#resolve(path)];
-    return encodeUtf8((entry as { target: string }).target);
+    return encodeUtf8(targetOf(entry));
   }
 
   readLinkIn(directory: DirectoryHandle, name: string): Uint8Array {
@@ -145,6 +161,7 @@ class MemorySource implements SourceFs {
       special: { major: 0, minor: 0 },
       mtime: time,
       ctime: time,
+      ...this.#describe(path),
     };
   }
 }

@@ -123,6 +123,11 @@ export class SimFs implements StorageFs {
     return path;
   }
 
+  /** Never full by itself. */
+  async freeSize(): Promise<number> {
+    return Number.MAX_SAFE_INTEGER;
+  }
+
   /**
    * What a kernel does after an fsync of a file failed: it takes the bytes for written, so that no
    * later fsync of the same file brings them to the disk.
