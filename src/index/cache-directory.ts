@@ -108,8 +108,13 @@ function asideName(path: string): string {
 async function enter(fs: CacheFs, claim: CacheClaim): Promise<void> {
   await fs.makeDirectory(claim.path);
   await fs.write(claimFile(claim), '');
-  const tag = join(claim.path, TAG_FILE);
-  if ((await fs.stat(tag)) === undefined) await fs.write(tag, TAG);
+  await markAsCache(fs, join(claim.path, TAG_FILE));
+}
+
+/** For the convenience of others: a full disk is no reason to fail here, nor to leave half a tag. */
+async function markAsCache(fs: CacheFs, tag: string): Promise<void> {
+  if ((await fs.stat(tag)) !== undefined) return;
+  await fs.write(tag, TAG).catch(() => fs.remove(tag).catch(() => {}));
 }
 
 async function sweepAside(fs: CacheFs, path: string): Promise<void> {

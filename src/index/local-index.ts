@@ -16,7 +16,7 @@
  */
 import type { BlobId, PackName, SegmentName } from '../id.ts';
 import { blobCountOf, type PackDirectory } from '../pack/directory.ts';
-import { directoryOf, type PackRecord } from '../pack/pack-record.ts';
+import { blobTableOf, directoryOf, type PackRecord } from '../pack/pack-record.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { BlobTable, type LookUp, type MergeBounds, mergeBounds } from './blob-table.ts';
 import {
@@ -206,11 +206,15 @@ export class LocalIndex {
     });
   }
 
+  /** The whole directory, parsed; for questions about single blobs `openDirectory` is cheaper. */
   directory(packNo: number): PackDirectory | undefined {
-    return this.openDirectory(packNo)?.directory;
+    return this.#reading(undefined, () => {
+      const record = this.record(packNo);
+      return record === undefined ? undefined : directoryOf(record);
+    });
   }
 
-  /** The parsed directory with what is needed to read frames of the pack. */
+  /** The blobs of a pack by slot, with what is needed to read its frames. */
   openDirectory(packNo: number): OpenedDirectory | undefined {
     const kept = this.#directories.get(packNo);
     if (kept !== undefined) return kept;
@@ -218,7 +222,7 @@ export class LocalIndex {
       const record = this.record(packNo);
       if (record === undefined) return undefined;
       const { body, ...pack } = record;
-      const opened = { pack, directory: directoryOf(record) };
+      const opened = { pack, blobs: blobTableOf({ ...pack, body }) };
       this.#directories.set(packNo, opened);
       return opened;
     });

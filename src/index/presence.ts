@@ -10,7 +10,6 @@
 import { type BlobId, blobKey } from '../id.ts';
 import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
-import { equalBytes } from '../util/bytes.ts';
 import type { BlobCopy, PackState } from './cache-rows.ts';
 import { PACK_STATE } from './cache-rows.ts';
 import type { LocalIndex } from './local-index.ts';
@@ -26,6 +25,16 @@ export interface Location extends BlobCopy {
   state: PackState;
   frame: FrameEntry;
   blob: BlobEntry;
+}
+
+/** Raw size of the blob in that place; undefined when it is another blob than `id`. */
+export function rawSizeOf(
+  index: LocalIndex,
+  id: BlobId,
+  { packNo, slot }: Pick<BlobCopy, 'packNo' | 'slot'>,
+): number | undefined {
+  const blobs = index.openDirectory(packNo)?.blobs;
+  return blobs?.isAt(slot, id) === true ? blobs.rawSizeAt(slot) : undefined;
 }
 
 /** Whether a blob need not be stored: rules PRESENT and CHAIN. */
@@ -52,11 +61,10 @@ export function locate(index: LocalIndex, id: BlobId): Location[] {
 function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | undefined {
   const { packNo, slot, depth } = copy;
   const opened = index.openDirectory(packNo);
-  const blob = opened?.directory.blobs[slot];
   const state = index.pack(packNo)?.state;
-  if (opened === undefined || blob === undefined || state === undefined) return undefined;
-  if (!equalBytes(blob.id, id)) return undefined;
-  const frame = opened.directory.frames[blob.frame] as FrameEntry;
+  if (opened === undefined || state === undefined || !opened.blobs.isAt(slot, id)) return undefined;
+  const blob = opened.blobs.at(slot) as BlobEntry;
+  const frame = opened.blobs.frames[blob.frame] as FrameEntry;
   return { packNo, slot, depth, pack: opened.pack, state, frame, blob };
 }
 
@@ -110,7 +118,6 @@ function deltaChainLength(
 
 /** The base of a delta copy, when the copy really is one of `id`. */
 function baseOf(index: LocalIndex, copy: BlobCopy, id: BlobId): BlobId | undefined {
-  const blob = index.directory(copy.packNo)?.blobs[copy.slot];
-  if (blob === undefined || !equalBytes(blob.id, id)) return undefined;
-  return blob.delta?.base;
+  const blobs = index.openDirectory(copy.packNo)?.blobs;
+  return blobs?.isAt(copy.slot, id) === true ? blobs.at(copy.slot)?.delta?.base : undefined;
 }

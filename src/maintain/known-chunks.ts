@@ -4,23 +4,20 @@
  */
 import type { BlobId } from '../id.ts';
 import type { LocalIndex } from '../index/local-index.ts';
-import { isPresent } from '../index/presence.ts';
-import { PackTables } from '../repository/pack-tables.ts';
+import { isPresent, rawSizeOf } from '../index/presence.ts';
 
 export class KnownChunks {
   readonly #index: LocalIndex;
-  readonly #tables: PackTables;
 
   constructor(index: LocalIndex) {
     this.#index = index;
-    this.#tables = new PackTables(index);
   }
 
   /** True when nothing is wrong as far as the index knows; what it is otherwise takes a look. */
   isGood(id: BlobId, length: number): boolean {
     let isWhole = false;
     for (const copy of this.#index.copies(id)) {
-      if (this.#tables.rawSizeOf(id, copy) !== length) return false;
+      if (rawSizeOf(this.#index, id, copy) !== length) return false;
       isWhole ||= copy.depth === 0 && this.#index.isUsable(copy.packNo);
     }
     return isWhole || isPresent(this.#index, id);

@@ -5,7 +5,8 @@ import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { demand } from '../util/byte-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
-import { type PackDirectory, parseDirectory } from './directory.ts';
+import { BlobTable } from './blob-table.ts';
+import { framesOf, type PackDirectory, parseDirectory } from './directory.ts';
 
 /** Largest pack file in bytes. */
 export const PACK_SIZE_MAX: number = 2 ** 30;
@@ -37,6 +38,12 @@ export function directoryOf(pack: PackRecord): PackDirectory {
   const directory = parseDirectory(pack.body, { kind: pack.kind, frameEnd });
   demand(directory.bodySize === pack.body.length, 'directory body length');
   return directory;
+}
+
+/** The blobs of a pack whose directory was parsed before. @throws Malformed */
+export function blobTableOf({ kind, length, body }: PackRecord): BlobTable {
+  const frameEnd = length - TRAILER_SIZE - sealedDirectorySize(body.length);
+  return new BlobTable(body, framesOf(body, { kind, frameEnd }));
 }
 
 /** Storage name of a pack: data packs and metadata packs have their own tops, sharded by 2 digits. */

@@ -6,8 +6,8 @@
 import type { BlobId } from '../id.ts';
 import type { BlobCopy } from '../index/cache-rows.ts';
 import type { LocalIndex } from '../index/local-index.ts';
+import { rawSizeOf } from '../index/presence.ts';
 import type { BlobEntry, FrameEntry, PackDirectory } from '../pack/directory.ts';
-import { PackTables } from './pack-tables.ts';
 
 export interface BlobSums {
   blobs: number;
@@ -21,19 +21,17 @@ export interface BlobSums {
 
 export class BlobCensus {
   readonly #index: LocalIndex;
-  readonly #tables: PackTables;
   /** By number of the pack: a bit for each slot. */
   readonly #counted = new Map<number, Uint8Array>();
 
   constructor(index: LocalIndex) {
     this.#index = index;
-    this.#tables = new PackTables(index);
   }
 
   /** Counts a blob, once. False when the index knows no copy of it. */
   add(id: BlobId): boolean {
     const copies = this.#index.copies(id);
-    const known = copies.filter((copy) => this.#tables.rawSizeOf(id, copy) !== undefined);
+    const known = copies.filter((copy) => rawSizeOf(this.#index, id, copy) !== undefined);
     const chosen = known.find(({ packNo }) => this.#index.isUsable(packNo)) ?? known[0];
     if (chosen !== undefined) this.#mark(chosen);
     return chosen !== undefined;

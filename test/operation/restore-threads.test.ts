@@ -162,7 +162,10 @@ test('a full disk costs the files that do not fit, each with its reason', async 
   for (const { error, path } of restored.problems) {
     assert(error instanceof TargetError);
     assert.deepEqual([error.reason, error.operation], ['no_space', 'write']);
-    assert.ok(error.message.includes(`"${Buffer.from(path)}": ENOSPC`), error.message);
+    assert.ok(
+      error.message.includes(`"${Buffer.from(path)}": no space left on device`),
+      error.message,
+    );
   }
   demandNothingUnfinished(join(full, 'target'));
 });
