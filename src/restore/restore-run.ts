@@ -141,8 +141,7 @@ export class Run {
   async #restoreDirectory(here: Here, node: Node, isChosen: boolean): Promise<void> {
     const { directory: parent, names } = here;
     const name = node.name.slice();
-    const target = parent.target.pass(name);
-    if (isChosen) target.make();
+    const target = isChosen ? parent.target.enter(name) : parent.target.pass(name);
     const directory = this.#directories.add(target, metadataOf(node), parent);
     if (node.directory !== undefined) {
       // Names are kept for a filter only, so that depth costs no memory.
