@@ -44,6 +44,7 @@ import {
 import { createStorage, openStorage } from './storage/location.ts';
 import { encodeUtf8, toHex } from './util/bytes.ts';
 import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
+import { PathSelection } from './walk/path-selection.ts';
 
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
@@ -156,7 +157,15 @@ export interface ListOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
   isRecursive?: boolean | undefined;
 }
 
-export interface RestoreOptions extends SnapshotPath, LongCall {
+/** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */
+export interface RestorePatterns {
+  /** Restore only what fits one of these, or is in a directory that does; none: everything. */
+  includes?: readonly Path[] | undefined;
+  /** Do not restore what fits, nor what is in a directory that does. */
+  excludes?: readonly Path[] | undefined;
+}
+
+export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall {
   /** Directory to restore into: new or empty. */
   target: Path;
   /** Told of every entry that could not be restored, or not quite; the restore goes on. */
@@ -203,7 +212,10 @@ export interface Repository {
   select(selector: string, filter?: SnapshotFilter): Promise<Snapshot>;
   /** The entries of a directory of a snapshot, or the one entry at the path. @throws NotFoundError */
   list(options: ListOptions): AsyncGenerator<ListedEntry, void, undefined>;
-  /** @throws NotFoundError, TargetError when the target cannot be used at all */
+  /**
+   * @throws NotFoundError, TargetError when the target cannot be used at all
+   * @throws RangeError on a pattern that makes no sense
+   */
   restore(options: RestoreOptions): Promise<RestoreResult>;
   check(options?: CheckOptions): Promise<CheckResult>;
   /**
@@ -297,6 +309,11 @@ export function checkExcludes(options: ExcludeOptions): void {
   new Excludes(options);
 }
 
+/** @throws RangeError when a pattern makes no sense, as `restore` would */
+export function checkRestorePatterns(patterns: RestorePatterns): void {
+  new PathSelection(patterns);
+}
+
 function asPublic(repository: OpenedRepository): Repository {
   const loadForReading = () => loadView(repository, 'read');
   return {
@@ -315,11 +332,7 @@ function asPublic(repository: OpenedRepository): Repository {
       return selectSnapshot(snapshots, selector, byteFilter(filter));
     },
     list: (options) => list(repository, options),
-    restore: (options) => {
-      const { path, target, ...rest } = options;
-      const names = namesOf(path);
-      return restoreSnapshot(repository, { ...rest, names, target: absolutePath(target) });
-    },
+    restore: (options) => restore(repository, options),
     check: (options) => checkRepository(repository, options),
     stats: (options = {}) => stats(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
@@ -375,6 +388,21 @@ async function* list(
     signal?.throwIfAborted();
     yield entry;
   }
+}
+
+async function restore(
+  repository: OpenedRepository,
+  options: RestoreOptions,
+): Promise<RestoreResult> {
+  const { path, target, includes = [], excludes = [], ...rest } = options;
+  const isSelecting = includes.length + excludes.length > 0;
+  return await restoreSnapshot(repository, {
+    ...rest,
+    names: namesOf(path),
+    target: absolutePath(target),
+    // Without one the bytes to come are known.
+    selection: isSelecting ? new PathSelection({ includes, excludes }) : undefined,
+  });
 }
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {

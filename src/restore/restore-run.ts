@@ -15,7 +15,7 @@ import { Turns } from '../util/turns.ts';
 import { OpenDirectories, type OpenDirectory } from './open-directories.ts';
 import type { PlannedFile } from './plan-window.ts';
 import { RestoreFiles } from './restore-files.ts';
-import type { RestoreOptions, RestoreResult } from './restore-snapshot.ts';
+import type { RestoreOptions, RestoreResult, RestoreSelection } from './restore-snapshot.ts';
 import type { Target } from './target.ts';
 import type { TargetMetadata } from './target-metadata.ts';
 import type { RestorePool } from './workers.ts';
@@ -35,6 +35,8 @@ export interface RunOptions extends RestoreOptions {
 interface Here {
   readonly directory: OpenDirectory;
   readonly names: readonly Uint8Array[];
+  /** Not merely passed on the way to what is. */
+  readonly isChosen: boolean;
 }
 
 export class Run {
@@ -90,7 +92,8 @@ export class Run {
     try {
       const node = start.kind === 'directory' ? start.node : undefined;
       const directory = this.#directories.add(root, node && metadataOf(node));
-      const here = { directory, names: this.#options.names };
+      const { names, selection } = this.#options;
+      const here = { directory, names, isChosen: selection?.isChosen(names) ?? true };
       if (start.kind === 'entry') await this.#restoreEntry(here, start.node);
       else if (start.root !== undefined) await this.#restoreContent(here, start.root);
       this.#directories.release(directory);
@@ -104,25 +107,29 @@ export class Run {
   }
 
   async #restoreContent(here: Here, root: DirectoryRoot): Promise<void> {
-    const onBadPage = (error: VarveError): void => this.report(error, here.directory.target.path);
+    const { target } = here.directory;
+    const choose = this.#testIn(here);
+    const onBadPage = (error: VarveError): void => this.report(error, target.path);
     for await (const entries of this.#options.access.directory(root, onBadPage)) {
       for (const entry of entries) {
-        if (this.#isIncluded(here, entry)) await this.#restoreEntry(here, entry);
+        const choice = choose?.({ name: entry.name, isDirectory: entry.type === 'd' }) ?? 'chosen';
+        if (choice !== 'none') await this.#restoreEntry(here, entry, choice === 'chosen');
+        if (target.isLost) return;
       }
     }
   }
 
-  #isIncluded({ names }: Here, { name, type }: DirectoryEntry): boolean {
-    const { isIncluded } = this.#options;
-    return isIncluded?.(joinPath(new Uint8Array(0), ...names, name), type === 'd') ?? true;
+  #testIn({ names, isChosen }: Here): ReturnType<RestoreSelection['testIn']> | undefined {
+    const path = joinPath(new Uint8Array(0), ...names);
+    return this.#options.selection?.testIn({ path, isChosen });
   }
 
-  async #restoreEntry(here: Here, entry: DirectoryEntry): Promise<void> {
+  async #restoreEntry(here: Here, entry: DirectoryEntry, isChosen = true): Promise<void> {
     const { directory } = here;
     if (this.#turns.isOver) await this.#takeTurn(directory, entry.name);
     try {
       if (entry.type === 'refused') throw refusedError(entry.tag, printable(entry.name));
-      if (entry.type === 'd') await this.#restoreDirectory(here, entry);
+      if (entry.type === 'd') await this.#restoreDirectory(here, entry, isChosen);
       else if (entry.type === 'f') await this.#files.add(planFile(directory, entry));
       else if (entry.type === 'l') addSymlink(directory, entry);
       else throw directory.target.refuseSpecial(entry.name, entry.type);
@@ -131,14 +138,15 @@ export class Run {
     }
   }
 
-  async #restoreDirectory({ directory: parent, names }: Here, node: Node): Promise<void> {
+  async #restoreDirectory(here: Here, node: Node, isChosen: boolean): Promise<void> {
+    const { directory: parent, names } = here;
     const name = node.name.slice();
-    const target = parent.target.enter(name);
+    const target = isChosen ? parent.target.enter(name) : parent.target.pass(name);
     const directory = this.#directories.add(target, metadataOf(node), parent);
     if (node.directory !== undefined) {
       // Names are kept for a filter only, so that depth costs no memory.
-      const below = this.#options.isIncluded === undefined ? [] : [...names, name];
-      await this.#restoreContent({ directory, names: below }, node.directory);
+      const below = this.#options.selection === undefined ? [] : [...names, name];
+      await this.#restoreContent({ directory, names: below, isChosen }, node.directory);
     }
     this.#directories.release(directory);
   }
@@ -146,6 +154,7 @@ export class Run {
   /** All that belongs into the directory is there. */
   #leave(directory: OpenDirectory): void {
     const { target, symlinks, metadata, parent } = directory;
+    if (!target.isMade) return;
     for (const { name, linkTarget, metadata: itsMetadata } of symlinks) {
       try {
         const { linkGroup } = itsMetadata;
@@ -182,13 +191,13 @@ export class Run {
   }
 
   #tellProgress(): void {
-    const { isIncluded, onProgress } = this.#options;
+    const { selection, onProgress } = this.#options;
     const { files, bytes } = this.#files.counts;
     onProgress?.({
       phase: 'restore',
       filesDone: files,
       bytesDone: Number(bytes),
-      ...(isIncluded === undefined && { bytesTotal: this.#bytesTotal }),
+      ...(selection === undefined && { bytesTotal: this.#bytesTotal }),
       ...(this.#currentPath !== undefined && { currentPath: this.#currentPath }),
     });
   }
@@ -204,6 +213,7 @@ export function refusedError(tag: number, path: string): CorruptionError {
 }
 
 function addSymlink(directory: OpenDirectory, node: Node): void {
+  directory.target.make();
   directory.symlinks.push({
     name: node.name.slice(),
     linkTarget: (node.target as Uint8Array).slice(),
@@ -212,6 +222,7 @@ function addSymlink(directory: OpenDirectory, node: Node): void {
 }
 
 function planFile(directory: OpenDirectory, node: Node): PlannedFile {
+  directory.target.make();
   return {
     directory,
     name: node.name.slice(),

@@ -13,6 +13,23 @@ import { openTarget } from './target.ts';
 import { nodeTargetFs, type TargetFs } from './target-fs.ts';
 import { startWorkers } from './workers.ts';
 
+/** Of an entry: it is restored; it is a directory that may hold such; or neither. */
+type Choice = 'chosen' | 'passed' | 'none';
+
+/** Which of the entries below the path that is restored are wanted. */
+export interface RestoreSelection {
+  /** Whether what is in the directory with these names from `/` is wanted without being named. */
+  isChosen(names: readonly Uint8Array[]): boolean;
+  /**
+   * The test for the entries of a directory, given its path from `/` in the snapshot and whether it
+   * was chosen or only passed. A directory that is neither is not looked into.
+   */
+  testIn(directory: {
+    readonly path: Uint8Array;
+    readonly isChosen: boolean;
+  }): (entry: { readonly name: Uint8Array; readonly isDirectory: boolean }) => Choice;
+}
+
 export interface RestoreOptions extends LongCall {
   snapshot: Snapshot;
   /** Names from `/` to what is restored; empty for everything. */
@@ -21,11 +38,8 @@ export interface RestoreOptions extends LongCall {
   target: Uint8Array;
   /** Default: the system's. Another one is used on the calling thread alone. */
   fs?: TargetFs | undefined;
-  /**
-   * What is to be restored, by the path from `/` in the snapshot; a directory that is not takes all
-   * below it along.
-   */
-  isIncluded?: ((path: Uint8Array, isDirectory: boolean) => boolean) | undefined;
+  /** Default: everything. A directory that is only passed is made for what is restored in it. */
+  selection?: RestoreSelection | undefined;
   /** Told of every entry that could not be restored, or not quite. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }

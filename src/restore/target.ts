@@ -7,6 +7,7 @@
  *   as text, and no symlink below it is followed. Without handles root is refused.
  * - Nothing that is there is replaced or written through.
  * - A directory is private (0700) until it is left; then it gets its owner, mode and times.
+ * - One that is only passed through is made when something is to be made in it, or never.
  * - Open handles: one per level, and one per file being written.
  *
  * A failing entry throws `TargetError` and leaves nothing behind; the caller collects it and goes
@@ -15,6 +16,7 @@
 import { errnoCode, type TargetError } from '../errors.ts';
 import { childPath, joinPath } from '../platform/directory-handle.ts';
 import type { FileType } from '../platform/file-stat.ts';
+import { assert } from '../util/assert.ts';
 import type { Random } from '../util/random.ts';
 import { attempt, type TargetFailure, targetError } from './target-error.ts';
 import { TargetFile } from './target-file.ts';
@@ -75,7 +77,7 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     onProblem: options.onProblem,
     notes: { ownerNotSetCount: 0 },
   };
-  const root = new TargetDirectory(run, fd);
+  const root = new TargetDirectory(run, { fd });
   if (!mayHoldEntries) demandEmpty(run, root);
   return { root, notes: run.notes };
 }
@@ -95,20 +97,41 @@ interface Place {
   readonly parent: TargetDirectory;
   readonly name: Uint8Array;
   readonly depth: number;
+}
+
+/** A directory that is there, and open. */
+interface Opened {
+  readonly fd: number;
   /** To be given back unless the directory gets another. */
-  readonly modeBefore: number | undefined;
+  readonly modeBefore?: number | undefined;
 }
 
 export class TargetDirectory implements PlacedDirectory {
-  readonly fd: number;
   readonly #run: TargetRun;
   /** Undefined for the target itself. */
   readonly #place: Place | undefined;
+  /** Undefined until it is made. */
+  #opened: Opened | undefined;
+  #isLost = false;
 
-  constructor(run: TargetRun, fd: number, place?: Place) {
+  constructor(run: TargetRun, opened: Opened | undefined, place?: Place) {
     this.#run = run;
-    this.fd = fd;
+    this.#opened = opened;
     this.#place = place;
+  }
+
+  get fd(): number {
+    assert(this.#opened !== undefined, 'a directory is made before it is used');
+    return this.#opened.fd;
+  }
+
+  get isMade(): boolean {
+    return this.#opened !== undefined;
+  }
+
+  /** Whether making it has failed, so that nothing in it can be restored. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** For messages; put together when asked for, so that depth costs no memory. */
@@ -130,11 +153,39 @@ export class TargetDirectory implements PlacedDirectory {
    * @throws TargetError
    */
   enter(name: Uint8Array): TargetDirectory {
+    const directory = this.pass(name);
+    directory.make();
+    return directory;
+  }
+
+  /**
+   * Passes through a directory, which is not there unless `make` is called.
+   *
+   * @throws TargetError
+   */
+  pass(name: Uint8Array): TargetDirectory {
     this.#demandUsable(name);
     const depth = (this.#place?.depth ?? 0) + 1;
     if (depth > depthMax) throw this.#error(name, { operation: 'create', reason: 'too_deep' });
-    const { fd, modeBefore } = this.#attempt('create', name, () => this.#makeAndOpen(name));
-    return new TargetDirectory(this.#run, fd, { parent: this, name, depth, modeBefore });
+    return new TargetDirectory(this.#run, undefined, { parent: this, name, depth });
+  }
+
+  /**
+   * Makes and opens this directory, and first those that lead to it, where that is still to be done.
+   *
+   * @throws TargetError with the path of the directory that cannot be made; it is lost then, and so
+   * are those on the way from there to this one.
+   */
+  make(): void {
+    if (this.#place === undefined || this.#opened !== undefined) return;
+    const { parent, name } = this.#place;
+    try {
+      parent.make();
+      this.#opened = parent.#attempt('create', name, () => parent.#makeAndOpen(name));
+    } catch (error) {
+      this.#isLost = true;
+      throw error;
+    }
   }
 
   /**
@@ -200,14 +251,15 @@ export class TargetDirectory implements PlacedDirectory {
 
   /**
    * Gives the directory its metadata and closes it. Without any it keeps what it has, and a mode it
-   * had before.
+   * had before. One that was never made stays away.
    *
    * @throws TargetError
    */
   leave(metadata: TargetMetadata = {}): void {
+    if (this.#opened === undefined) return;
     const { fs } = this.#run;
     const path = (): Uint8Array => this.path;
-    const modeBefore = this.#place?.modeBefore;
+    const { modeBefore } = this.#opened;
     try {
       if (modeBefore !== undefined && metadata.mode === undefined) {
         attempt({ operation: 'set mode of', path }, () => fs.chmod(this.fd, modeBefore));
@@ -218,13 +270,12 @@ export class TargetDirectory implements PlacedDirectory {
     }
   }
 
-  /** The descriptor, and the mode of a directory that was there before. */
-  #makeAndOpen(name: Uint8Array): { fd: number; modeBefore: number | undefined } {
+  #makeAndOpen(name: Uint8Array): Opened {
     const { fs } = this.#run;
     const path = childPath(this, name);
     const isNew = this.#makeDirectory(path);
     const fd = fs.openDirectory(path);
-    if (isNew) return { fd, modeBefore: undefined };
+    if (isNew) return { fd };
     try {
       const { mode } = fs.fstat(fd);
       fs.chmod(fd, privateMode);

@@ -1,5 +1,7 @@
 /**
- * Patterns that say what a snapshot leaves out, as restic and gitignore have them:
+ * Patterns that say what a snapshot leaves out, as restic and gitignore have them; a restore takes
+ * them for what it restores, too (`path-selection.ts`). What is said here of leaving out then means
+ * to fit:
  *
  *   name        an entry of this name, at any depth
  *   a/name      … in a directory `a`, at any depth
@@ -30,6 +32,8 @@ interface Pattern {
   readonly isForDirectories: boolean;
   /** Fits paths of directories (that of `/` is empty); undefined: all. */
   readonly parent: RegExp | undefined;
+  /** Source of what fits those directories and all above them. */
+  readonly leading: string;
   /** As latin1 text, if only this one name fits; otherwise `source` tells which. */
   readonly literal: string | undefined;
   readonly source: string;
@@ -45,10 +49,16 @@ export class ExcludePatterns {
   /** For all other directories. */
   readonly #common: NameTest;
   readonly #tests = new Map<string, NameTest>();
+  /** Undefined: no pattern fits anything. */
+  readonly #leading: RegExp | undefined;
 
-  /** @throws RangeError on a pattern that makes no sense or fits nothing */
-  constructor(patterns: readonly (string | Uint8Array)[]) {
-    this.#patterns = patterns.map(parsePattern);
+  /**
+   * @param kind for messages
+   * @throws RangeError on a pattern that makes no sense or fits nothing
+   */
+  constructor(patterns: readonly (string | Uint8Array)[], kind: 'exclude' | 'include' = 'exclude') {
+    this.#patterns = patterns.map((pattern) => parsePattern(pattern, kind));
+    this.#leading = leadingOf(this.#patterns);
     this.#common = combine(this.#patterns.filter(({ parent }) => parent === undefined));
     const sources = this.#patterns.flatMap(({ parent }) => parent?.source ?? []);
     this.#special = sources.length === 0 ? undefined : new RegExp(sources.join('|'), 'u');
@@ -57,9 +67,13 @@ export class ExcludePatterns {
   /** The test for names in one directory; its absolute path is asked for only when it matters. */
   testIn(directory: { readonly path: Uint8Array }): NameTest {
     if (this.#special === undefined) return this.#common;
-    const path = charactersOf(bufferOf(directory.path).toString('latin1'));
-    const text = path === '/' ? '' : path;
+    const text = textOf(directory);
     return this.#special.test(text) ? this.#testFor(text) : this.#common;
+  }
+
+  /** Whether there may be entries in the directory, or anywhere below it, that a pattern fits. */
+  mayFitBelow(directory: { readonly path: Uint8Array }): boolean {
+    return this.#leading?.test(textOf(directory)) ?? false;
   }
 
   #testFor(path: string): NameTest {
@@ -75,14 +89,19 @@ export class ExcludePatterns {
   }
 }
 
-function parsePattern(pattern: string | Uint8Array): Pattern {
+function textOf({ path }: { readonly path: Uint8Array }): string {
+  const text = charactersOf(bufferOf(path).toString('latin1'));
+  return text === '/' ? '' : text;
+}
+
+function parsePattern(pattern: string | Uint8Array, kind: string): Pattern {
   const bytes = typeof pattern === 'string' ? Buffer.from(pattern) : bufferOf(pattern);
   try {
     return readPattern(bytes.toString('latin1'));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const found = error.message;
-    throw new RangeError(`Cannot use exclude pattern "${printable(bytes)}": it has ${found}`);
+    throw new RangeError(`Cannot use ${kind} pattern "${printable(bytes)}": it has ${found}`);
   }
 }
 
@@ -104,6 +123,7 @@ function readPattern(text: string): Pattern {
     isForDirectories: path.endsWith('/'),
     parent:
       parents.every((one) => one === '**') && parents.length > 0 ? undefined : pathOf(parents),
+    leading: leadingSource(parents),
     literal: literalOf(name),
     source: globSource(charactersOf(name)),
   };
@@ -114,6 +134,21 @@ function pathOf(components: readonly string[]): RegExp {
     component === '**' ? '(?:/[^/]+)*' : `/${globSource(charactersOf(component))}`,
   );
   return new RegExp(`^${sources.join('')}$`, 'u');
+}
+
+function leadingOf(patterns: readonly Pattern[]): RegExp | undefined {
+  const sources = patterns.filter(({ isExcluding }) => isExcluding).map(({ leading }) => leading);
+  return sources.length === 0 ? undefined : new RegExp(`^(?:${sources.join('|')})$`, 'u');
+}
+
+/** Behind two stars every directory may lead on. */
+function leadingSource(components: readonly string[]): string {
+  const starsAt = components.indexOf('**');
+  const fixed = starsAt === -1 ? components : components.slice(0, starsAt);
+  return fixed.reduceRight(
+    (below, component) => `(?:/${globSource(charactersOf(component))}${below})?`,
+    starsAt === -1 ? '' : '(?:/[^/]+)*',
+  );
 }
 
 /** What one run of patterns of one kind fits. */

@@ -155,19 +155,19 @@ export async function restore(
   { repository }: Client,
   from: { snapshot: Snapshot; path?: string | Uint8Array } & Pick<
     RestoreOptions,
-    'signal' | 'onProgress' | 'isIncluded' | 'fs'
+    'signal' | 'onProgress' | 'selection' | 'fs'
   >,
   target: string,
 ): Promise<Restored> {
   const problems: Restored['problems'] = [];
-  const { snapshot: chosen, signal, onProgress, isIncluded, fs } = from;
+  const { snapshot: chosen, signal, onProgress, selection, fs } = from;
   const result = await restoreSnapshot(repository, {
     snapshot: chosen,
     names: namesOf(from.path ?? '/'),
     target: b(target),
     signal,
     onProgress,
-    isIncluded,
+    selection,
     fs,
     onError: (error, path) => problems.push({ error, path }),
   });

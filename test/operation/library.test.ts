@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative as relativePath } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  checkRestorePatterns,
   initRepository,
   KeyError,
   NoRepositoryError,
@@ -73,6 +74,26 @@ test('the library saves, lists, restores and checks a tree on disk', async (t) =
   );
   assert.deepEqual(compareTrees(source, target), []);
   assert.deepEqual([findings, snapshots], [[], 1]);
+});
+
+test('restore() of the library takes patterns, and refuses those that make no sense', async (t) => {
+  const place = newPlace(t);
+  const { source } = place;
+  const repository = await newRepository(t, place);
+  const target = join(tempDir(t), 'target');
+  await repository.snapshot({ paths: [source] });
+  const from = { snapshot: await repository.select('latest'), path: source, target };
+
+  await assert.rejects(repository.restore({ ...from, includes: ['[a'] }), RangeError);
+  assert.throws(() => checkRestorePatterns({ excludes: ['.'] }), RangeError);
+  const { files } = await repository.restore({
+    ...from,
+    includes: [Buffer.from('o*'), 'file'],
+    excludes: [`${source}/file`],
+  });
+
+  assert.equal(files, 1);
+  assert.deepEqual(allFiles(target), ['directory', 'directory/other']);
 });
 
 function allFiles(top: string): string[] {

@@ -220,29 +220,3 @@ test('a file that cannot be made costs its directory nothing', async (t) => {
     .slice(target.length + 1);
   assert.deepEqual(compareTrees(top, target), [`${name}: missing`]);
 });
-
-test('a filter chooses by path, and a directory left out takes all below it along', async (t) => {
-  const { top, target, taken, client } = await save(t, (path) => {
-    for (const directory of ['kept', 'left', 'kept/below']) {
-      mkdirSync(join(path, directory));
-      for (const name of ['a.txt', 'b.bin']) writeFileSync(join(path, directory, name), name);
-    }
-  });
-  const asked: string[] = [];
-  const isIncluded = (path: Uint8Array, isDirectory: boolean): boolean => {
-    const text = Buffer.from(path).toString();
-    asked.push(`${text}${isDirectory ? '/' : ''}`);
-    return isDirectory ? !text.endsWith('/left') : text.endsWith('.txt');
-  };
-
-  await restore(client, { ...taken, path: top, isIncluded }, target);
-
-  assert.deepEqual(allNames(target).sort(), [
-    'kept',
-    'kept/a.txt',
-    'kept/below',
-    'kept/below/a.txt',
-  ]);
-  assert.ok(asked.includes(join(top, 'left/')));
-  assert.ok(!asked.some((path) => path.includes('/left/a')));
-});

@@ -427,6 +427,54 @@ test('TargetDirectory restores 500 levels', (t) => {
   assert.equal(lines.filter((line) => line.endsWith('nine-byte')).length, 1000);
 });
 
+test('TargetDirectory.pass() makes nothing until something is to be made in it', (t) => {
+  const { dir, target } = open(t);
+
+  const outer = target.root.pass(b('outer'));
+  const inner = outer.pass(b('inner'));
+  const never = outer.pass(b('never'));
+  assert.deepEqual(readdirSync(dir), []);
+  assert.throws(() => inner.fd, { name: 'AssertionError' });
+  inner.make();
+  inner.make();
+  for (const one of [never, inner, outer]) one.leave({ mode: 0o750 });
+
+  assert.deepEqual(
+    [never, inner, outer].map((one) => one.isMade),
+    [false, true, true],
+  );
+  assert.deepEqual(readdirSync(dir, { recursive: true }).sort(), ['outer', 'outer/inner']);
+  assert.equal(statSync(join(dir, 'outer', 'inner')).mode & 0o777, 0o750);
+});
+
+test('TargetDirectory.pass() refuses the names and depths that enter() refuses', (t) => {
+  const { target } = open(t);
+  let directory = target.root;
+
+  assert.throws(() => directory.pass(b('..')), { code: 'TARGET', reason: 'name' });
+  for (let depth = 1; depth <= 4096; depth++) directory = directory.pass(b('d'));
+
+  assert.throws(() => directory.pass(b('d')), { code: 'TARGET', reason: 'too_deep' });
+});
+
+test('TargetDirectory.make() never goes through what stands in the way, and is lost then', (t) => {
+  const { dir, outside, target } = open(t);
+  const outer = target.root.pass(b('outer'));
+  const inner = outer.pass(b('inner'));
+  symlinkSync(outside, join(dir, 'outer'));
+
+  assert.throws(() => inner.make(), {
+    reason: 'exists',
+    path: new Uint8Array(b(join(dir, 'outer'))),
+  });
+
+  assert.deepEqual(
+    [target.root, outer, inner].map((one) => one.isLost),
+    [false, true, true],
+  );
+  assert.deepEqual(readdirSync(outside), ['file']);
+});
+
 test('TargetDirectory.enter() refuses to go deeper than 4,096 levels', (t) => {
   const { target } = open(t, {
     makeDirectory: () => undefined,

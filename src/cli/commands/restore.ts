@@ -1,13 +1,18 @@
 /** `varve restore`: a snapshot, or a part of one, back into a directory. */
 import type { Command } from 'commander';
-import type { Repository, RestoreResult } from '../../index.ts';
+import {
+  checkRestorePatterns,
+  type Repository,
+  type RestorePatterns,
+  type RestoreResult,
+} from '../../index.ts';
 import { printable } from '../../util/printable.ts';
 import { errorCodeOf, exitCodes, UsageError } from '../exit-code.ts';
 import { FailedPaths } from '../failed-paths.ts';
 import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
-import { addFilterOptions, type CommonOptions, type FilterOptions } from '../options.ts';
+import { addFilterOptions, type CommonOptions, collect, type FilterOptions } from '../options.ts';
 import type { Output } from '../output.ts';
-import { absoluteArgument } from '../raw-argument.ts';
+import { absoluteArgument, rawArgument } from '../raw-argument.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
 import {
   addSelectorHelp,
@@ -18,6 +23,8 @@ import {
 
 interface RestoreOptions extends CommonOptions, FilterOptions {
   target?: string;
+  include?: string[];
+  exclude?: string[];
 }
 
 export function addRestoreCommand(program: Command, runtime: Runtime): void {
@@ -31,11 +38,14 @@ export function addRestoreCommand(program: Command, runtime: Runtime): void {
         'in that directory. What cannot be written is named; the exit code is then 3.',
     )
     .argument('<snapshot[:path]>', 'a snapshot, or a path in one')
-    .option('--target <directory>', 'restore into this directory');
+    .option('--target <directory>', 'restore into this directory')
+    .option('--include <pattern>', 'restore only what fits; may be repeated', collect)
+    .option('--exclude <pattern>', 'do not restore what fits; may be repeated', collect);
   addSelectorHelp(addFilterOptions(command))
     .addHelpText(
       'after',
-      '\nExample:\n  varve restore --repo /mnt/backup/varve latest:/home/alice --target alice',
+      '\nExamples:\n  varve restore --repo /mnt/backup/varve latest:/home/alice --target alice' +
+        "\n  varve restore --include '*.txt' --exclude tmp latest --target texts",
     )
     .action(async (operand: string) => {
       runtime.exitCode = await restore(runtime, operand, command.optsWithGlobals<RestoreOptions>());
@@ -51,9 +61,10 @@ async function restore(
   const text = parseSnapshotPath(operand);
   const { target } = options;
   if (target === undefined) throw new UsageError('no --target named');
+  const patterns = patternsOf(options);
   const failed = new FailedPaths();
   const result = await withRepository(runtime, options, (repository) =>
-    restoreInto(repository, { runtime, text, target, filter: options, failed }),
+    restoreInto(repository, { runtime, text, target, patterns, filter: options, failed }),
   );
   output.endProgress();
   const code = result.errorCount > 0 ? exitCodes.partial : exitCodes.done;
@@ -63,21 +74,35 @@ async function restore(
   return code;
 }
 
+/** @throws UsageError */
+function patternsOf({ include = [], exclude = [] }: RestoreOptions): RestorePatterns {
+  const patterns = { includes: include.map(rawArgument), excludes: exclude.map(rawArgument) };
+  try {
+    checkRestorePatterns(patterns);
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message);
+    throw error;
+  }
+  return patterns;
+}
+
 async function restoreInto(
   repository: Repository,
   call: {
     runtime: Runtime;
     text: SnapshotPathText;
     target: string;
+    patterns: RestorePatterns;
     filter: FilterOptions;
     failed: FailedPaths;
   },
 ): Promise<RestoreResult> {
-  const { runtime, text, target, filter, failed } = call;
+  const { runtime, text, target, patterns, filter, failed } = call;
   const { output, signal } = runtime;
   const chosen = await selectSnapshotPath(repository, { output, text, filter });
   return await repository.restore({
     ...chosen,
+    ...patterns,
     target: absoluteArgument(target),
     signal,
     onProgress: output.onProgress,
