@@ -163,7 +163,8 @@ class Run {
   #excluded = 0;
   /** Bytes of files that are still being read, but for holes. */
   #bytesUnderWay = 0;
-  #currentPath: Uint8Array | undefined;
+  /** What the walk has come to; its path is put together only when it is told. */
+  #currentEntry: SourceEntry | undefined;
 
   constructor(repository: Repository, options: RunOptions) {
     this.#repository = repository;
@@ -265,7 +266,7 @@ class Run {
     };
     try {
       for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
-        if (event.kind !== 'error') this.#currentPath = event.entry.path;
+        if (event.kind !== 'error') this.#currentEntry = event.entry;
         await saver.take(event);
         if (this.#turns.isOver) await this.#takeTurn();
       }
@@ -302,7 +303,7 @@ class Run {
   }
 
   async #takeTurn(): Promise<void> {
-    const currentPath = this.#currentPath;
+    const currentPath = this.#currentEntry?.path;
     const parent = this.#parent;
     this.#options.onProgress?.({
       phase: 'snapshot',
