@@ -43,7 +43,7 @@ export interface SavePoolOptions {
   readonly afterWait: () => Promise<void>;
 }
 
-interface Crew {
+interface Member {
   readonly handle: WorkerHandle<SaveRequest>;
   /** Batches by slot; undefined where the slot is free. */
   readonly slots: (readonly FilePart[] | undefined)[];
@@ -57,7 +57,7 @@ interface Waiter {
 
 export class SavePool {
   readonly #options: SavePoolOptions;
-  readonly #workers: Crew[] = [];
+  readonly #workers: Member[] = [];
   readonly #queue: (readonly FilePart[])[] = [];
   readonly #waiters: Waiter[] = [];
   #durable: Promise<void> = Promise.resolve();
@@ -145,8 +145,8 @@ export class SavePool {
   }
 
   /** The one with the most free slots, the first of equal ones; a new one if all are busy. */
-  #pickWorker(): Crew | undefined {
-    let best: Crew | undefined;
+  #pickWorker(): Member | undefined {
+    let best: Member | undefined;
     for (const worker of this.#workers)
       if (freeCount(worker) > (best ? freeCount(best) : 0)) best = worker;
     const isIdle = best !== undefined && freeCount(best) === slotCount;
@@ -154,18 +154,22 @@ export class SavePool {
     return this.#startWorker();
   }
 
-  #startWorker(): Crew {
+  #startWorker(): Member {
     const number = this.#workers.length;
     const handle = this.#options.start(number, {
-      onReply: (reply) => this.#take(this.#workers[number] as Crew, reply),
+      onReply: (reply) => this.#take(this.#workers[number] as Member, reply),
       onFailure: (error) => this.fail(error),
     });
-    const worker: Crew = { handle, slots: Array(slotCount).fill(undefined), onFinished: undefined };
+    const worker: Member = {
+      handle,
+      slots: Array(slotCount).fill(undefined),
+      onFinished: undefined,
+    };
     this.#workers.push(worker);
     return worker;
   }
 
-  #take(worker: Crew, reply: SaveReply): void {
+  #take(worker: Member, reply: SaveReply): void {
     if (reply.kind === 'scanned') this.#takeBatch(worker, reply);
     else if (reply.kind === 'stored') this.#free(worker, reply.slot);
     else if (reply.kind === 'durable')
@@ -183,7 +187,7 @@ export class SavePool {
     this.#durable = this.#durable.then(action).catch((error: unknown) => this.fail(error));
   }
 
-  #takeBatch(worker: Crew, scanned: ScannedBatch): void {
+  #takeBatch(worker: Member, scanned: ScannedBatch): void {
     const { slot } = scanned;
     const parts = worker.slots[slot] as readonly FilePart[];
     const batch = new RunningBatch(scanned, this.#options, (isNew) => {
@@ -199,7 +203,7 @@ export class SavePool {
     }
   }
 
-  #free(worker: Crew, slot: number): void {
+  #free(worker: Member, slot: number): void {
     worker.slots[slot] = undefined;
     this.#dispatch();
     this.wake();
@@ -281,7 +285,7 @@ class BatchPart implements ScannedPart {
   }
 }
 
-function freeCount({ slots }: Crew): number {
+function freeCount({ slots }: Member): number {
   let count = 0;
   for (const batch of slots) if (batch === undefined) count++;
   return count;

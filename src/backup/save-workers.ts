@@ -7,7 +7,7 @@
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
 import { startInline, startThread } from '../util/worker.ts';
-import type { SourceFs } from '../walk/source-fs.ts';
+import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import type { SaveReply, SaveRequest } from './save-messages.ts';
 import type { StartSaveWorker } from './save-pool.ts';
 import type { SaveThreadSetup } from './save-thread.ts';
@@ -42,7 +42,8 @@ export function planWorkers(
   const entry = new URL('./save-thread.js', import.meta.url);
   const start: StartSaveWorker = (workerNumber, owner) => {
     const own = { ...setup, workerNumber: workerNumber + 1 };
-    if (jobs > 0) {
+    // A thread has the system's files only; another source is read where it is.
+    if (jobs > 0 && fs === nodeSourceFs) {
       const threadSetup: SaveThreadSetup = { ...own, core: coreSetup(repository) };
       return startThread<SaveRequest, SaveReply>(entry, threadSetup, owner);
     }

@@ -156,6 +156,17 @@ test('only what has changed is read, wherever it lies', async (t) => {
   assert.equal(rootOf(second), rootOf(await snapshot(client, [source], { isForced: true })));
 });
 
+test("a source that is not the system's is read as it is given, whatever the number of threads", async (t) => {
+  const { client, source, first } = await savedTree(t);
+  const { fs, opened } = counting();
+  const repository = { ...client.repository, jobs: 2 };
+
+  const forced = await snapshot({ ...client, repository }, [source], { fs, isForced: true });
+
+  assert.equal(opened.length, 60);
+  assert.equal(rootOf(forced), rootOf(first));
+});
+
 test('isForced reads every file and finds nothing new', async (t) => {
   const { client, source, first } = await savedTree(t);
   const { fs, opened } = counting();
