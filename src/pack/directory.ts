@@ -202,6 +202,30 @@ export function scanBlobs(
   return blobCount;
 }
 
+/** Visits the super-features in a body that was parsed before, in order; `features` is used again. */
+export function scanFeatures(
+  body: Uint8Array,
+  visit: (slot: number, features: Uint8Array) => void,
+): void {
+  const features = new Uint8Array(FEATURES_PART_SIZE);
+  let slot = 0;
+  scanBlobs(body, (recordOffset) => {
+    const offset = featuresOffset(body, recordOffset);
+    if (offset !== undefined) {
+      for (let i = 0; i < FEATURES_PART_SIZE; i++) features[i] = body[offset + i] as number;
+      visit(slot, features);
+    }
+    slot++;
+  });
+}
+
+/** Where the super-features of a blob are, as they stand in its record; undefined when it has none. */
+function featuresOffset(body: Uint8Array, recordOffset: number): number | undefined {
+  const flags = body[recordOffset + 37] as number;
+  if ((flags & FLAG_FEATURES) === 0) return undefined;
+  return recordOffset + BLOB_RECORD_SIZE + ((flags & FLAG_DELTA) === 0 ? 0 : DELTA_PART_SIZE);
+}
+
 /** The frames of a body that was parsed before. @throws Malformed */
 export function framesOf(
   body: Uint8Array,
