@@ -25,8 +25,8 @@ export interface BlobRecord {
   type: BlobType;
   /** Present for a blob kept as its difference from another. */
   delta?: { encodedSize: number; base: BlobId; depth: number };
-  /** Three super-features, for blobs that may serve as a base. */
-  features?: readonly [bigint, bigint, bigint];
+  /** Three super-features of 8 bytes each, for blobs that may serve as a base. */
+  features?: Uint8Array;
 }
 
 /** A frame ready to be sealed into any pack. */

@@ -134,10 +134,7 @@ function writeBlobRecord(
     body.set(delta.base, next + 4);
     next += DELTA_PART_SIZE;
   }
-  for (const feature of features ?? []) {
-    view.setBigUint64(next, feature, true);
-    next += 8;
-  }
+  if (features !== undefined) body.set(features, next);
 }
 
 /**
@@ -314,7 +311,7 @@ export function readBlob(
   };
   if (isDelta) blob.delta = readDelta(reader, id, depth);
   else demand(depth === 0, 'depth of a whole blob');
-  if ((flags & FLAG_FEATURES) !== 0) blob.features = [reader.u64(), reader.u64(), reader.u64()];
+  if ((flags & FLAG_FEATURES) !== 0) blob.features = reader.take(FEATURES_PART_SIZE);
   return blob;
 }
 

@@ -216,7 +216,7 @@ function frameFromVector(vector: FrameVector, content: Uint8Array): EncodedFrame
           }),
       ...(blob.features === undefined
         ? {}
-        : { features: blob.features.map(BigInt) as [bigint, bigint, bigint] }),
+        : { features: concatBytes(...blob.features.map((text) => encodeU64(BigInt(text)))) }),
     })),
   };
 }
