@@ -26,6 +26,7 @@ import {
   type SavedFile,
 } from './file-assembly.ts';
 import { makeNode } from './make-node.ts';
+import { OldVersion } from './old-version.ts';
 import { ParentDirectory, type ParentOptions } from './parent-tree.ts';
 import type { SavePool } from './save-pool.ts';
 import type { TreeSaver } from './save-tree.ts';
@@ -39,6 +40,8 @@ export interface EntrySaverOptions {
   readonly tree: TreeSaver;
   readonly write: ConstructorParameters<typeof ChunkListBuilder>[0];
   readonly slices: Slices;
+  /** Whether new chunks may become deltas against what the parent snapshot has. */
+  readonly hasDeltas: boolean;
   readonly accounts: AccountNames;
   /** Root of the parent snapshot, and how to read it. */
   readonly parent: { readonly root: DirectoryRoot; readonly options: ParentOptions } | undefined;
@@ -90,7 +93,8 @@ export class EntrySaver {
   #root: DirectoryRoot | undefined;
 
   constructor(options: EntrySaverOptions) {
-    const { pool, slices, write } = options;
+    const { pool, slices, write, parent, hasDeltas } = options;
+    const reader = hasDeltas ? parent?.options.reader : undefined;
     this.#options = options;
     this.#context = {
       slices,
@@ -98,6 +102,7 @@ export class EntrySaver {
       giveList: (list) => this.#spareLists.push(list),
       readFirst: (part) => pool.submitFirst(part),
       onFailure: (error) => pool.fail(error),
+      openOld: reader && ((content) => new OldVersion(content, reader)),
     };
   }
 
@@ -218,7 +223,7 @@ export class EntrySaver {
       return;
     }
     const pending: PendingNode = { kind: 'node', node: undefined, isSettled: false };
-    const file = new FileAssembly(entry, this.#context, (outcome) => {
+    const file = new FileAssembly({ entry, previous: previous?.content }, this.#context, (outcome) => {
       this.#settle(pending, entry, { outcome, previous });
     });
     await this.#push(pending);

@@ -18,7 +18,10 @@ import type { Content } from '../tree/content.ts';
 import { assert } from '../util/assert.ts';
 import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
+import type { ChunkHint } from '../repository/base-finder.ts';
+import { FlatTrials } from '../similarity/guards.ts';
 import type { SourceStat } from '../walk/source-file.ts';
+import type { OldVersion } from './old-version.ts';
 import type { PartFailure } from './save-messages.ts';
 import type { Slices } from './slices.ts';
 
@@ -42,8 +45,10 @@ export interface ScannedPart {
   readonly failure: PartFailure | undefined;
   idAt(i: number): BlobId;
   sizeAt(i: number): number;
-  /** Chunk `i` belongs to the file: is stored unless it is there already. */
-  keep(i: number): void;
+  /** Chunk `i` belongs to the file: it is stored unless it is there already. Whether it is new. */
+  keep(i: number): boolean;
+  /** What new chunk `i` may resemble. */
+  hint(i: number, hint: ChunkHint): void;
   /** All chunks that were not kept are dropped. */
   decide(): void;
 }
@@ -67,6 +72,8 @@ export interface AssemblyContext {
   /** Reads a part before anything else. */
   readonly readFirst: (part: FilePart) => void;
   readonly onFailure: (error: unknown) => void;
+  /** Undefined where no hints are wanted. */
+  readonly openOld: ((content: Content) => OldVersion) | undefined;
 }
 
 /** A part whose chunks count from `from` on, waiting for the part behind it. */
@@ -80,6 +87,9 @@ export class FileAssembly {
   readonly held: HeldPath;
   readonly #context: AssemblyContext;
   readonly #onDone: (outcome: SavedFile | SourceError) => void;
+  /** The previous version of the file. */
+  readonly #previous: Content | undefined;
+  #old: OldVersion | undefined;
   /** Parts that came before those in front of them; most files never have one. */
   #arrived: Map<number, ScannedPart> | undefined;
   #next = 0;
@@ -93,12 +103,14 @@ export class FileAssembly {
   #isRunning = false;
   #isDone = false;
 
+  /** @param previous what the parent snapshot has in its place */
   constructor(
-    entry: SourceEntry,
+    { entry, previous }: { entry: SourceEntry; previous: Content | undefined },
     context: AssemblyContext,
     onDone: (outcome: SavedFile | SourceError) => void,
   ) {
     this.entry = entry;
+    this.#previous = context.openOld === undefined ? undefined : previous;
     this.held = entry.hold();
     this.#context = context;
     this.#onDone = onDone;
@@ -172,7 +184,11 @@ export class FileAssembly {
       const length = scanned.sizeAt(0);
       this.#size = length;
       content = { kind: 'blob', id: scanned.idAt(0).slice() as BlobId, length: BigInt(length) };
-      scanned.keep(0);
+      const isNew = scanned.keep(0);
+      const previous = this.#previous;
+      if (isNew && previous?.kind === 'blob') {
+        scanned.hint(0, { id: previous.id, flatTrials: new FlatTrials() });
+      }
     }
     scanned.decide();
     this.#finish(content);
@@ -211,13 +227,25 @@ export class FileAssembly {
   async #keep(scanned: ScannedPart, from: number, to: number): Promise<void> {
     this.#list ??= this.#context.takeList();
     const list = this.#list;
+    const old = this.#openOld();
+    if (old !== undefined) await old.reach(this.#size);
     for (let i = from; i < to; i++) {
       const size = scanned.sizeAt(i);
-      scanned.keep(i);
+      const id = scanned.idAt(i);
+      const isNew = scanned.keep(i);
+      if (old !== undefined && !isNew) old.noteDuplicate(this.#size, id);
+      const hint = isNew ? old?.hintFor(this.#size, size) : undefined;
+      if (hint !== undefined) scanned.hint(i, hint);
       this.#size += size;
-      const stored = list.add(scanned.idAt(i), size);
+      const stored = list.add(id, size);
       if (stored !== undefined) await stored;
     }
+  }
+
+  #openOld(): OldVersion | undefined {
+    if (this.#previous === undefined || this.#previous.kind === 'empty') return undefined;
+    this.#old ??= this.#context.openOld?.(this.#previous);
+    return this.#old;
   }
 
   async #finishList(): Promise<void> {

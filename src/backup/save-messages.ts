@@ -4,12 +4,16 @@
  *
  *   scan    read a batch into a slot, cut it, identify the chunks    -> scanned
  *   store   put those chunks of the slot that are new into packs     -> stored: the slot is free
+ *                                  or, where some may be deltas      -> seek
+ *   encode  the bases to try for those                               -> stored: the slot is free
  *   finish  store what is open; give away what is little             -> finished
  *
  * and whenever a pack has become durable: durable. Numbers of many files travel in typed arrays, one
  * position per part; ids as the bytes of all of them.
  */
 import type { PackedError } from '../errors.ts';
+import type { BaseCandidate } from '../repository/base-finder.ts';
+import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 
@@ -33,10 +37,22 @@ export interface BatchParts {
   readonly lengths: Float64Array;
 }
 
+/** What is to become of a chunk: nothing, it is there; it is stored; and perhaps there is a base for it. */
+export const CHUNK = { known: 0, new: 1, hinted: 2 } as const;
+
+/** What became of the bases tried for a chunk. */
+export const TRIAL = { none: 0, accepted: 1, refused: 2 } as const;
+
 export type SaveRequest =
   | { readonly kind: 'scan'; readonly slot: number; readonly parts: BatchParts }
-  /** One byte per chunk of the slot: 1 if it must be stored. */
-  | { readonly kind: 'store'; readonly slot: number; readonly isNew: Uint8Array }
+  /** One byte per chunk of the slot, of `CHUNK`. */
+  | { readonly kind: 'store'; readonly slot: number; readonly verdicts: Uint8Array }
+  /** For each chunk of the `seek` that this answers: what to try, best first. */
+  | {
+      readonly kind: 'encode';
+      readonly slot: number;
+      readonly bases: readonly (readonly BaseCandidate[])[];
+    }
   | { readonly kind: 'finish' };
 
 export interface ScannedBatch {
@@ -56,6 +72,18 @@ export interface ScannedBatch {
   readonly failures: ReadonlyMap<number, PartFailure>;
 }
 
+/** New chunks that may be stored as deltas. */
+export interface SoughtBases {
+  readonly kind: 'seek';
+  readonly slot: number;
+  /** Positions in the batch. */
+  readonly chunks: Uint32Array;
+  /** Three super-features for each, 24 bytes; zeros where a chunk has none. */
+  readonly features: Uint8Array;
+  /** Per chunk: 1 if it would not be compressed. */
+  readonly isFlat: Uint8Array;
+}
+
 /** What is needed to report a part; its path is known to whoever asked. */
 export interface PartFailure {
   readonly operation: string;
@@ -65,7 +93,13 @@ export interface PartFailure {
 
 export type SaveReply =
   | ScannedBatch
-  | { readonly kind: 'stored'; readonly slot: number }
+  | SoughtBases
+  | {
+      readonly kind: 'stored';
+      readonly slot: number;
+      /** Of each chunk that bases were sought for, one of `TRIAL`; of the first base only. */
+      readonly trials: Uint8Array;
+    }
   | { readonly kind: 'durable'; readonly record: DurablePack }
   | {
       readonly kind: 'finished';
@@ -73,4 +107,5 @@ export type SaveReply =
       readonly frames: readonly HeldFrame[];
       readonly compressedSize: number;
       readonly storedSize: number;
+      readonly deltas: DeltaCounts;
     };

@@ -6,17 +6,23 @@
  * first failure of any worker ends the run.
  */
 import type { BlobId } from '../id.ts';
+import type { BaseCandidate, ChunkHint, WantedBase } from '../repository/base-finder.ts';
+import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import { assert } from '../util/assert.ts';
 import { concatBytes } from '../util/bytes.ts';
 import type { WorkerHandle, WorkerOwner } from '../util/worker.ts';
+import { featuresAt } from './delta-trials.ts';
 import type { FilePart, ScannedPart } from './file-assembly.ts';
 import {
   type BatchParts,
+  CHUNK,
   type SaveReply,
   type SaveRequest,
   type ScannedBatch,
+  type SoughtBases,
   slotCount,
+  TRIAL,
 } from './save-messages.ts';
 
 const idSize = 32;
@@ -25,6 +31,15 @@ export type StartSaveWorker = (
   workerNumber: number,
   owner: WorkerOwner<SaveReply>,
 ) => WorkerHandle<SaveRequest>;
+
+/** Looks for chunks that new ones may be kept as deltas against. */
+export interface PoolBases {
+  /** To be awaited before the first `find`. */
+  open(): Promise<void>;
+  find(wanted: WantedBase): BaseCandidate[];
+  /** What became of the first of the candidates. */
+  note(wanted: WantedBase, candidates: readonly BaseCandidate[], isAccepted: boolean): void;
+}
 
 /** What the pool asks of the session, or of what stands in for it in a dry run. */
 export interface PoolStore {
@@ -37,6 +52,7 @@ export interface SavePoolOptions {
   readonly start: StartSaveWorker;
   readonly workerCount: number;
   readonly store: PoolStore;
+  readonly bases: PoolBases;
   /** Told of bytes as their place in a file is known, long before a large file is whole. */
   readonly onKept: (size: number) => void;
   /** After every wait for a worker: other work has its turn. @throws to end the run */
@@ -47,6 +63,8 @@ interface Member {
   readonly handle: WorkerHandle<SaveRequest>;
   /** Batches by slot; undefined where the slot is free. */
   readonly slots: (readonly FilePart[] | undefined)[];
+  /** Those that have been scanned and are not stored yet, by slot. */
+  readonly running: (RunningBatch | undefined)[];
   onFinished: (() => void) | undefined;
 }
 
@@ -65,6 +83,13 @@ export class SavePool {
   /** Bytes of frame contents, and of packs, that the workers have written; after `finish`. */
   compressedSize = 0;
   storedSize = 0;
+  readonly deltas: { -readonly [Name in keyof DeltaCounts]: number } = {
+    blobs: 0,
+    rawSize: 0,
+    encodedSize: 0,
+    unreadBases: 0,
+    wrongDeltas: 0,
+  };
 
   constructor(options: SavePoolOptions) {
     this.#options = options;
@@ -163,6 +188,7 @@ export class SavePool {
     const worker: Member = {
       handle,
       slots: Array(slotCount).fill(undefined),
+      running: Array(slotCount).fill(undefined),
       onFinished: undefined,
     };
     this.#workers.push(worker);
@@ -171,12 +197,19 @@ export class SavePool {
 
   #take(worker: Member, reply: SaveReply): void {
     if (reply.kind === 'scanned') this.#takeBatch(worker, reply);
-    else if (reply.kind === 'stored') this.#free(worker, reply.slot);
+    else if (reply.kind === 'seek') this.#sendBases(worker, reply);
+    else if (reply.kind === 'stored') {
+      worker.running[reply.slot]?.noteTrials(reply.trials);
+      this.#free(worker, reply.slot);
+    }
     else if (reply.kind === 'durable')
       this.#later(() => this.#options.store.addDurable(reply.record));
     else {
       this.compressedSize += reply.compressedSize;
       this.storedSize += reply.storedSize;
+      for (const name of Object.keys(this.deltas) as (keyof DeltaCounts)[]) {
+        this.deltas[name] += reply.deltas[name];
+      }
       this.#later(() => this.#options.store.addFrames(reply.frames));
       worker.onFinished?.();
     }
@@ -190,10 +223,12 @@ export class SavePool {
   #takeBatch(worker: Member, scanned: ScannedBatch): void {
     const { slot } = scanned;
     const parts = worker.slots[slot] as readonly FilePart[];
-    const batch = new RunningBatch(scanned, this.#options, (isNew) => {
-      if (isNew.includes(1)) worker.handle.post({ kind: 'store', slot, isNew });
+    const batch = new RunningBatch(scanned, this.#options, (verdicts) => {
+      const hasNew = verdicts.some((verdict) => verdict !== CHUNK.known);
+      if (hasNew) worker.handle.post({ kind: 'store', slot, verdicts });
       else this.#free(worker, slot);
     });
+    worker.running[slot] = batch;
     let first = 0;
     for (let i = 0; i < parts.length; i++) {
       const part = parts[i] as FilePart;
@@ -203,43 +238,85 @@ export class SavePool {
     }
   }
 
+  #sendBases({ running, handle }: Member, sought: SoughtBases): void {
+    const { slot } = sought;
+    this.#options.bases
+      .open()
+      .then(() => {
+        const bases = (running[slot] as RunningBatch).findBases(sought);
+        handle.post({ kind: 'encode', slot, bases });
+      })
+      .catch((error: unknown) => this.fail(error));
+  }
+
   #free(worker: Member, slot: number): void {
     worker.slots[slot] = undefined;
+    worker.running[slot] = undefined;
     this.#dispatch();
     this.wake();
   }
 }
 
-/** A batch that has been scanned and waits for its answer. */
+/** A batch that has been scanned and waits for its answers. */
 class RunningBatch {
   readonly scanned: ScannedBatch;
   readonly #options: SavePoolOptions;
-  readonly #isNew: Uint8Array;
-  readonly #onDecided: (isNew: Uint8Array) => void;
+  readonly #verdicts: Uint8Array;
+  readonly #onDecided: (verdicts: Uint8Array) => void;
+  /** What stood in the place of a chunk before, by position. */
+  readonly #hints = new Map<number, ChunkHint>();
   #undecided: number;
+  #sought: { wanted: WantedBase; candidates: readonly BaseCandidate[] }[] = [];
 
   constructor(
     scanned: ScannedBatch,
     options: SavePoolOptions,
-    onDecided: (isNew: Uint8Array) => void,
+    onDecided: (verdicts: Uint8Array) => void,
   ) {
     this.scanned = scanned;
     this.#options = options;
-    this.#isNew = new Uint8Array(scanned.sizes.length);
+    this.#verdicts = new Uint8Array(scanned.sizes.length);
     this.#undecided = scanned.chunkCounts.length;
     this.#onDecided = onDecided;
   }
 
-  /** @param i position among the chunks of the batch */
-  keep(i: number, id: BlobId): void {
+  /** @param i position among the chunks of the batch, as in `hint` */
+  keep(i: number, id: BlobId): boolean {
     const size = this.scanned.sizes[i] as number;
-    if (this.#options.store.claim(id, size)) this.#isNew[i] = 1;
     this.#options.onKept(size);
+    const isNew = this.#options.store.claim(id, size);
+    if (isNew) this.#verdicts[i] = CHUNK.new;
+    return isNew;
+  }
+
+  hint(i: number, hint: ChunkHint): void {
+    this.#verdicts[i] = CHUNK.hinted;
+    this.#hints.set(i, hint);
   }
 
   decide(): void {
     this.#undecided -= 1;
-    if (this.#undecided === 0) this.#onDecided(this.#isNew);
+    if (this.#undecided === 0) this.#onDecided(this.#verdicts);
+  }
+
+  findBases({ chunks, features, isFlat }: SoughtBases): (readonly BaseCandidate[])[] {
+    this.#sought = Array.from(chunks, (i, k) => {
+      const wanted = {
+        id: this.scanned.ids.subarray(i * idSize, (i + 1) * idSize) as BlobId,
+        features: featuresAt(features, k),
+        hint: this.#hints.get(i),
+        isFlat: isFlat[k] === 1,
+      };
+      return { wanted, candidates: this.#options.bases.find(wanted) };
+    });
+    return this.#sought.map(({ candidates }) => candidates);
+  }
+
+  noteTrials(trials: Uint8Array): void {
+    for (const [k, { wanted, candidates }] of this.#sought.entries()) {
+      if (trials[k] === TRIAL.none) continue;
+      this.#options.bases.note(wanted, candidates, trials[k] === TRIAL.accepted);
+    }
   }
 }
 
@@ -276,8 +353,12 @@ class BatchPart implements ScannedPart {
     return this.#batch.scanned.sizes[this.#first + i] as number;
   }
 
-  keep(i: number): void {
-    this.#batch.keep(this.#first + i, this.idAt(i));
+  keep(i: number): boolean {
+    return this.#batch.keep(this.#first + i, this.idAt(i));
+  }
+
+  hint(i: number, hint: ChunkHint): void {
+    this.#batch.hint(this.#first + i, hint);
   }
 
   decide(): void {

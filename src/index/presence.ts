@@ -58,6 +58,39 @@ export function locate(index: LocalIndex, id: BlobId): Location[] {
   return locations.sort((a, b) => rank(a.state) - rank(b.state));
 }
 
+/**
+ * A copy of the blob that counts as present, that of its base, and so on down to a whole copy: what
+ * rules PRESENT and CHAIN ask for. Undefined when the blob is not present.
+ */
+export function usableChain(index: LocalIndex, id: BlobId): Location[] | undefined {
+  const chain: Location[] = [];
+  return extendChain(index, { id, lengthMax: DELTA_DEPTH_MAX, chain }, new Map())
+    ? chain
+    : undefined;
+}
+
+function extendChain(
+  index: LocalIndex,
+  { id, lengthMax, chain }: { id: BlobId; lengthMax: number; chain: Location[] },
+  failures: Failures,
+): boolean {
+  for (const copy of index.copies(id)) {
+    const location = index.isUsable(copy.packNo) ? locationOf(index, copy, id) : undefined;
+    if (location === undefined) continue;
+    const { delta } = location.blob;
+    if (delta !== undefined) {
+      const place = placeNumber(copy);
+      if ((failures.get(place) ?? 0) >= lengthMax) continue;
+      failures.set(place, lengthMax);
+    }
+    chain.push(location);
+    if (delta === undefined) return true;
+    if (extendChain(index, { id: delta.base, lengthMax: lengthMax - 1, chain }, failures)) return true;
+    chain.pop();
+  }
+  return false;
+}
+
 function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | undefined {
   const { packNo, slot, depth } = copy;
   const opened = index.openDirectory(packNo);
@@ -70,6 +103,10 @@ function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | u
 
 function rank(state: PackState): number {
   return state === PACK_STATE.live || state === PACK_STATE.unindexed ? 0 : state;
+}
+
+function placeNumber({ packNo, slot }: BlobCopy): number {
+  return packNo * SLOT_COUNT_MAX + slot;
 }
 
 /** Failures so far: the longest chain that was tried from a delta copy in vain. */
@@ -104,7 +141,7 @@ function deltaChainLength(
   failures: Failures,
 ): number {
   const { id, copy, lengthMax } = wanted;
-  const place = copy.packNo * SLOT_COUNT_MAX + copy.slot;
+  const place = placeNumber(copy);
   if ((failures.get(place) ?? 0) >= lengthMax) return -1;
   failures.set(place, lengthMax);
   const base = baseOf(index, copy, id);

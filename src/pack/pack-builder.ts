@@ -51,6 +51,8 @@ export interface PackBuilderOptions {
 
 export interface FinishedPack {
   record: PackRecord;
+  /** In the order of their slots. */
+  blobs: readonly BlobRecord[];
   /** The whole file. */
   bytes: Uint8Array;
   /** The memory it lies in, for another pack once this one is stored. */
@@ -130,7 +132,7 @@ export class PackBuilder {
     const name = toHex(sha256(bytes)) as PackName;
     const generation = keys.current.number;
     const record = { name, kind, length, generation, salt, body };
-    return { record, bytes, buffer: this.#buffer };
+    return { record, blobs: this.#blobs, bytes, buffer: this.#buffer };
   }
 
   #appendPad(sizeBehind: number): void {

@@ -24,7 +24,7 @@ const WHOLE_PACK_SIZE_MAX = 2 ** 22;
 const TAIL_SIZE = GRID_SIZE;
 /** What a window reads beyond the frame asked for: the next frames are usually wanted next. */
 const READ_AHEAD_SIZE = 2 ** 20;
-/** Sealed windows kept, in bytes. */
+/** Sealed windows kept unless the caller says otherwise, in bytes. */
 const WINDOW_CACHE_SIZE_MAX = 2 ** 25;
 
 interface Window {
@@ -39,10 +39,12 @@ interface CallOptions {
 /** Opens frames of packs that the index knows; keeps the last windows it read. */
 export class FrameSource {
   readonly #core: RepositoryCore;
-  readonly #windows = new WeightedCache<PackName, Window>(WINDOW_CACHE_SIZE_MAX);
+  readonly #windows: WeightedCache<PackName, Window>;
 
-  constructor(core: RepositoryCore) {
+  /** @param windowsSizeMax bytes of sealed windows to keep */
+  constructor(core: RepositoryCore, windowsSizeMax: number = WINDOW_CACHE_SIZE_MAX) {
     this.#core = core;
+    this.#windows = new WeightedCache(windowsSizeMax);
   }
 
   /**

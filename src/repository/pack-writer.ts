@@ -7,7 +7,8 @@
  */
 import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, StorageError } from '../errors.ts';
-import { type EncodedFrame, FrameBuilder } from '../frame/frame-builder.ts';
+import { type BlobRecord, type EncodedFrame, FrameBuilder } from '../frame/frame-builder.ts';
+import { FRAME_KIND } from '../frame/frame-record.ts';
 import type { BlobId } from '../id.ts';
 import { KEY_CLASS } from '../keys/key-hierarchy.ts';
 import { createSaltSource, type SaltSource } from '../keys/salt-source.ts';
@@ -17,9 +18,11 @@ import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { Malformed } from '../util/byte-reader.ts';
-import { fromHex } from '../util/bytes.ts';
+import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
+import type { NewDelta } from './delta-encoder.ts';
 import { pass } from './failpoints.ts';
+import { RecentFrames } from './recent-frames.ts';
 import type { WorkerCore } from './repository.ts';
 
 /** Below this much new data (compressed) a session writes one pack in all. */
@@ -33,6 +36,8 @@ export interface PackWriterOptions {
   writerId: string;
   /** Size of a data pack, bytes. */
   dataTarget: number;
+  /** Whether what is stored may be a delta against what was stored right before. */
+  keepsRecent?: boolean;
   /** Called for each pack once it is stored and durable, in any order but one at a time. */
   onDurable: (record: PackRecord) => Promise<void>;
 }
@@ -57,15 +62,25 @@ export function createWorkerPacks(core: WorkerCore, options: WorkerPacksOptions)
 }
 
 interface NewBlob {
-  id: BlobId;
-  type: BlobType;
-  plaintext: Uint8Array;
+  readonly id: BlobId;
+  readonly type: BlobType;
+  readonly plaintext: Uint8Array;
+  /** Three super-features of 8 bytes each, of a chunk that may become a base. */
+  readonly features?: Uint8Array | undefined;
+  /** The chunk as a delta, which is then all that is stored of it. */
+  readonly delta?: NewDelta | undefined;
+  /** Compressing it would be in vain. */
+  readonly isFlat?: boolean;
 }
 
 export class PackWriter {
   readonly #core: WorkerCore;
   readonly #options: PackWriterOptions;
-  readonly #dataFrame = new FrameBuilder(KEY_CLASS.data);
+  /** What was stored last, for deltas against it; where there are none, none is kept. */
+  readonly recent: RecentFrames | undefined;
+  readonly #dataFrame: FrameBuilder;
+  readonly #flatFrame = new FrameBuilder(KEY_CLASS.data, FRAME_KIND.stored);
+  readonly #deltaFrame = new FrameBuilder(KEY_CLASS.data, FRAME_KIND.delta);
   readonly #metadataFrame = new FrameBuilder(KEY_CLASS.metadata);
   /** Data frames of a session that is still small; undefined once it is not. */
   #heldFrames: EncodedFrame[] | undefined = [];
@@ -79,10 +94,16 @@ export class PackWriter {
   /** Bytes of packs stored so far, and of frame contents in them. */
   storedSize = 0;
   compressedSize = 0;
+  /** What whole chunks are compressed to, as a part of their size: a moving average. */
+  readonly solidRatio = new SolidRatio();
 
   constructor(core: WorkerCore, options: PackWriterOptions) {
     this.#core = core;
     this.#options = options;
+    this.recent = options.keepsRecent === true ? new RecentFrames() : undefined;
+    const { recent } = this;
+    const onClosed = recent && ((raw: Uint8Array, blobs: readonly BlobRecord[]) => recent.add(raw, blobs));
+    this.#dataFrame = new FrameBuilder(KEY_CLASS.data, FRAME_KIND.zstd, onClosed);
   }
 
   /**
@@ -90,15 +111,28 @@ export class PackWriter {
    * must be awaited before the next call: a frame was full, and perhaps packs have to be stored.
    */
   add(blob: NewBlob): Promise<void> | undefined {
-    const builder = blob.type === BLOB_TYPE.data ? this.#dataFrame : this.#metadataFrame;
-    if (!builder.hasRoomFor(blob.plaintext.length)) return this.#addToNext(builder, blob);
-    builder.add(blob);
+    const builder = this.#builderFor(blob);
+    const { id, type, plaintext, features, delta } = blob;
+    const record: BlobRecord = { id, rawSize: plaintext.length, type };
+    if (delta !== undefined) record.delta = delta.delta;
+    if (features !== undefined) record.features = features;
+    const bytes = delta?.encoded ?? plaintext;
+    if (!builder.hasRoomFor(record.rawSize)) return this.#addToNext(builder, record, bytes);
+    builder.add(record, bytes);
     return builder.isFull ? this.#closeFrame(builder) : undefined;
   }
 
-  async #addToNext(builder: FrameBuilder, blob: NewBlob): Promise<void> {
+  #builderFor({ type, delta, isFlat = false }: NewBlob): FrameBuilder {
+    if (type !== BLOB_TYPE.data) return this.#metadataFrame;
+    if (delta !== undefined) return this.#deltaFrame;
+    return isFlat ? this.#flatFrame : this.#dataFrame;
+  }
+
+  async #addToNext(builder: FrameBuilder, record: BlobRecord, bytes: Uint8Array): Promise<void> {
+    // Closing uses the memory of the codec, in which a delta lies.
+    const kept = record.delta === undefined ? bytes : bytes.slice();
     await this.#closeFrame(builder);
-    builder.add(blob);
+    builder.add(record, kept);
     if (builder.isFull) await this.#closeFrame(builder);
   }
 
@@ -113,7 +147,7 @@ export class PackWriter {
    * where the rest of a small session goes; nothing if packs have been begun.
    */
   async takeHeld(): Promise<EncodedFrame[]> {
-    await this.#closeFrame(this.#dataFrame);
+    await this.#closeDataFrames();
     const held = this.#heldFrames ?? [];
     this.#heldFrames = undefined;
     for (const { content } of held) this.compressedSize -= content.length;
@@ -122,7 +156,7 @@ export class PackWriter {
 
   /** Stores everything added; all of it is durable when this returns. Nothing is added after it. */
   async flush(): Promise<void> {
-    await this.#closeFrame(this.#dataFrame);
+    await this.#closeDataFrames();
     await this.#closeFrame(this.#metadataFrame);
     // What is small enough to have been held goes into the metadata pack.
     for (const frame of this.#heldFrames ?? [])
@@ -139,11 +173,19 @@ export class PackWriter {
     await Promise.all(this.#uploads);
   }
 
+  async #closeDataFrames(): Promise<void> {
+    await this.#closeFrame(this.#dataFrame);
+    await this.#closeFrame(this.#flatFrame);
+    await this.#closeFrame(this.#deltaFrame);
+  }
+
   async #closeFrame(builder: FrameBuilder): Promise<void> {
     if (builder.isEmpty) return;
     const { codec, config } = this.#core;
     const frame = builder.finish(codec, config.compressionLevel);
-    this.compressedSize += frame.content.length;
+    const { length } = frame.content;
+    this.compressedSize += length;
+    if (builder === this.#dataFrame) this.solidRatio.add(length, frame.record.rawSize);
     if (builder === this.#metadataFrame) await this.#appendTo(OBJECT_KIND.metadataPack, frame);
     else await this.#takeDataFrame(frame);
   }
@@ -221,7 +263,15 @@ export class PackWriter {
     const { keys, codec, identify } = this.#core;
     try {
       const opened = openNamedPack(keys, { ...pack.record, bytes: pack.bytes });
-      verifyPack(opened, { codec, identify }, () => assert(false, 'delta that was not verified'));
+      const deltas = pack.blobs.flatMap(({ delta }) => (delta === undefined ? [] : [delta]));
+      let next = 0;
+      // A delta was decoded when it was made; it must have the digest it had then.
+      verifyPack(opened, { codec, identify }, ({ id }, encoded) => {
+        const digest = deltas[next++]?.digest;
+        assert(digest !== undefined, 'digest of a new delta');
+        const isSame = equalBytes(identify(BLOB_TYPE.data, encoded), digest);
+        if (!isSame) throw new Malformed(`delta ${toHex(id)} is not as it was made`);
+      });
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       throw new CorruptionError(

@@ -1,0 +1,232 @@
+/**
+ * The worker's part in keeping new chunks as deltas: which of them may have a base, what they are
+ * called in the table of features, and trying the bases that come back.
+ *
+ * A chunk of the frames that this worker wrote last is a base too; it is at hand, so that nothing has
+ * to be read for it. A base that cannot be read is passed over: the chunk is stored all the same.
+ */
+import type { Scanner } from '../chunk/scanner-contract.ts';
+import { VarveError } from '../errors.ts';
+import type { BaseCandidate } from '../repository/base-finder.ts';
+import { PlaceReader } from '../repository/blob-place.ts';
+import {
+  type Base,
+  type DeltaCounts,
+  DeltaEncoder,
+  type NewDelta,
+} from '../repository/delta-encoder.ts';
+import type { PackWriter } from '../repository/pack-writer.ts';
+import type { WorkerCore } from '../repository/repository.ts';
+import { isFlat } from '../similarity/flat.ts';
+import { ProbeMode } from '../similarity/guards.ts';
+import { createSuperFeatures, type SuperFeatures } from '../similarity/super-features.ts';
+import { isZero } from '../util/bytes.ts';
+import { CHUNK, type SoughtBases, TRIAL } from './save-messages.ts';
+
+/** Bytes of frames and bases that a worker keeps decoded. */
+const baseCacheSize = 2 ** 24;
+/** Chunks below are never deltas. */
+const deltaSizeMin = 1024;
+const featuresSize = 24;
+/** Bases tried for one chunk. */
+const trialsMax = 2;
+
+/** Memory of one batch, and where its chunks lie in it. */
+export interface BatchSlot {
+  readonly scanner: Scanner;
+  readonly superFeatures: SuperFeatures;
+  ids: Uint8Array;
+  starts: Uint32Array;
+  sizes: Uint32Array;
+  /** Of `CHUNK`, one for each. */
+  verdicts: Uint8Array;
+  /** One byte for each: 1 if it would not be compressed. */
+  isFlat: Uint8Array;
+  /** The chunks that bases are sought for, in order, and the answers. */
+  sought: Omit<SoughtBases, 'kind' | 'slot'> | undefined;
+  bases: readonly (readonly BaseCandidate[])[];
+  trials: Uint8Array;
+  /** How many of them have been stored. */
+  soughtDone: number;
+}
+
+/** A chunk on its way into a pack. */
+interface ReadyChunk {
+  readonly plaintext: Uint8Array;
+  readonly isFlat: boolean;
+  readonly features: Uint8Array | undefined;
+  readonly delta: NewDelta | undefined;
+}
+
+export class DeltaTrials {
+  readonly #core: WorkerCore;
+  readonly #packs: PackWriter;
+  readonly #hasDeltas: boolean;
+  readonly #encoder: DeltaEncoder;
+  readonly #reader: PlaceReader;
+  readonly #probe = new ProbeMode();
+  #unreadCount = 0;
+  #acceptedCount = 0;
+  #rawSize = 0;
+  #encodedSize = 0;
+
+  constructor(core: WorkerCore, packs: PackWriter, hasDeltas: boolean) {
+    this.#core = core;
+    this.#packs = packs;
+    this.#hasDeltas = hasDeltas;
+    this.#encoder = new DeltaEncoder(core);
+    this.#reader = new PlaceReader(core, baseCacheSize);
+  }
+
+  get counts(): DeltaCounts {
+    return {
+      blobs: this.#acceptedCount,
+      rawSize: this.#rawSize,
+      encodedSize: this.#encodedSize,
+      unreadBases: this.#unreadCount,
+      wrongDeltas: this.#encoder.wrongCount,
+    };
+  }
+
+  openSlot(scanner: Scanner): BatchSlot {
+    const none = new Uint32Array(0);
+    const empty = new Uint8Array(0);
+    return {
+      scanner,
+      superFeatures: createSuperFeatures(this.#core.keys.chunker, scanner),
+      ids: empty,
+      starts: none,
+      sizes: none,
+      verdicts: empty,
+      isFlat: empty,
+      sought: undefined,
+      bases: [],
+      trials: empty,
+      soughtDone: 0,
+    };
+  }
+
+  /** Which chunks of the slot may have a base; undefined when none of them. */
+  seek(slot: BatchSlot): BatchSlot['sought'] {
+    const { verdicts } = slot;
+    slot.isFlat = new Uint8Array(verdicts.length);
+    const list = new SoughtList(verdicts.length);
+    for (let i = 0; i < verdicts.length; i++) {
+      if (verdicts[i] === CHUNK.known) continue;
+      const start = slot.starts[i] as number;
+      const size = slot.sizes[i] as number;
+      const isChunkFlat = isFlat(slot.scanner.buffer.subarray(start, start + size));
+      if (isChunkFlat) slot.isFlat[i] = 1;
+      if (!this.#hasDeltas || size < deltaSizeMin) continue;
+      const isHinted = verdicts[i] === CHUNK.hinted;
+      const hasFeatures = !isChunkFlat && this.#probe.computesNext();
+      const features = hasFeatures ? slot.superFeatures(start, start + size) : undefined;
+      if (isHinted || features !== undefined) list.add(i, isChunkFlat, features);
+    }
+    slot.sought = list.finish();
+    slot.bases = [];
+    slot.trials = new Uint8Array(list.count);
+    slot.soughtDone = 0;
+    return slot.sought;
+  }
+
+  /** Chunk `i` of the slot, as a delta where a base was worth it. Chunks come in order, each once. */
+  tryDeltas(slot: BatchSlot, i: number): ReadyChunk | Promise<ReadyChunk> {
+    const start = slot.starts[i] as number;
+    const plaintext = slot.scanner.buffer.subarray(start, start + (slot.sizes[i] as number));
+    const isChunkFlat = slot.isFlat[i] === 1;
+    const { sought } = slot;
+    const k = slot.soughtDone;
+    if (sought?.chunks[k] !== i) {
+      return { plaintext, isFlat: isChunkFlat, features: undefined, delta: undefined };
+    }
+    slot.soughtDone += 1;
+    const features = featuresAt(sought.features, k);
+    const recent = features && this.#packs.recent?.find(features);
+    const candidates = slot.bases[k] ?? [];
+    if (recent === undefined && candidates.length === 0) {
+      return { plaintext, isFlat: isChunkFlat, features, delta: undefined };
+    }
+    const near = recent && { id: recent.id, depth: 0, plaintext: recent.plaintext };
+    const isNearFirst = near !== undefined && recent.votes >= (candidates[0]?.score ?? 0);
+    const order = isNearFirst ? [near, ...candidates] : [...candidates, ...(near ? [near] : [])];
+    return this.#try(plaintext, order.slice(0, trialsMax), (trial) => {
+      // What this worker had at hand says nothing of the table.
+      if (!isNearFirst) slot.trials[k] = trial;
+    }).then((delta) => ({ plaintext, isFlat: isChunkFlat, features, delta }));
+  }
+
+  /** What became of the bases that were sought. */
+  closeSlot(slot: BatchSlot): Uint8Array {
+    slot.sought = undefined;
+    slot.bases = [];
+    return slot.trials;
+  }
+
+  async #try(
+    plaintext: Uint8Array,
+    bases: readonly (Base | BaseCandidate)[],
+    onFirst: (trial: number) => void,
+  ): Promise<NewDelta | undefined> {
+    for (const [number, candidate] of bases.entries()) {
+      const base = 'plaintext' in candidate ? candidate : await this.#readBase(candidate);
+      if (base === undefined) continue;
+      const delta = this.#encoder.encode(plaintext, base, this.#packs.solidRatio.value);
+      if (number === 0) onFirst(delta === undefined ? TRIAL.refused : TRIAL.accepted);
+      if (delta === undefined) continue;
+      this.#acceptedCount += 1;
+      this.#rawSize += plaintext.length;
+      this.#encodedSize += delta.encoded.length;
+      this.#probe.accept();
+      return delta;
+    }
+    return undefined;
+  }
+
+  async #readBase({ id, depth, place }: BaseCandidate): Promise<Base | undefined> {
+    try {
+      return { id, depth, plaintext: await this.#reader.read(place, id) };
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      this.#unreadCount += 1;
+      return undefined;
+    }
+  }
+}
+
+/** Chunks that bases are sought for, in arrays with room for all of a batch. */
+class SoughtList {
+  count = 0;
+  readonly #chunks: Uint32Array;
+  readonly #features: Uint8Array;
+  readonly #isFlat: Uint8Array;
+
+  constructor(capacity: number) {
+    this.#chunks = new Uint32Array(capacity);
+    this.#features = new Uint8Array(capacity * featuresSize);
+    this.#isFlat = new Uint8Array(capacity);
+  }
+
+  add(chunk: number, isChunkFlat: boolean, features: Uint8Array | undefined): void {
+    const k = this.count++;
+    this.#chunks[k] = chunk;
+    if (isChunkFlat) this.#isFlat[k] = 1;
+    if (features !== undefined) this.#features.set(features, k * featuresSize);
+  }
+
+  finish(): BatchSlot['sought'] {
+    const { count } = this;
+    if (count === 0) return undefined;
+    return {
+      chunks: this.#chunks.slice(0, count),
+      features: this.#features.slice(0, count * featuresSize),
+      isFlat: this.#isFlat.slice(0, count),
+    };
+  }
+}
+
+/** A view of the super-features of chunk `k`; undefined where there are none. */
+export function featuresAt(all: Uint8Array, k: number): Uint8Array | undefined {
+  const features = all.subarray(k * featuresSize, (k + 1) * featuresSize);
+  return isZero(features) ? undefined : features;
+}

@@ -1,0 +1,159 @@
+/**
+ * Finding bases: stored chunks that a new one may be kept as a delta against. What the parent's version
+ * of the file has in its place, and what shares super-features with it, are the candidates; each must
+ * be present in the view of the session down to a whole copy (rule BASE), and is given with all that
+ * a worker needs to read it.
+ */
+import { BLOB_TYPE } from '../blob/blob-type.ts';
+import type { BlobId } from '../id.ts';
+import { CacheFailed } from '../index/environment.ts';
+import type { LocalIndex } from '../index/local-index.ts';
+import { candidateAt, type Location, usableChain } from '../index/presence.ts';
+import { type Candidate, countVotes, rankCandidates, scoreOf } from '../similarity/choose-base.ts';
+import { FeatureTable, hitsLength } from '../similarity/feature-table.ts';
+import { type FlatTrials, RefusedTrials } from '../similarity/guards.ts';
+import { type BlobPlace, placeOf } from './blob-place.ts';
+import type { OnNotice } from './repository.ts';
+
+/** A chain that has reached the limit starts anew on its ancestor of this depth. */
+const rebaseDepth = 2;
+/** Candidates given for one chunk. */
+const candidateCountMax = 2;
+
+/** The chunk that the previous version of a file has in the place of a new one. */
+export interface ChunkHint {
+  readonly id: BlobId;
+  /** Of all flat chunks of the file. */
+  readonly flatTrials: FlatTrials;
+}
+
+/** A new chunk for which bases are sought. */
+export interface WantedBase {
+  readonly id: BlobId;
+  /** 24 bytes, where it has any. */
+  readonly features: Uint8Array | undefined;
+  readonly hint: ChunkHint | undefined;
+  /** It would not be compressed. */
+  readonly isFlat: boolean;
+}
+
+/** A chunk to try as base, and how to read it; plain data. */
+export interface BaseCandidate {
+  readonly id: BlobId;
+  /** Deltas of its copy down to a whole one. */
+  readonly depth: number;
+  /** A vote for each super-feature it shares, half a one for the hint. */
+  readonly score: number;
+  readonly isHinted: boolean;
+  /** Where the table of features has it. */
+  readonly packNo: number;
+  readonly slot: number;
+  readonly place: BlobPlace;
+}
+
+export class BaseFinder {
+  readonly #index: LocalIndex;
+  readonly #depthMax: number;
+  readonly #onNotice: OnNotice;
+  readonly #refused = new RefusedTrials();
+  readonly #hits = new Uint32Array(hitsLength);
+  #table: FeatureTable | undefined;
+  #opening: Promise<void> | undefined;
+
+  /** @param parts.depthMax longest chain of deltas, at least 1 */
+  constructor(index: LocalIndex, parts: { depthMax: number; onNotice: OnNotice }) {
+    this.#index = index;
+    this.#depthMax = parts.depthMax;
+    this.#onNotice = parts.onNotice;
+  }
+
+  /** Loads the table of features, once; to be awaited before the first `find`. */
+  open(): Promise<void> {
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const table = new FeatureTable();
+    this.#index.loadFeatures(table);
+    await this.#index.refillFeatures();
+    this.#table = table;
+  }
+
+  /** Chunks to try as base, the most promising first. */
+  find(wanted: WantedBase): BaseCandidate[] {
+    const { id, features, hint, isFlat } = wanted;
+    const candidates: Candidate[] = [];
+    if (features !== undefined) this.#addHits(features, candidates);
+    if (hint !== undefined && !(isFlat && hint.flatTrials.isOver)) this.#addHint(hint, candidates);
+    if (candidates.length === 0) return [];
+    const rule = { self: id, votesMin: this.#refused.votesMin };
+    const found: BaseCandidate[] = [];
+    for (const candidate of rankCandidates(candidates, rule)) {
+      if (found.length === candidateCountMax) break;
+      const base = this.#baseOf(candidate);
+      if (base !== undefined) found.push(base);
+    }
+    return found;
+  }
+
+  /** What became of the first of the candidates that `find` gave. */
+  note(wanted: WantedBase, candidates: readonly BaseCandidate[], isAccepted: boolean): void {
+    const [first] = candidates;
+    if (first === undefined) return;
+    const { features, hint, isFlat } = wanted;
+    if (!first.isHinted) this.#refused.note(isAccepted);
+    if (isFlat && !isAccepted) hint?.flatTrials.noteRefused();
+    if (isAccepted && features !== undefined) {
+      this.#table?.promote(features, first.packNo, first.slot);
+    }
+  }
+
+  /** Keeps the table for the next session; what fails only costs that one time. */
+  async save(): Promise<void> {
+    if (this.#table === undefined) return;
+    try {
+      await this.#index.saveFeatures();
+    } catch (error) {
+      if (!(error instanceof CacheFailed)) throw error;
+      this.#onNotice(`Cannot write the cache: ${error.message}`);
+    }
+  }
+
+  #addHits(features: Uint8Array, candidates: Candidate[]): void {
+    this.#table?.lookUp(features, this.#hits);
+    for (const { packNo, slot, count } of countVotes(this.#hits)) {
+      const location = candidateAt(this.#index, { packNo, slot });
+      if (location === undefined) continue;
+      const { id } = location.blob;
+      candidates.push({ id, packNo, slot, votes: count, isHinted: false });
+    }
+  }
+
+  #addHint({ id }: ChunkHint, candidates: Candidate[]): void {
+    const [location] = usableChain(this.#index, id) ?? [];
+    if (location === undefined || location.blob.type !== BLOB_TYPE.data) return;
+    const { packNo, slot } = location;
+    candidates.push({ id, packNo, slot, votes: 0, isHinted: true });
+  }
+
+  /** A candidate as deep as a chunk may be is replaced by an ancestor. */
+  #baseOf(candidate: Candidate): BaseCandidate | undefined {
+    let chain = usableChain(this.#index, candidate.id);
+    if (chain === undefined) return undefined;
+    if (chain.length > this.#depthMax) {
+      chain = chain.slice(-1 - Math.min(rebaseDepth, this.#depthMax - 1));
+    }
+    const { isHinted, packNo, slot } = candidate;
+    return {
+      // Views of the index would carry its memory along to the worker.
+      id: (chain[0] as Location).blob.id.slice() as BlobId,
+      depth: chain.length - 1,
+      score: scoreOf(candidate),
+      isHinted,
+      packNo,
+      slot,
+      place: placeOf(chain),
+    };
+  }
+}
