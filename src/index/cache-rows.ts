@@ -8,7 +8,7 @@
  *                                     | kind u8 | directory body | crc u32
  *   packid    pack name 32            packNo u32 | length u32 | blobs u32 | kind u8 | state u8
  *                                     | indexed u8 | 0 u8 | crc u32
- *   features  page number u32         feature table page, 64 KiB | crc u32     (not written yet)
+ *   features  page u32 big-endian     page of the feature table | crc u32 (`feature-pages.ts`)
  *   segments  segment name 32         level u8 | packs u32 | blobs u64 | created ms u64 | crc u32
  *   meta      text                    text | crc u32
  *
@@ -69,6 +69,7 @@ export interface SegmentRow {
   createdMs: number;
 }
 
+/** Also of a page of the feature table. */
 export function packKey(packNo: number): Uint8Array {
   const key = new Uint8Array(4);
   viewOf(key).setUint32(0, packNo);

@@ -39,6 +39,7 @@ import {
 } from './cache-rows.ts';
 import { DirectoryCache, type OpenedDirectory } from './directory-cache.ts';
 import { CacheFailed, type Environment, isDamage, writeAll } from './environment.ts';
+import { FeaturePages, type FeatureStore } from './feature-pages.ts';
 import { type PackInfo, PackStates, type PackView } from './pack-states.ts';
 import type { Segment } from './segment.ts';
 
@@ -59,6 +60,7 @@ export class LocalIndex {
   readonly #directories = new DirectoryCache();
   /** Undefined when what stands in LMDB was damaged when it was opened. */
   readonly #blobs: BlobTable | undefined;
+  #features: FeaturePages | undefined;
   #isDamaged = false;
   /** Delta chains found present, by `blobKey` of the id (`presence.ts`); empty after a new view. */
   readonly chainLengths: Map<string, number> = new Map();
@@ -132,7 +134,8 @@ export class LocalIndex {
   /** A pack that this session made durable (or adopted) and that is in no segment yet. */
   async addPack(record: PackRecord): Promise<void> {
     this.#states.addOwn(record.name);
-    this.#addPacks([record], { isIndexed: false }, () => {});
+    const [pack] = this.#addPacks([record], { isIndexed: false }, () => {});
+    if (pack !== undefined) this.#features?.add(pack.packNo, record.body);
     await this.#mergeIfDue();
   }
 
@@ -228,16 +231,50 @@ export class LocalIndex {
     });
   }
 
+  /**
+   * Fills a table with what is kept of it; whatever it held belonged to another index. From here on
+   * `addPack` enters the features of its pack. What other packs have is missing until `refillFeatures`.
+   */
+  loadFeatures(store: FeatureStore): void {
+    const features = new FeaturePages(this.#environment, store, {
+      countAfter: (packNo) => this.#states.blobCountAfter(packNo),
+      isThere: (packNo) => this.#isThere(packNo),
+      onDamage: (error) => this.#noteDamage(error, undefined),
+    });
+    this.#features = features;
+    this.#reading(undefined, () => features.load());
+  }
+
+  /** Enters the features of all packs that the table lacks, newest first, with pauses for other work. */
+  async refillFeatures(): Promise<void> {
+    await this.#features?.takeIn();
+  }
+
+  /**
+   * Writes the table, if enough was stored since the last time; takes in before what it lacks.
+   * @throws CacheFailed when it cannot be written.
+   */
+  saveFeatures(): Promise<void> {
+    return this.#writing(async () => this.#features?.save());
+  }
+
   async close(): Promise<void> {
+    await this.#features?.close();
     await this.#blobs?.close();
     await this.#home.close(!this.#isDamaged);
+  }
+
+  /** False for packs that were swept, or not found in a listing. */
+  #isThere(packNo: number): boolean {
+    const state = this.pack(packNo)?.state;
+    return state === PACK_STATE.live || state === PACK_STATE.unindexed;
   }
 
   #addPacks(
     records: readonly PackRecord[],
     options: { isIndexed: boolean },
     finish: () => void,
-  ): void {
+  ): PackInfo[] {
     const changed: PackInfo[] = [];
     this.#write(() => {
       for (const record of records) {
@@ -251,6 +288,7 @@ export class LocalIndex {
     });
     for (const pack of changed) this.#states.set(pack);
     this.#blobs?.unsettle();
+    return changed;
   }
 
   /** Puts the record of a pack that is not known yet; its row is left to the caller. */
@@ -291,9 +329,13 @@ export class LocalIndex {
     return pack;
   }
 
-  async #mergeIfDue(): Promise<void> {
+  #mergeIfDue(): Promise<void> {
+    return this.#writing(async () => this.#blobs?.mergeIfDue());
+  }
+
+  async #writing(action: () => Promise<void>): Promise<void> {
     try {
-      await this.#blobs?.mergeIfDue();
+      await action();
     } catch (error) {
       if (error instanceof CacheFailed) this.#isDamaged = true;
       throw error;

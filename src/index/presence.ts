@@ -7,6 +7,7 @@
  * same way, down to a whole copy, at most 32 deep. The state of its own pack is not enough: a fenced
  * writer may wake up and publish a delta whose base was deleted meanwhile.
  */
+import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { type BlobId, blobKey } from '../id.ts';
 import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
@@ -92,13 +93,68 @@ function extendChain(
 }
 
 function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | undefined {
-  const { packNo, slot, depth } = copy;
+  const isOfId = index.openDirectory(copy.packNo)?.blobs.isAt(copy.slot, id);
+  return isOfId === true ? locationAt(index, copy) : undefined;
+}
+
+/** Undefined when there is no such place. */
+function locationAt(
+  index: LocalIndex,
+  { packNo, slot }: Pick<BlobCopy, 'packNo' | 'slot'>,
+): Location | undefined {
   const opened = index.openDirectory(packNo);
   const state = index.pack(packNo)?.state;
-  if (opened === undefined || state === undefined || !opened.blobs.isAt(slot, id)) return undefined;
-  const blob = opened.blobs.at(slot) as BlobEntry;
+  const blob = opened?.blobs.at(slot);
+  if (opened === undefined || state === undefined || blob === undefined) return undefined;
   const frame = opened.blobs.frames[blob.frame] as FrameEntry;
+  const depth = blob.delta?.depth ?? 0;
   return { packNo, slot, depth, pack: opened.pack, state, frame, blob };
+}
+
+/**
+ * The blob in a place that the table of features gave, if it may be the base of a delta (rule BASE):
+ * a data blob with features, in a copy that counts as present. The place may be stale or another
+ * cache's; whatever is wrong with it is a miss.
+ */
+export function candidateAt(
+  index: LocalIndex,
+  place: Pick<BlobCopy, 'packNo' | 'slot'>,
+): Location | undefined {
+  const location = index.isUsable(place.packNo) ? locationAt(index, place) : undefined;
+  if (location === undefined) return undefined;
+  const { type, features, delta } = location.blob;
+  if (type !== BLOB_TYPE.data || features === undefined) return undefined;
+  if (delta === undefined) return location;
+  const baseLength = chainLength(
+    index,
+    { id: delta.base, lengthMax: DELTA_DEPTH_MAX - 1 },
+    new Map(),
+  );
+  return baseLength < 0 ? undefined : location;
+}
+
+/** How a blob that is present is kept. */
+export interface ChainLink {
+  /** Deltas up to a whole copy. */
+  depth: number;
+  /** Of its present copy of that depth; undefined for a whole one. */
+  base: BlobId | undefined;
+}
+
+/**
+ * By which chain a blob is present (rules PRESENT and CHAIN); undefined when it is not. Counted over
+ * copies present now: the depth in a directory was true when it was written.
+ */
+export function chainOf(index: LocalIndex, id: BlobId): ChainLink | undefined {
+  const lengthMax = DELTA_DEPTH_MAX;
+  const failures: Failures = new Map();
+  for (const copy of index.copies(id)) {
+    if (!index.isUsable(copy.packNo)) continue;
+    if (copy.depth === 0) return { depth: 0, base: undefined };
+    const depth = deltaChainLength(index, { id, copy, lengthMax }, failures);
+    if (depth >= 0) return { depth, base: baseOf(index, copy, id) };
+  }
+  return undefined;
 }
 
 function rank(state: PackState): number {

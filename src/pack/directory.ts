@@ -199,14 +199,17 @@ export function scanBlobs(
   return blobCount;
 }
 
-/** Visits the super-features in a body that was parsed before, in order; `features` is used again. */
+/**
+ * Visits the super-features in a body that was parsed before, in order; their memory is used again.
+ * Answers how many blobs there are.
+ */
 export function scanFeatures(
   body: Uint8Array,
   visit: (slot: number, features: Uint8Array) => void,
-): void {
+): number {
   const features = new Uint8Array(FEATURES_PART_SIZE);
   let slot = 0;
-  scanBlobs(body, (recordOffset) => {
+  return scanBlobs(body, (recordOffset) => {
     const offset = featuresOffset(body, recordOffset);
     if (offset !== undefined) {
       for (let i = 0; i < FEATURES_PART_SIZE; i++) features[i] = body[offset + i] as number;
