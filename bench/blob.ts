@@ -160,7 +160,7 @@ function compress(
   };
   for (const [i, plaintext] of chunks.entries()) {
     compressSeconds += secondsOf(() => {
-      builder.add({ id: ids[i]!, type: BLOB_TYPE.data, plaintext });
+      builder.add({ id: ids[i]!, rawSize: plaintext.length, type: BLOB_TYPE.data }, plaintext);
     });
     if (builder.isFull) close();
   }

@@ -14,9 +14,9 @@ const idSize = 32;
 
 /** Chunks of one batch, in arrays that grow. */
 class ChunkTable {
-  ids = new Uint8Array(256 * idSize);
-  starts = new Uint32Array(256);
-  sizes = new Uint32Array(256);
+  ids: Uint8Array = new Uint8Array(256 * idSize);
+  starts: Uint32Array = new Uint32Array(256);
+  sizes: Uint32Array = new Uint32Array(256);
   count = 0;
 
   add(id: Uint8Array, start: number, size: number): void {
@@ -40,7 +40,7 @@ class ChunkTable {
 
 /** Reads the parts of one batch, one behind the other, into a scanner's memory. */
 export class BatchScan {
-  readonly chunks = new ChunkTable();
+  readonly chunks: ChunkTable = new ChunkTable();
   readonly chunkCounts: Uint32Array;
   readonly isAtEnd: Uint8Array;
   readonly isChanged: Uint8Array;

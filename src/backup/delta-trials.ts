@@ -119,7 +119,7 @@ export class DeltaTrials {
       if (isChunkFlat) slot.isFlat[i] = 1;
       if (!this.#hasDeltas || size < deltaSizeMin) continue;
       const isHinted = verdicts[i] === CHUNK.hinted;
-      const hasFeatures = !isChunkFlat && this.#probe.computesNext();
+      const hasFeatures = !isChunkFlat && this.#probe.next();
       const features = hasFeatures ? slot.superFeatures(start, start + size) : undefined;
       if (isHinted || features !== undefined) list.add(i, isChunkFlat, features);
     }
@@ -148,8 +148,9 @@ export class DeltaTrials {
       return { plaintext, isFlat: isChunkFlat, features, delta: undefined };
     }
     const near = recent && { id: recent.id, depth: 0, plaintext: recent.plaintext };
-    const isNearFirst = near !== undefined && recent.votes >= (candidates[0]?.score ?? 0);
-    const order = isNearFirst ? [near, ...candidates] : [...candidates, ...(near ? [near] : [])];
+    const isNearFirst = (recent?.votes ?? -1) >= (candidates[0]?.score ?? 0);
+    const nearby = near === undefined ? [] : [near];
+    const order = isNearFirst ? [...nearby, ...candidates] : [...candidates, ...nearby];
     return this.#try(plaintext, order.slice(0, trialsMax), (trial) => {
       // What this worker had at hand says nothing of the table.
       if (!isNearFirst) slot.trials[k] = trial;
@@ -171,13 +172,13 @@ export class DeltaTrials {
     for (const [number, candidate] of bases.entries()) {
       const base = 'plaintext' in candidate ? candidate : await this.#readBase(candidate);
       if (base === undefined) continue;
-      const delta = this.#encoder.encode(plaintext, base, this.#packs.solidRatio.value);
+      const delta = this.#encoder.encode(plaintext, base, this.#packs.acceptance);
       if (number === 0) onFirst(delta === undefined ? TRIAL.refused : TRIAL.accepted);
       if (delta === undefined) continue;
       this.#acceptedCount += 1;
       this.#rawSize += plaintext.length;
       this.#encodedSize += delta.encoded.length;
-      this.#probe.accept();
+      this.#probe.noteAccepted();
       return delta;
     }
     return undefined;

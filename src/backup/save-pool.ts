@@ -123,6 +123,8 @@ export class SavePool {
   /** Stores what the workers hold; all of it is durable, or handed to the session, afterwards. */
   async finish(): Promise<void> {
     assert(this.#queue.length === 0, 'all batches have been handed out');
+    // Some may still wait for the bases that they asked for.
+    while (this.#workers.some((worker) => freeCount(worker) < slotCount)) await this.changed();
     const finished = this.#workers.map(
       (worker) =>
         new Promise<void>((resolve) => {

@@ -33,12 +33,16 @@ export function fitPacks(options: { jobs: number; memory: number; packTarget: nu
 
 export function planWorkers(
   repository: Repository,
-  { session, fs }: { session: { sessionId: string; writerId: string }; fs: SourceFs },
+  {
+    session,
+    fs,
+    hasDeltas,
+  }: { session: { sessionId: string; writerId: string }; fs: SourceFs; hasDeltas: boolean },
 ): { start: StartSaveWorker; workerCount: number } {
   const { jobs, memory, config } = repository;
   const packTarget = config.pack.dataTarget;
   const { workerCount, dataTarget } = fitPacks({ jobs, memory, packTarget });
-  const setup = { ...session, dataTarget };
+  const setup = { ...session, dataTarget, hasDeltas };
   const entry = new URL('./save-thread.js', import.meta.url);
   const start: StartSaveWorker = (workerNumber, owner) => {
     const own = { ...setup, workerNumber: workerNumber + 1 };

@@ -7,6 +7,7 @@ import { createKeyedHasher } from '../blob/keyed-hasher.ts';
 import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
 import { beginSession } from '../repository/begin-session.ts';
+import { BaseFinder } from '../repository/base-finder.ts';
 import { BlobReader } from '../repository/blob-reader.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -44,6 +45,9 @@ const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isFor
 /** A session that loses against a collection this often gives up. */
 const TRIES_MAX = 3;
 
+/** `local`: only against what can be read without asking a storage elsewhere. */
+export type Similarity = 'on' | 'local' | 'off';
+
 export interface SnapshotOptions extends LongCall {
   /** Files and directories to save, absolute or relative to the working directory. */
   paths: readonly (string | Uint8Array)[];
@@ -63,6 +67,8 @@ export interface SnapshotOptions extends LongCall {
   /** Say what would be done and write nothing. */
   isDryRun?: boolean | undefined;
   excludes?: ExcludeOptions | undefined;
+  /** Whether new chunks may be kept as deltas against similar ones; default: `on`. */
+  similarity?: Similarity | undefined;
   fs?: SourceFs | undefined;
   /** Told of every entry that could not be saved as it is. */
   onError?: ((error: SourceError) => void) | undefined;
@@ -151,6 +157,7 @@ class Run {
   readonly #startedMonotonicNs: bigint;
   readonly #source: Uint8Array;
   readonly #parent: Snapshot | undefined;
+  readonly #bases: BaseFinder;
   readonly #errorSample: { path: Uint8Array; code: string }[] = [];
   #errorSampleSize = 0;
   #errorCount = 0;
@@ -174,6 +181,10 @@ class Run {
     this.#turns = new Turns(repository.clock, options.signal);
     this.#source = options.source ?? joinPaths(options.plan.paths);
     this.#parent = this.#chooseParent();
+    this.#bases = new BaseFinder(options.session.sync.index, {
+      depthMax: repository.config.deltaDepthMax,
+      onNotice: repository.onNotice,
+    });
   }
 
   async execute(): Promise<SnapshotResult> {
@@ -184,6 +195,7 @@ class Run {
       root,
       stats: this.#stats(root),
     });
+    await this.#bases.save();
     return {
       ...session.counts,
       compressedBytes: session.counts.compressedBytes + packed.compressedSize,
@@ -226,11 +238,13 @@ class Run {
     root: DirectoryRoot;
     packed: { compressedSize: number; storedSize: number };
   }> {
-    const { session, fs, accounts, plan, excludes } = this.#options;
+    const { session, fs, accounts, plan, excludes, similarity = 'on' } = this.#options;
     const { keys, config } = this.#repository;
+    const hasDeltas = similarity !== 'off' && config.deltaDepthMax > 0;
     const pool = new SavePool({
-      ...planWorkers(this.#repository, { session: this.#writer, fs }),
+      ...planWorkers(this.#repository, { session: this.#writer, fs, hasDeltas }),
       store: session,
+      bases: this.#bases,
       onKept: (size) => {
         this.#bytesUnderWay += size;
       },
@@ -249,6 +263,7 @@ class Run {
       tree,
       write: (list) => session.write(BLOB_TYPE.chunkList, list),
       slices: planSlices(config.chunker),
+      hasDeltas,
       accounts,
       parent: this.#openParent(),
       onSaved: (entry, action, size) => this.#onSaved(entry, action, size),

@@ -49,7 +49,7 @@ export class FrameBuilder {
   readonly #class: FrameClass;
   readonly #kind: FrameKind;
   readonly #onClosed: OnClosed | undefined;
-  #bytes = new Uint8Array(FRAME_RAW_SIZE_TARGET);
+  #bytes: Uint8Array = new Uint8Array(FRAME_RAW_SIZE_TARGET);
   #size = 0;
   #rawSize = 0;
   #blobs: BlobRecord[] = [];

@@ -37,7 +37,7 @@ export function placeOf(chain: readonly Location[]): BlobPlace {
   for (let i = chain.length - 1; i >= 0; i--) {
     const { pack, frame, blob } = chain[i] as Location;
     place = {
-      pack,
+      pack: headOf(pack),
       frame,
       rawOffset: blob.rawOffset,
       rawSize: blob.rawSize,
@@ -47,6 +47,19 @@ export function placeOf(chain: readonly Location[]): BlobPlace {
     };
   }
   return place as BlobPlace;
+}
+
+/** What is known of packs, without memory of the index, which a message would carry along. */
+const heads = new WeakMap<PackHead, PackHead>();
+
+function headOf(pack: PackHead): PackHead {
+  let head = heads.get(pack);
+  if (head === undefined) {
+    const { name, kind, length, generation, salt } = pack;
+    head = { name, kind, length, generation, salt: salt.slice() };
+    heads.set(pack, head);
+  }
+  return head;
 }
 
 /** Sealed bytes kept while their frames are opened; decoded frames have a cache of their own. */

@@ -6,14 +6,11 @@
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import type { BlobRecord } from '../frame/frame-builder.ts';
 import type { BlobId } from '../id.ts';
+import type { Acceptance } from '../similarity/acceptance.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { equalBytes } from '../util/bytes.ts';
 import type { WorkerCore } from './repository.ts';
 
-/** What a delta costs beside its bytes, in a blob record. */
-const deltaPartSize = 36;
-/** A delta that does not save a quarter is not worth what its base costs a reader. */
-const acceptance = 3 / 4;
 const levelMin = 3;
 const levelMax = 9;
 /** A delta is compressed a little harder than whole blobs: there is so little of it. */
@@ -56,15 +53,12 @@ export class DeltaEncoder {
     this.#level = Math.min(levelMax, Math.max(levelMin, level));
   }
 
-  /**
-   * The chunk as a delta against the base, if that is small enough.
-   * @param ratio what whole chunks of this session are compressed to, as a part of their size
-   */
-  encode(plaintext: Uint8Array, base: Base, ratio: number): NewDelta | undefined {
+  /** The chunk as a delta against the base, if that is small enough. */
+  encode(plaintext: Uint8Array, base: Base, acceptance: Acceptance): NewDelta | undefined {
     const { codec, identify } = this.#core;
     const encoded = codec.compress(plaintext, this.#level, base.plaintext);
     const encodedSize = encoded.length;
-    if (encodedSize + deltaPartSize > acceptance * ratio * plaintext.length) return undefined;
+    if (!acceptance.accepts(encodedSize, plaintext.length)) return undefined;
     if (!this.#decodesTo(plaintext, encoded, base.plaintext)) {
       this.wrongCount += 1;
       return undefined;

@@ -16,6 +16,7 @@ import { type FinishedPack, PackBuilder } from '../pack/pack-builder.ts';
 import { openNamedPack, verifyPack } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
+import { Acceptance } from '../similarity/acceptance.ts';
 import { assert } from '../util/assert.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
@@ -94,8 +95,8 @@ export class PackWriter {
   /** Bytes of packs stored so far, and of frame contents in them. */
   storedSize = 0;
   compressedSize = 0;
-  /** What whole chunks are compressed to, as a part of their size: a moving average. */
-  readonly solidRatio = new SolidRatio();
+  /** Learns from the frames closed here what a chunk would take whole. */
+  readonly acceptance: Acceptance = new Acceptance();
 
   constructor(core: WorkerCore, options: PackWriterOptions) {
     this.#core = core;
@@ -182,10 +183,13 @@ export class PackWriter {
   async #closeFrame(builder: FrameBuilder): Promise<void> {
     if (builder.isEmpty) return;
     const { codec, config } = this.#core;
+    const { isFull } = builder;
     const frame = builder.finish(codec, config.compressionLevel);
     const { length } = frame.content;
     this.compressedSize += length;
-    if (builder === this.#dataFrame) this.solidRatio.add(length, frame.record.rawSize);
+    if (builder === this.#dataFrame && isFull) {
+      this.acceptance.noteFrame(frame.record.rawSize, length);
+    }
     if (builder === this.#metadataFrame) await this.#appendTo(OBJECT_KIND.metadataPack, frame);
     else await this.#takeDataFrame(frame);
   }

@@ -27,6 +27,7 @@ import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
 import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
+import { assert } from '../util/assert.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
@@ -89,6 +90,8 @@ export class Session {
   readonly #signal: AbortSignal | undefined;
   /** Blobs handed in whose pack is not durable yet. */
   readonly #inFlight = new Set<string>();
+  /** Blobs of durable packs that could not be written to the cache. */
+  readonly #uncached = new Set<string>();
   /** Durable packs that no segment of this session names yet. */
   #unpublished: PackRecord[];
   readonly #segments: { name: SegmentName; segment: Segment }[] = [];
@@ -148,7 +151,8 @@ export class Session {
    */
   claim(id: BlobId, size: number): boolean {
     const key = blobKey(id);
-    if (this.#inFlight.has(key) || isPresent(this.sync.index, id)) return false;
+    if (this.#inFlight.has(key) || this.#uncached.has(key)) return false;
+    if (isPresent(this.sync.index, id)) return false;
     this.#inFlight.add(key);
     this.#newBlobs += 1;
     this.#newBytes += size;
@@ -209,6 +213,8 @@ export class Session {
    */
   async commit(input: ManifestInput): Promise<CommitResult> {
     await this.#packs.flush();
+    // Whoever claimed a blob has had it stored: a snapshot must not name one that is nowhere.
+    assert(this.#inFlight.size === 0, 'every blob handed in is durable');
     await this.#publish();
     await pass('session.5.before');
     const { storage, onNotice } = this.#repository;
@@ -248,16 +254,19 @@ export class Session {
   /** A pack of this session is durable: from now on it may be named. */
   async addDurable(record: PackRecord): Promise<void> {
     this.#unpublished.push(record);
+    let isCached = true;
     try {
       await this.sync.index.addPack(record);
     } catch (error) {
       if (!(error instanceof CacheFailed)) throw error;
       this.#repository.onNotice(`Cannot write the cache: ${error.message}`);
-      return; // Its blobs stay in flight for this session, which finds them there.
+      isCached = false;
     }
     const { body } = record;
     scanBlobs(body, (idOffset) => {
-      this.#inFlight.delete(blobKey(body.subarray(idOffset, idOffset + BLOB_ID_SIZE)));
+      const key = blobKey(body.subarray(idOffset, idOffset + BLOB_ID_SIZE));
+      this.#inFlight.delete(key);
+      if (!isCached) this.#uncached.add(key);
     });
   }
 

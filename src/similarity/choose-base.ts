@@ -74,7 +74,7 @@ function unite(a: Candidate, b: Candidate): Candidate {
   return { id, packNo, slot, votes: a.votes + b.votes, isHinted };
 }
 
-function scoreOf({ votes, isHinted }: Candidate): number {
+export function scoreOf({ votes, isHinted }: Candidate): number {
   return votes + (isHinted ? HINT_SCORE : 0);
 }
 

@@ -219,7 +219,7 @@ function buildPack(damage: {
     const plaintext = new Uint8Array(text);
     const id = identify(BLOB_TYPE.data, plaintext);
     damage.plaintext?.(plaintext);
-    frames.add({ id, type: BLOB_TYPE.data, plaintext });
+    frames.add({ id, rawSize: plaintext.length, type: BLOB_TYPE.data }, plaintext);
     const frame = frames.finish(codec, 3);
     damage.content?.(frame.content);
     builder.append(frame);

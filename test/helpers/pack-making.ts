@@ -21,7 +21,8 @@ export function makeFrame(blobs: TestBlob[], keys: RepositoryKeys = testKeys): E
   const isData = blobs[0]?.type === BLOB_TYPE.data;
   const builder = new FrameBuilder(isData ? KEY_CLASS.data : KEY_CLASS.metadata);
   for (const { type, plaintext } of blobs) {
-    builder.add({ id: identify(type, plaintext), type, plaintext });
+    const id = identify(type, plaintext);
+    builder.add({ id, rawSize: plaintext.length, type }, plaintext);
   }
   const frame = builder.finish(codec, 3);
   return { ...frame, content: Uint8Array.from(frame.content) };

@@ -62,12 +62,13 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
     giveList: () => {},
     readFirst: (part) => urgent.push(part),
     onFailure: (error) => assert.fail(String(error)),
+    openOld: undefined,
   };
   const entry = {
     metadata: { size: BigInt(sizeSeen) },
     hold: () => ({ path: new Uint8Array(0), release: () => {} }),
   } as unknown as SourceEntry;
-  const file = new FileAssembly(entry, context, (outcome) => {
+  const file = new FileAssembly({ entry, previous: undefined }, context, (outcome) => {
     result = outcome;
   });
   const scanned = (part: FilePart): ScannedPart => {
@@ -84,7 +85,11 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
       failure: undefined,
       idAt: (i) => new Uint8Array(32).fill(1 + (i % 200)) as BlobId,
       sizeAt: (i) => (cuts[i] as number) - (cuts[i - 1] ?? 0),
-      keep: (i) => kept.push((cuts[i] as number) - (cuts[i - 1] ?? 0)),
+      keep: (i) => {
+        kept.push((cuts[i] as number) - (cuts[i - 1] ?? 0));
+        return true;
+      },
+      hint: () => {},
       decide: () => {
         if (isDecided) decidedTwice += 1;
         isDecided = true;

@@ -84,7 +84,8 @@ test('decodeFrameRecord() takes the limits and nothing beyond', () => {
 });
 
 function addBlob(builder: FrameBuilder, plaintext: Uint8Array): void {
-  builder.add({ id: identify(BLOB_TYPE.data, plaintext), type: BLOB_TYPE.data, plaintext });
+  const id = identify(BLOB_TYPE.data, plaintext);
+  builder.add({ id, rawSize: plaintext.length, type: BLOB_TYPE.data }, plaintext);
 }
 
 test('FrameBuilder compresses what gets smaller and stores what does not', () => {
