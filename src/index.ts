@@ -10,7 +10,7 @@
 import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import type { EntryAction } from './backup/entry-saver.ts';
-import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
+import { type Similarity, type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
 import { countSnapshots, type SnapshotStats } from './browse/stats.ts';
 import type { SourceError, VarveError } from './errors.ts';
@@ -47,7 +47,7 @@ import { type ExcludeOptions, Excludes } from './walk/excludes.ts';
 import { PathSelection } from './walk/path-selection.ts';
 
 export type { EntryAction } from './backup/entry-saver.ts';
-export type { SnapshotResult } from './backup/take-snapshot.ts';
+export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
 export type { SnapshotStats } from './browse/stats.ts';
 export {
@@ -134,6 +134,8 @@ export interface SnapshotOptions extends LongCall {
   onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
   /** What to leave out; @throws RangeError on a pattern that makes no sense. */
   excludes?: ExcludeOptions | undefined;
+  /** Whether new chunks are kept as deltas against similar ones; default: `on`. */
+  similarity?: Similarity | undefined;
   /** Told of every entry that could not be saved as it is; the snapshot goes on. */
   onError?: ((error: SourceError) => void) | undefined;
 }

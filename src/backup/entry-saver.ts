@@ -223,9 +223,13 @@ export class EntrySaver {
       return;
     }
     const pending: PendingNode = { kind: 'node', node: undefined, isSettled: false };
-    const file = new FileAssembly({ entry, previous: previous?.content }, this.#context, (outcome) => {
-      this.#settle(pending, entry, { outcome, previous });
-    });
+    const file = new FileAssembly(
+      { entry, previous: previous?.content },
+      this.#context,
+      (outcome) => {
+        this.#settle(pending, entry, { outcome, previous });
+      },
+    );
     await this.#push(pending);
     for (const part of file.parts()) await this.#submit(part);
   }

@@ -13,13 +13,13 @@
  */
 import { type SourceError, unpackError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
+import type { ChunkHint } from '../repository/base-finder.ts';
+import { FlatTrials } from '../similarity/guards.ts';
 import type { ChunkListBuilder } from '../tree/chunk-list-builder.ts';
 import type { Content } from '../tree/content.ts';
 import { assert } from '../util/assert.ts';
 import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
-import type { ChunkHint } from '../repository/base-finder.ts';
-import { FlatTrials } from '../similarity/guards.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 import type { OldVersion } from './old-version.ts';
 import type { PartFailure } from './save-messages.ts';

@@ -203,8 +203,7 @@ export class SavePool {
     else if (reply.kind === 'stored') {
       worker.running[reply.slot]?.noteTrials(reply.trials);
       this.#free(worker, reply.slot);
-    }
-    else if (reply.kind === 'durable')
+    } else if (reply.kind === 'durable')
       this.#later(() => this.#options.store.addDurable(reply.record));
     else {
       this.compressedSize += reply.compressedSize;

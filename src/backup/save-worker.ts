@@ -132,7 +132,8 @@ class SaveWorker implements WorkerBody<SaveRequest> {
     for (let i = 0; i < verdicts.length; i++) {
       if (verdicts[i] === CHUNK.known) continue;
       const sought = this.#trials.tryDeltas(slot, i);
-      const { delta, features, isFlat, plaintext } = sought instanceof Promise ? await sought : sought;
+      const { delta, features, isFlat, plaintext } =
+        sought instanceof Promise ? await sought : sought;
       const stored = this.#packs.add({
         id: ids.subarray(i * idSize, (i + 1) * idSize) as BlobId,
         type: BLOB_TYPE.data,

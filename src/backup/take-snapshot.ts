@@ -6,9 +6,10 @@ import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { createKeyedHasher } from '../blob/keyed-hasher.ts';
 import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
-import { beginSession } from '../repository/begin-session.ts';
 import { BaseFinder } from '../repository/base-finder.ts';
+import { beginSession } from '../repository/begin-session.ts';
 import { BlobReader } from '../repository/blob-reader.ts';
+import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
@@ -92,6 +93,10 @@ export interface SnapshotResult extends CommitResult, WriteCounts {
   excluded: number;
   bytes: bigint;
   bytesRead: bigint;
+  /** Chunks kept as deltas against similar ones, their bytes, and what is kept of them. */
+  deltaBlobs: number;
+  deltaBytes: number;
+  deltaEncodedBytes: number;
   errorCount: number;
   durationNs: bigint;
 }
@@ -210,6 +215,9 @@ class Run {
       others: this.#others,
       bytes: root.bytes,
       bytesRead: BigInt(this.#bytesRead),
+      deltaBlobs: packed.deltas.blobs,
+      deltaBytes: packed.deltas.rawSize,
+      deltaEncodedBytes: packed.deltas.encodedSize,
       excluded: this.#excluded,
       errorCount: this.#errorCount,
       durationNs: this.#repository.clock.monotonicNs() - this.#startedMonotonicNs,
@@ -236,7 +244,7 @@ class Run {
 
   async #saveTree(): Promise<{
     root: DirectoryRoot;
-    packed: { compressedSize: number; storedSize: number };
+    packed: Pick<SavePool, 'compressedSize' | 'storedSize' | 'deltas'>;
   }> {
     const { session, fs, accounts, plan, excludes, similarity = 'on' } = this.#options;
     const { keys, config } = this.#repository;
@@ -287,9 +295,23 @@ class Run {
       }
       const root = await saver.finish();
       await pool.finish();
+      this.#noteBadBases(pool.deltas);
       return { root, packed: pool };
     } finally {
       await pool.close();
+    }
+  }
+
+  /** The chunks in question were stored whole. */
+  #noteBadBases({ unreadBases, wrongDeltas }: DeltaCounts): void {
+    const { onNotice } = this.#repository;
+    if (unreadBases > 0) {
+      onNotice(
+        `Cannot read ${unreadBases} chunks that new ones resemble: please check the repository`,
+      );
+    }
+    if (wrongDeltas > 0) {
+      onNotice(`${wrongDeltas} deltas did not decode: suspect this machine's memory`);
     }
   }
 

@@ -57,7 +57,10 @@ export class FrameBuilder {
   /** @param kind what is done with the blobs; a frame that zstd cannot shorten becomes a stored one */
   constructor(
     frameClass: FrameClass,
-    kind: typeof FRAME_KIND.zstd | typeof FRAME_KIND.stored | typeof FRAME_KIND.delta = FRAME_KIND.zstd,
+    kind:
+      | typeof FRAME_KIND.zstd
+      | typeof FRAME_KIND.stored
+      | typeof FRAME_KIND.delta = FRAME_KIND.zstd,
     onClosed?: OnClosed,
   ) {
     this.#class = frameClass;

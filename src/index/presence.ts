@@ -86,7 +86,8 @@ function extendChain(
     }
     chain.push(location);
     if (delta === undefined) return true;
-    if (extendChain(index, { id: delta.base, lengthMax: lengthMax - 1, chain }, failures)) return true;
+    if (extendChain(index, { id: delta.base, lengthMax: lengthMax - 1, chain }, failures))
+      return true;
     chain.pop();
   }
   return false;

@@ -103,7 +103,8 @@ export class PackWriter {
     this.#options = options;
     this.recent = options.keepsRecent === true ? new RecentFrames() : undefined;
     const { recent } = this;
-    const onClosed = recent && ((raw: Uint8Array, blobs: readonly BlobRecord[]) => recent.add(raw, blobs));
+    const onClosed =
+      recent && ((raw: Uint8Array, blobs: readonly BlobRecord[]) => recent.add(raw, blobs));
     this.#dataFrame = new FrameBuilder(KEY_CLASS.data, FRAME_KIND.zstd, onClosed);
   }
 

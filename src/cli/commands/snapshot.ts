@@ -1,7 +1,7 @@
 /** `varve snapshot`: saves files and directories. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { shortId } from '../../id.ts';
-import type { EntryAction, Repository, SnapshotResult } from '../../index.ts';
+import type { EntryAction, Repository, Similarity, SnapshotResult } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
 import { addExcludeOptions, type ExcludeFlags, excludesOf } from '../exclude-options.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
@@ -23,6 +23,7 @@ interface SnapshotOptions extends CommonOptions, ExcludeFlags {
   parent?: string;
   force?: boolean;
   dryRun?: boolean;
+  similarity?: Similarity;
 }
 
 export function addSnapshotCommand(program: Command, runtime: Runtime): void {
@@ -42,6 +43,11 @@ export function addSnapshotCommand(program: Command, runtime: Runtime): void {
     .option('--time <time>', 'when it was taken, instead of now', parseTime)
     .option('--parent <id>', 'read only what changed since this snapshot')
     .option('--force', 'read everything, changed or not')
+    .addOption(
+      new Option('--similarity <when>', 'keep chunks as deltas against similar ones')
+        .choices(['on', 'local', 'off'])
+        .default('on'),
+    )
     .option('-n, --dry-run', 'read and count, but store nothing')
     .addHelpText(
       'after',
@@ -91,7 +97,7 @@ async function takeSnapshot(
 ): Promise<SnapshotResult> {
   const { runtime, paths, options, failed } = call;
   const { output, signal } = runtime;
-  const { host, source, tag, time, parent, force, dryRun } = options;
+  const { host, source, tag, time, parent, force, dryRun, similarity } = options;
   return await repository.snapshot({
     paths: paths.map(rawArgument),
     host: host === undefined ? undefined : rawArgument(host),
@@ -102,6 +108,7 @@ async function takeSnapshot(
     parent,
     isForced: force,
     isDryRun: dryRun,
+    similarity,
     signal,
     onProgress: output.onProgress,
     onEntry: output.isVerbose ? traceEntries(output) : undefined,
@@ -148,6 +155,9 @@ function summaryFields(result: SnapshotResult, isDryRun: boolean) {
     bytes_read: result.bytesRead,
     data_blobs: result.newBlobs,
     data_added: result.newBytes,
+    delta_blobs: result.deltaBlobs,
+    data_delta: result.deltaBytes,
+    data_delta_encoded: result.deltaEncodedBytes,
     data_compressed: result.compressedBytes,
     data_added_packed: result.storedBytes,
     error_count: result.errorCount,
@@ -169,10 +179,18 @@ function summaryLines(result: SnapshotResult, isDryRun: boolean): string[] {
       : [`  files       ${changesOf(result)} since ${shortId(parent)}`]),
     `  read        ${formatBytes(bytesRead)}${size}`,
     `  new         ${formatBytes(result.newBytes)} in ${formatCount(newBlobs, 'blob')}`,
+    ...deltaLines(result),
     `  compressed  ${formatBytes(result.compressedBytes)}`,
     `  written     ${formatBytes(result.storedBytes)}${ratio(result)}`,
     `  time        ${formatElapsed(secondsOf(result.durationNs))}`,
   ];
+}
+
+/** What of the new data resembled what was there. */
+function deltaLines({ deltaBlobs, deltaBytes, deltaEncodedBytes }: SnapshotResult): string[] {
+  if (deltaBlobs === 0) return [];
+  const sizes = `${formatBytes(deltaBytes)} to ${formatBytes(deltaEncodedBytes)}`;
+  return [`  as deltas   ${sizes} in ${formatCount(deltaBlobs, 'blob')}`];
 }
 
 /** "1 new, 2 changed, 3 unchanged". */
