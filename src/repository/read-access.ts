@@ -4,13 +4,14 @@
  * decodes, may lie in a pack whose segment is lost, or the index may be wrong: the first failure
  * builds it again, from the segments and from the directories of all packs that no segment names.
  */
-import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
+import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import { type Location, locate } from '../index/presence.ts';
 import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
+import { type Attribute, decodeAttributeBlob } from '../tree/attributes.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
 import { findPath } from '../tree/find-path.ts';
@@ -146,6 +147,19 @@ export class ReadAccess {
       yield* batches;
     } catch (error) {
       throw named(error, { kind: 'chunk list', which });
+    }
+  }
+
+  /**
+   * The attributes of a node whose own are too long to stand in it; views.
+   * @throws as `read`
+   */
+  async attributes(id: BlobId): Promise<Attribute[]> {
+    const plaintext = await this.read(id, BLOB_TYPE.attributes);
+    try {
+      return decodeAttributeBlob(plaintext);
+    } catch (error) {
+      throw named(error, { kind: BLOB_TYPE_NAMES[BLOB_TYPE.attributes], which: toHex(id) });
     }
   }
 
