@@ -39,10 +39,12 @@ interface CallOptions {
 /** Opens frames of packs that the index knows; keeps the last windows it read. */
 export class FrameSource {
   readonly #core: RepositoryCore;
-  readonly #windows = new WeightedCache<PackName, Window>(WINDOW_CACHE_SIZE_MAX);
+  readonly #windows: WeightedCache<PackName, Window>;
 
-  constructor(core: RepositoryCore) {
+  /** @param windowsSizeMax bytes of the sealed windows that are kept. */
+  constructor(core: RepositoryCore, windowsSizeMax: number = WINDOW_CACHE_SIZE_MAX) {
     this.#core = core;
+    this.#windows = new WeightedCache(windowsSizeMax);
   }
 
   /**

@@ -8,7 +8,6 @@ import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts'
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import { type Location, locate } from '../index/presence.ts';
-import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type Attribute, decodeAttributeBlob } from '../tree/attributes.ts';
@@ -19,7 +18,7 @@ import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
 import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
-import { BlobReader, type OnBadCopy } from './blob-reader.ts';
+import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
@@ -116,11 +115,10 @@ export class ReadAccess {
   }
 
   /** See `BlobReader.verifyCopy`. */
-  async verifyCopy(
-    blob: BlobEntry,
-    held: { frame: FrameEntry; content: Uint8Array },
-  ): Promise<void> {
-    await this.#reader.verifyCopy(blob, held);
+  async verifyCopy(copy: FoundCopy): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    await this.#reader.verifyCopy(copy, signal);
   }
 
   /**

@@ -104,9 +104,9 @@ export class ZstdCodec {
   }
 
   /** The same into `content`, which has the size that the content must have. */
-  decompressInto(content: Uint8Array, frame: Uint8Array): Uint8Array {
+  decompressInto(content: Uint8Array, frame: Uint8Array, base?: Uint8Array): Uint8Array {
     demand(checkZstdFrame(frame) === content.length, 'zstd content size differs');
-    return this.#decompressInto(content, frame, undefined);
+    return this.#decompressInto(content, frame, base);
   }
 
   #decompressInto(

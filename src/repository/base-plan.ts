@@ -1,0 +1,139 @@
+/**
+ * Where the bases of deltas lie, for a worker, which has no index: for every base one copy, whole or
+ * a delta on another base of the plan. The plan is the shortest way to what is almost always there,
+ * and no more: a base that is missing, of another type, in a circle or too deep has no place in it,
+ * and whoever uses the plan leaves such deltas, and all that do not decode by it, to `BlobReader`,
+ * which tries every copy and says what is wrong.
+ */
+import type { BlobType } from '../blob/blob-type.ts';
+import { FRAME_KIND } from '../frame/frame-record.ts';
+import { type BlobId, blobKey, type PackName } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
+import { type Location, locate } from '../index/presence.ts';
+import type { BlobTable } from '../pack/blob-table.ts';
+import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
+import type { PackRecord } from '../pack/pack-record.ts';
+
+/** A frame that holds bases. */
+export interface BaseFrame {
+  readonly pack: Omit<PackRecord, 'body'>;
+  readonly frame: FrameEntry;
+}
+
+/** Plain data, flat where there is much of it. */
+export interface BasePlan {
+  readonly frames: readonly BaseFrame[];
+  /** Rows of `baseFieldCount` numbers, read by `basePlace`; a base stands before its deltas. */
+  readonly places: Int32Array;
+  /** By slot of the pack: the row of the base of that delta; -1 for others. */
+  readonly baseRows: Int32Array;
+}
+
+/** One base. */
+export interface BasePlace {
+  /** Position in `frames`. */
+  readonly frame: number;
+  readonly rawOffset: number;
+  readonly rawSize: number;
+  /** Of a delta; 0 and 0 for a whole blob. */
+  readonly encodedOffset: number;
+  readonly encodedSize: number;
+  /** Row of the base of this base, or -1 when it is whole. */
+  readonly base: number;
+}
+
+const baseFieldCount = 6;
+
+export function basePlace({ places }: BasePlan, row: number): BasePlace {
+  const at = row * baseFieldCount;
+  return {
+    frame: places[at] as number,
+    rawOffset: places[at + 1] as number,
+    rawSize: places[at + 2] as number,
+    encodedOffset: places[at + 3] as number,
+    encodedSize: places[at + 4] as number,
+    base: places[at + 5] as number,
+  };
+}
+
+/** The bases of the deltas in a pack; undefined when it has none. @throws Malformed */
+export function planBases(index: LocalIndex, blobs: BlobTable): BasePlan | undefined {
+  if (!blobs.frames.some(({ kind }) => kind === FRAME_KIND.delta)) return undefined;
+  const planner = new BasePlanner(index);
+  const baseRows = new Int32Array(blobs.count).fill(-1);
+  for (let slot = 0; slot < blobs.count; slot++) {
+    const { type, delta } = blobs.at(slot) as BlobEntry;
+    if (delta === undefined) continue;
+    baseRows[slot] = planner.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1);
+  }
+  return { frames: planner.frames, places: Int32Array.from(planner.places), baseRows };
+}
+
+class BasePlanner {
+  readonly frames: BaseFrame[] = [];
+  readonly places: number[] = [];
+  readonly #index: LocalIndex;
+  /** By blob; -1 while it is looked for, and when there is no way to it. */
+  readonly #rows = new Map<string, number>();
+  /** Deltas from each row to a whole blob. */
+  readonly #depths: number[] = [];
+  /** Positions in `frames` by name of the pack and offset. */
+  readonly #positions = new Map<string, number>();
+  readonly #packs = new Map<PackName, BaseFrame['pack']>();
+
+  constructor(index: LocalIndex) {
+    this.#index = index;
+  }
+
+  /** @param depthMax deltas that may lie between the base and a whole blob, itself included. */
+  rowOf(id: BlobId, type: BlobType, depthMax: number): number {
+    const key = blobKey(id);
+    const known = this.#rows.get(key);
+    if (known !== undefined) return this.#depthOf(known) > depthMax ? -1 : known;
+    this.#rows.set(key, -1);
+    const location = locate(this.#index, id)[0];
+    if (location === undefined || location.blob.type !== type) return -1;
+    const { delta } = location.blob;
+    if (delta !== undefined && depthMax === 0) return -1;
+    const base = delta === undefined ? -1 : this.rowOf(delta.base, type, depthMax - 1);
+    if (delta !== undefined && base < 0) return -1;
+    const row = this.#add(location, base);
+    this.#rows.set(key, row);
+    return row;
+  }
+
+  #add({ pack, frame, blob }: Location, base: number): number {
+    const { rawOffset, rawSize, encodedOffset, delta } = blob;
+    const encoded = delta === undefined ? [0, 0] : [encodedOffset, delta.encodedSize];
+    this.places.push(this.#position({ pack, frame }), rawOffset, rawSize, ...encoded, base);
+    this.#depths.push(delta === undefined ? 0 : this.#depthOf(base) + 1);
+    return this.#depths.length - 1;
+  }
+
+  #depthOf(row: number): number {
+    return this.#depths[row] ?? 0;
+  }
+
+  #position(held: BaseFrame): number {
+    const key = frameKey(held);
+    const known = this.#positions.get(key);
+    if (known !== undefined) return known;
+    this.#positions.set(key, this.frames.length);
+    return this.frames.push({ pack: this.#packHead(held.pack), frame: held.frame }) - 1;
+  }
+
+  /** One object for all frames of a pack: a message has it once. */
+  #packHead(pack: BaseFrame['pack']): BaseFrame['pack'] {
+    const known = this.#packs.get(pack.name);
+    if (known !== undefined) return known;
+    // The salt is a view of a row of the index.
+    const head = { ...pack, salt: pack.salt.slice() };
+    this.#packs.set(pack.name, head);
+    return head;
+  }
+}
+
+/** Tells a frame from those of all packs. */
+export function frameKey({ pack, frame }: BaseFrame): string {
+  return `${pack.name}:${frame.offset}`;
+}
