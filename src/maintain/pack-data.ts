@@ -17,7 +17,7 @@ import { toHex } from '../util/bytes.ts';
 import { Turns } from '../util/turns.ts';
 import type { Post, WorkerBody } from '../util/worker.ts';
 import type { Numbered } from '../util/worker-pool.ts';
-import { DeltaVerifier } from './check-deltas.ts';
+import { type DeltaVerdict, DeltaVerifier } from './check-deltas.ts';
 import { type DataFinding, type DeltaFrame, FrameChecker, type PackBytes } from './check-frames.ts';
 
 /** Bytes per request to the storage; a frame or directory that is larger has one of its own. */
@@ -35,8 +35,7 @@ export interface PackReport {
   readonly findings: readonly DataFinding[];
   /** Blobs whose copy in this pack is of no use. */
   readonly badBlobs: readonly BlobId[];
-  /** Slots of the deltas that the bases of the request did not make right. */
-  readonly unverified: readonly number[];
+  readonly deltas: DeltaVerdict;
 }
 
 /** A worker that answers every request with a report, and leaves without finishing. */
@@ -77,9 +76,9 @@ class PackDataReader {
   async read({ record, bases }: PackRequest, signal: AbortSignal): Promise<PackReport> {
     const object = packStorageName(record);
     const frames = new FrameChecker(this.#core, record, this.#verifier);
-    const unverified: number[] = [];
+    const deltas: DeltaVerdict = { unverified: [], verifiedRows: [] };
     const onDeltas = async (frame: DeltaFrame): Promise<void> => {
-      unverified.push(...(await this.#deltas.unverified(frame, bases, signal)));
+      await this.#deltas.verify(frame, bases, { verdict: deltas, signal });
     };
     let hash: string;
     try {
@@ -88,14 +87,14 @@ class PackDataReader {
       if (!(error instanceof VarveError)) throw error;
       const findings = [{ kind: 'pack-damaged' as const, object, message: error.message }];
       const badBlobs = frames.directory.blobs.map(({ id }) => id);
-      return { bytesRead: 0, findings, badBlobs, unverified: [] };
+      return { bytesRead: 0, findings, badBlobs, deltas: { unverified: [], verifiedRows: [] } };
     }
     const { findings, badBlobs } = frames;
     if (hash !== record.name) {
       const message = `${object} is damaged: its hash is ${hash.slice(0, 16)}…`;
       findings.unshift({ kind: 'pack-damaged', object, message });
     }
-    return { bytesRead: record.length, findings, badBlobs, unverified };
+    return { bytesRead: record.length, findings, badBlobs, deltas };
   }
   /** Gives the hash of the pack, hex. */
   async #readAll(
@@ -109,8 +108,8 @@ class PackDataReader {
       const held = await this.#readPiece(record, piece, signal);
       hash.update(held.bytes);
       for (let i = 0; i < piece.frameCount; i++) {
-        const deltas = frames.checkNext(held);
-        if (deltas !== undefined) await onDeltas(deltas);
+        const frame = frames.checkNext(held);
+        if (frame !== undefined) await onDeltas(frame);
         if (turns.isOver) await turns.next();
       }
     }

@@ -1,14 +1,18 @@
 /**
  * The near half of `check --read-data`: hands packs to workers and takes their reports. Deltas that a
- * worker could not make right are looked at here, where all copies of their bases are known. Results
- * stand in the order of the packs, whoever was first.
+ * worker could not make right are looked at here, where all copies of their bases are known.
+ *
+ * To decode a delta is to decode the whole chain below it. So packs with the longest chains come
+ * first, and deltas that were decoded as bases are not decoded again. Results stand in the order of
+ * the packs all the same, whoever was first.
  */
 import { VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
 import type { PackInfo } from '../index/pack-states.ts';
-import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
+import { type BlobEntry, type FrameEntry, scanBlobs } from '../pack/directory.ts';
 import { packStorageName } from '../pack/pack-record.ts';
-import { planBases } from '../repository/base-plan.ts';
+import { type CopyPlace, planBases } from '../repository/base-plan.ts';
 import type { ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
@@ -16,6 +20,7 @@ import { startInline, startThread } from '../util/worker.ts';
 import { type Numbered, WorkerPool } from '../util/worker-pool.ts';
 import { type DataFinding, damagedBlob } from './check-frames.ts';
 import { type PackReport, type PackRequest, startPackData } from './pack-data.ts';
+import { VerifiedCopies } from './verified-copies.ts';
 
 /** What the main thread takes: frames and windows of tree pages, pack directories, its heap. */
 const mainMemory = 192 * 2 ** 20;
@@ -43,6 +48,7 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
   const { index } = access.sync;
   const results: PackResult[] = packs.map(() => ({ findings: [], badBlobs: [] }));
   const pool = startPool(repository);
+  const verified = new VerifiedCopies();
   const unverified: { pack: PackInfo; result: PackResult; slots: readonly number[] }[] = [];
   const verifyLeft = async (): Promise<void> => {
     for (const { pack, result, slots } of unverified.splice(0)) {
@@ -50,17 +56,24 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
     }
   };
   try {
-    for (const [position, pack] of packs.entries()) {
+    for (const position of deepestFirst(index, packs)) {
+      const pack = packs[position] as PackInfo;
+      const { packNo } = pack;
       // No more than the workers take: a record holds the whole directory of its pack.
       await pool.until(() => pool.isPosted, signal);
-      const record = index.record(pack.packNo);
-      const opened = index.openDirectory(pack.packNo);
+      const record = index.record(packNo);
+      const opened = index.openDirectory(packNo);
       if (record === undefined || opened === undefined) continue;
-      const bases = planBases(index, opened.blobs);
-      pool.submit({ record, bases }, (report) => {
+      const isWanted = (slot: number) => !verified.has({ packNo, slot });
+      const bases = planBases(index, opened.blobs, isWanted);
+      pool.submit({ record, bases: bases?.plan }, (report) => {
         const result = { findings: [...report.findings], badBlobs: [...report.badBlobs] };
         results[position] = result;
-        unverified.push({ pack, result, slots: report.unverified });
+        unverified.push({ pack, result, slots: report.deltas.unverified });
+        for (const row of report.deltas.verifiedRows) {
+          const copy = bases?.copies[row] as CopyPlace;
+          verified.add(copy, index.pack(copy.packNo)?.blobCount ?? 0);
+        }
         onRead(report.bytesRead);
       });
       await verifyLeft();
@@ -71,6 +84,20 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
     await pool.close();
   }
   return results;
+}
+
+/** Positions of the packs by falling depth of their deepest delta; the others come last. */
+function deepestFirst(index: LocalIndex, packs: readonly PackInfo[]): number[] {
+  const depths = packs.map(({ packNo }) => {
+    let depthMax = 0;
+    const record = index.record(packNo);
+    if (record === undefined) return depthMax;
+    scanBlobs(record.body, (_idOffset, depth) => {
+      if (depth > depthMax) depthMax = depth;
+    });
+    return depthMax;
+  });
+  return [...packs.keys()].sort((a, b) => (depths[b] as number) - (depths[a] as number));
 }
 
 function startPool(repository: Repository): WorkerPool<PackRequest, PackReport> {

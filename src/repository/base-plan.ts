@@ -8,11 +8,13 @@
 import type { BlobType } from '../blob/blob-type.ts';
 import { FRAME_KIND } from '../frame/frame-record.ts';
 import { type BlobId, blobKey, type PackName } from '../id.ts';
+import type { BlobCopy } from '../index/cache-rows.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { type Location, locate } from '../index/presence.ts';
 import type { BlobTable } from '../pack/blob-table.ts';
 import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
+import { concatBytes } from '../util/bytes.ts';
 
 /** A frame that holds bases. */
 export interface BaseFrame {
@@ -25,9 +27,22 @@ export interface BasePlan {
   readonly frames: readonly BaseFrame[];
   /** Rows of `baseFieldCount` numbers, read by `basePlace`; a base stands before its deltas. */
   readonly places: Int32Array;
-  /** By slot of the pack: the row of the base of that delta; -1 for others. */
+  /** Of each row, 32 bytes. */
+  readonly ids: Uint8Array;
+  /** By slot of the pack: the row of the base of that delta, or one of `baseRow`. */
   readonly baseRows: Int32Array;
 }
+
+/** Instead of a row. */
+export const baseRow = {
+  /** A whole blob, or a delta without a way to its base. */
+  none: -1,
+  /** A delta that need not be decoded. */
+  notWanted: -2,
+} as const;
+
+/** A place in the index. */
+export type CopyPlace = Pick<BlobCopy, 'packNo' | 'slot'>;
 
 /** One base. */
 export interface BasePlace {
@@ -38,7 +53,7 @@ export interface BasePlace {
   /** Of a delta; 0 and 0 for a whole blob. */
   readonly encodedOffset: number;
   readonly encodedSize: number;
-  /** Row of the base of this base, or -1 when it is whole. */
+  /** Row of the base of this base; none when it is whole. */
   readonly base: number;
 }
 
@@ -56,24 +71,44 @@ export function basePlace({ places }: BasePlan, row: number): BasePlace {
   };
 }
 
-/** The bases of the deltas in a pack; undefined when it has none. @throws Malformed */
-export function planBases(index: LocalIndex, blobs: BlobTable): BasePlan | undefined {
+/**
+ * The bases of the deltas in a pack, and for each row the copy that it is; undefined when it has none.
+ * @param isWanted false for deltas that need no base.
+ * @throws Malformed
+ */
+export function planBases(
+  index: LocalIndex,
+  blobs: BlobTable,
+  isWanted: (slot: number) => boolean = () => true,
+): { plan: BasePlan; copies: readonly CopyPlace[] } | undefined {
   if (!blobs.frames.some(({ kind }) => kind === FRAME_KIND.delta)) return undefined;
   const planner = new BasePlanner(index);
-  const baseRows = new Int32Array(blobs.count).fill(-1);
+  const baseRows = new Int32Array(blobs.count).fill(baseRow.none);
   for (let slot = 0; slot < blobs.count; slot++) {
     const { type, delta } = blobs.at(slot) as BlobEntry;
     if (delta === undefined) continue;
-    baseRows[slot] = planner.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1);
+    baseRows[slot] = isWanted(slot)
+      ? planner.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1)
+      : baseRow.notWanted;
   }
-  return { frames: planner.frames, places: Int32Array.from(planner.places), baseRows };
+  const { frames, copies } = planner;
+  const plan = {
+    frames,
+    places: Int32Array.from(planner.places),
+    ids: concatBytes(...planner.ids),
+    baseRows,
+  };
+  return { plan, copies };
 }
 
 class BasePlanner {
   readonly frames: BaseFrame[] = [];
   readonly places: number[] = [];
+  readonly ids: BlobId[] = [];
+  /** What each row is. */
+  readonly copies: CopyPlace[] = [];
   readonly #index: LocalIndex;
-  /** By blob; -1 while it is looked for, and when there is no way to it. */
+  /** By blob; none while it is looked for, and when there is no way to it. */
   readonly #rows = new Map<string, number>();
   /** Deltas from each row to a whole blob. */
   readonly #depths: number[] = [];
@@ -89,21 +124,23 @@ class BasePlanner {
   rowOf(id: BlobId, type: BlobType, depthMax: number): number {
     const key = blobKey(id);
     const known = this.#rows.get(key);
-    if (known !== undefined) return this.#depthOf(known) > depthMax ? -1 : known;
-    this.#rows.set(key, -1);
+    if (known !== undefined) return this.#depthOf(known) > depthMax ? baseRow.none : known;
+    this.#rows.set(key, baseRow.none);
     const location = locate(this.#index, id)[0];
-    if (location === undefined || location.blob.type !== type) return -1;
+    if (location === undefined || location.blob.type !== type) return baseRow.none;
     const { delta } = location.blob;
-    if (delta !== undefined && depthMax === 0) return -1;
-    const base = delta === undefined ? -1 : this.rowOf(delta.base, type, depthMax - 1);
-    if (delta !== undefined && base < 0) return -1;
+    if (delta !== undefined && depthMax === 0) return baseRow.none;
+    const base = delta === undefined ? baseRow.none : this.rowOf(delta.base, type, depthMax - 1);
+    if (delta !== undefined && base < 0) return baseRow.none;
     const row = this.#add(location, base);
     this.#rows.set(key, row);
     return row;
   }
 
-  #add({ pack, frame, blob }: Location, base: number): number {
-    const { rawOffset, rawSize, encodedOffset, delta } = blob;
+  #add({ packNo, slot, pack, frame, blob }: Location, base: number): number {
+    const { id, rawOffset, rawSize, encodedOffset, delta } = blob;
+    this.ids.push(id);
+    this.copies.push({ packNo, slot });
     const encoded = delta === undefined ? [0, 0] : [encodedOffset, delta.encodedSize];
     this.places.push(this.#position({ pack, frame }), rawOffset, rawSize, ...encoded, base);
     this.#depths.push(delta === undefined ? 0 : this.#depthOf(base) + 1);

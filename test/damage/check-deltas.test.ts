@@ -10,8 +10,11 @@ import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import type { BlobId } from '../../src/id.ts';
 import { type CheckResult, checkRepository } from '../../src/maintain/check.ts';
 import type { Finding } from '../../src/maintain/finding.ts';
+import { type PackReport, startPackData } from '../../src/maintain/pack-data.ts';
 import { packStorageName } from '../../src/pack/pack-record.ts';
+import { planBases } from '../../src/repository/base-plan.ts';
 import { initRepository } from '../../src/repository/init-repository.ts';
+import { openFixedAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { createStorage } from '../../src/storage/location.ts';
@@ -249,4 +252,39 @@ test('check() finds nothing wrong where another copy of a base is good', async (
   const damaged = result.findings.filter(({ kind }) => kind !== 'pack-unindexed');
   assert.deepEqual([...new Set(damaged.map(({ kind }) => kind))], ['blob-damaged']);
   assert.equal(damaged.length, packs.length, 'the copies that are bad, and nothing that uses them');
+});
+
+test('a worker of check verifies deltas and their bases with the plan it gets', async (t) => {
+  const repository = await newRepository(t);
+  const versions = similarPlaintexts(9);
+  await storeApart(repository, chainOf(versions));
+  const { sync } = await openFixedAccess(repository);
+  const { index } = sync;
+  const last = index.copies(fileOf(repository, versions[8] as Uint8Array).id)[0]?.packNo as number;
+  const record = index.record(last);
+  const blobs = index.openDirectory(last)?.blobs;
+  assert(record !== undefined && blobs !== undefined);
+  const bases = planBases(index, blobs);
+  assert(bases !== undefined);
+  const rest = planBases(index, blobs, () => false);
+  const reports: PackReport[] = [];
+  const worker = startPackData(repository, ({ value }) => reports.push(value));
+
+  await worker.handle({ number: 0, value: { record, bases: bases.plan } });
+  await worker.handle({ number: 1, value: { record, bases: rest?.plan } });
+  await worker.handle({ number: 2, value: { record, bases: undefined } });
+  await worker.close();
+
+  const [first, ...others] = reports.map(({ deltas }) => deltas);
+  assert.deepEqual(first?.unverified, []);
+  const verified = (first?.verifiedRows ?? []).map((row) => bases.copies[row]);
+  const deltas = versions.slice(1, 8).map((plaintext) => {
+    const [copy] = index.copies(fileOf(repository, plaintext).id);
+    return { packNo: copy?.packNo, slot: copy?.slot };
+  });
+  assert.deepEqual(verified, deltas, 'from the first delta on the whole blob upwards');
+  assert.deepEqual(others, [
+    { unverified: [], verifiedRows: [] },
+    { unverified: [0], verifiedRows: [] },
+  ]);
 });
