@@ -5,10 +5,13 @@
  * A chunk of the frames that this worker wrote last is a base too; it is at hand, so that nothing has
  * to be read for it. A base that cannot be read is passed over: the chunk is stored all the same.
  */
+
+import { BLOB_TYPE } from '../blob/blob-type.ts';
 import type { Scanner } from '../chunk/scanner-contract.ts';
 import { VarveError } from '../errors.ts';
-import type { BaseCandidate } from '../repository/base-finder.ts';
-import { PlaceReader } from '../repository/blob-place.ts';
+import type { BaseCandidate, FoundBases } from '../repository/base-finder.ts';
+import type { BasePlan } from '../repository/base-plan.ts';
+import { BaseReader } from '../repository/base-reader.ts';
 import {
   type Base,
   type DeltaCounts,
@@ -20,14 +23,14 @@ import type { WorkerCore } from '../repository/repository.ts';
 import { isFlat } from '../similarity/flat.ts';
 import { ProbeMode } from '../similarity/guards.ts';
 import { createSuperFeatures, type SuperFeatures } from '../similarity/super-features.ts';
-import { isZero } from '../util/bytes.ts';
+import { assert } from '../util/assert.ts';
+import { equalBytes, isZero } from '../util/bytes.ts';
 import { CHUNK, type SoughtBases, TRIAL } from './save-messages.ts';
 
-/** Bytes of frames and bases that a worker keeps decoded. */
-const baseCacheSize = 2 ** 24;
 /** Chunks below are never deltas. */
 const deltaSizeMin = 1024;
 const featuresSize = 24;
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
 /** Bases tried for one chunk. */
 const trialsMax = 2;
 
@@ -44,7 +47,7 @@ export interface BatchSlot {
   isFlat: Uint8Array;
   /** The chunks that bases are sought for, in order, and the answers. */
   sought: Omit<SoughtBases, 'kind' | 'slot'> | undefined;
-  bases: readonly (readonly BaseCandidate[])[];
+  bases: FoundBases | undefined;
   trials: Uint8Array;
   /** How many of them have been stored. */
   soughtDone: number;
@@ -63,7 +66,7 @@ export class DeltaTrials {
   readonly #packs: PackWriter;
   readonly #hasDeltas: boolean;
   readonly #encoder: DeltaEncoder;
-  readonly #reader: PlaceReader;
+  readonly #reader: BaseReader;
   readonly #probe = new ProbeMode();
   #unreadCount = 0;
   #acceptedCount = 0;
@@ -75,7 +78,7 @@ export class DeltaTrials {
     this.#packs = packs;
     this.#hasDeltas = hasDeltas;
     this.#encoder = new DeltaEncoder(core);
-    this.#reader = new PlaceReader(core, baseCacheSize);
+    this.#reader = new BaseReader(core);
   }
 
   get counts(): DeltaCounts {
@@ -100,7 +103,7 @@ export class DeltaTrials {
       verdicts: empty,
       isFlat: empty,
       sought: undefined,
-      bases: [],
+      bases: undefined,
       trials: empty,
       soughtDone: 0,
     };
@@ -124,7 +127,7 @@ export class DeltaTrials {
       if (isHinted || features !== undefined) list.add(i, isChunkFlat, features);
     }
     slot.sought = list.finish();
-    slot.bases = [];
+    slot.bases = undefined;
     slot.trials = new Uint8Array(list.count);
     slot.soughtDone = 0;
     return slot.sought;
@@ -143,7 +146,8 @@ export class DeltaTrials {
     slot.soughtDone += 1;
     const features = featuresAt(sought.features, k);
     const recent = features && this.#packs.recent?.find(features);
-    const candidates = slot.bases[k] ?? [];
+    const { bases } = slot;
+    const candidates = bases?.candidates[k] ?? [];
     if (recent === undefined && candidates.length === 0) {
       return { plaintext, isFlat: isChunkFlat, features, delta: undefined };
     }
@@ -151,26 +155,40 @@ export class DeltaTrials {
     const isNearFirst = (recent?.votes ?? -1) >= (candidates[0]?.score ?? 0);
     const nearby = near === undefined ? [] : [near];
     const order = isNearFirst ? [...nearby, ...candidates] : [...candidates, ...nearby];
-    return this.#try(plaintext, order.slice(0, trialsMax), (trial) => {
+    const onFirst = (trial: number): void => {
       // What this worker had at hand says nothing of the table.
       if (!isNearFirst) slot.trials[k] = trial;
-    }).then((delta) => ({ plaintext, isFlat: isChunkFlat, features, delta }));
+    };
+    const tried = { plan: bases?.plan, order: order.slice(0, trialsMax), onFirst };
+    return this.#try(plaintext, tried).then((delta) => ({
+      plaintext,
+      isFlat: isChunkFlat,
+      features,
+      delta,
+    }));
   }
 
   /** What became of the bases that were sought. */
   closeSlot(slot: BatchSlot): Uint8Array {
     slot.sought = undefined;
-    slot.bases = [];
+    slot.bases = undefined;
     return slot.trials;
   }
 
   async #try(
     plaintext: Uint8Array,
-    bases: readonly (Base | BaseCandidate)[],
-    onFirst: (trial: number) => void,
+    {
+      plan,
+      order,
+      onFirst,
+    }: {
+      plan: BasePlan | undefined;
+      order: readonly (Base | BaseCandidate)[];
+      onFirst: (trial: number) => void;
+    },
   ): Promise<NewDelta | undefined> {
-    for (const [number, candidate] of bases.entries()) {
-      const base = 'plaintext' in candidate ? candidate : await this.#readBase(candidate);
+    for (const [number, candidate] of order.entries()) {
+      const base = 'plaintext' in candidate ? candidate : await this.#readBase(candidate, plan);
       if (base === undefined) continue;
       const delta = this.#encoder.encode(plaintext, base, this.#packs.acceptance);
       if (number === 0) onFirst(delta === undefined ? TRIAL.refused : TRIAL.accepted);
@@ -184,14 +202,22 @@ export class DeltaTrials {
     return undefined;
   }
 
-  async #readBase({ id, depth, place }: BaseCandidate): Promise<Base | undefined> {
+  async #readBase(
+    { id, depth, row }: BaseCandidate,
+    plan: BasePlan | undefined,
+  ): Promise<Base | undefined> {
+    assert(plan !== undefined, 'a plan for the candidates');
     try {
-      return { id, depth, plaintext: await this.#reader.read(place, id) };
+      const plaintext = await this.#reader.read(plan, row, baseOptions);
+      // A delta on another content than the one it names could never be decoded.
+      if (equalBytes(this.#core.identify(BLOB_TYPE.data, plaintext), id)) {
+        return { id, depth, plaintext };
+      }
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
-      this.#unreadCount += 1;
-      return undefined;
     }
+    this.#unreadCount += 1;
+    return undefined;
   }
 }
 

@@ -12,7 +12,7 @@
  * position per part; ids as the bytes of all of them.
  */
 import type { PackedError } from '../errors.ts';
-import type { BaseCandidate } from '../repository/base-finder.ts';
+import type { FoundBases } from '../repository/base-finder.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import type { SourceStat } from '../walk/source-file.ts';
@@ -47,12 +47,8 @@ export type SaveRequest =
   | { readonly kind: 'scan'; readonly slot: number; readonly parts: BatchParts }
   /** One byte per chunk of the slot, of `CHUNK`. */
   | { readonly kind: 'store'; readonly slot: number; readonly verdicts: Uint8Array }
-  /** For each chunk of the `seek` that this answers: what to try, best first. */
-  | {
-      readonly kind: 'encode';
-      readonly slot: number;
-      readonly bases: readonly (readonly BaseCandidate[])[];
-    }
+  /** For each chunk of the `seek` that this answers: what to try. */
+  | { readonly kind: 'encode'; readonly slot: number; readonly bases: FoundBases }
   | { readonly kind: 'finish' };
 
 export interface ScannedBatch {

@@ -6,7 +6,12 @@
  * first failure of any worker ends the run.
  */
 import type { BlobId } from '../id.ts';
-import type { BaseCandidate, ChunkHint, WantedBase } from '../repository/base-finder.ts';
+import type {
+  BaseCandidate,
+  ChunkHint,
+  FoundBases,
+  WantedBase,
+} from '../repository/base-finder.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import { assert } from '../util/assert.ts';
@@ -36,9 +41,9 @@ export type StartSaveWorker = (
 export interface PoolBases {
   /** To be awaited before the first `find`. */
   open(): Promise<void>;
-  find(wanted: WantedBase): BaseCandidate[];
+  find(wanted: readonly WantedBase[]): FoundBases;
   /** What became of the first of the candidates. */
-  note(wanted: WantedBase, candidates: readonly BaseCandidate[], isAccepted: boolean): void;
+  note(wanted: WantedBase, first: BaseCandidate, isAccepted: boolean): void;
 }
 
 /** What the pool asks of the session, or of what stands in for it in a dry run. */
@@ -267,7 +272,8 @@ class RunningBatch {
   /** What stood in the place of a chunk before, by position. */
   readonly #hints = new Map<number, ChunkHint>();
   #undecided: number;
-  #sought: { wanted: WantedBase; candidates: readonly BaseCandidate[] }[] = [];
+  #sought: readonly WantedBase[] = [];
+  #found: FoundBases['candidates'] = [];
 
   constructor(
     scanned: ScannedBatch,
@@ -300,23 +306,23 @@ class RunningBatch {
     if (this.#undecided === 0) this.#onDecided(this.#verdicts);
   }
 
-  findBases({ chunks, features, isFlat }: SoughtBases): (readonly BaseCandidate[])[] {
-    this.#sought = Array.from(chunks, (i, k) => {
-      const wanted = {
-        id: this.scanned.ids.subarray(i * idSize, (i + 1) * idSize) as BlobId,
-        features: featuresAt(features, k),
-        hint: this.#hints.get(i),
-        isFlat: isFlat[k] === 1,
-      };
-      return { wanted, candidates: this.#options.bases.find(wanted) };
-    });
-    return this.#sought.map(({ candidates }) => candidates);
+  findBases({ chunks, features, isFlat }: SoughtBases): FoundBases {
+    this.#sought = Array.from(chunks, (i, k) => ({
+      id: this.scanned.ids.subarray(i * idSize, (i + 1) * idSize) as BlobId,
+      features: featuresAt(features, k),
+      hint: this.#hints.get(i),
+      isFlat: isFlat[k] === 1,
+    }));
+    const found = this.#options.bases.find(this.#sought);
+    this.#found = found.candidates;
+    return found;
   }
 
   noteTrials(trials: Uint8Array): void {
-    for (const [k, { wanted, candidates }] of this.#sought.entries()) {
-      if (trials[k] === TRIAL.none) continue;
-      this.#options.bases.note(wanted, candidates, trials[k] === TRIAL.accepted);
+    for (const [k, wanted] of this.#sought.entries()) {
+      const first = this.#found[k]?.[0];
+      if (first === undefined || trials[k] === TRIAL.none) continue;
+      this.#options.bases.note(wanted, first, trials[k] === TRIAL.accepted);
     }
   }
 }

@@ -88,9 +88,9 @@ export interface SnapshotResult extends CommitResult, WriteCounts {
   directories: number;
   /** Everything else: symlinks, devices, fifos, sockets. */
   others: number;
-  /** Bytes of file content in the snapshot, and how many of them were read. */
   /** What was left out on demand; a directory counts once. */
   excluded: number;
+  /** Bytes of file content in the snapshot, and how many of them were read. */
   bytes: bigint;
   bytesRead: bigint;
   /** Chunks kept as deltas against similar ones, their bytes, and what is kept of them. */

@@ -54,7 +54,9 @@ export function renderProgress(progress: Progress, view: ProgressView): string {
 }
 
 function bytesOf({ bytesDone, bytesTotal }: Progress): string {
-  if (bytesTotal !== undefined) return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`;
+  if (bytesTotal !== undefined && bytesDone <= bytesTotal) {
+    return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`;
+  }
   return bytesDone === 0 ? '' : formatBytes(bytesDone);
 }
 
@@ -72,10 +74,16 @@ export function secondsRemaining(progress: Progress, elapsedMs: number): number 
   return Math.round((elapsedMs * (1 - share)) / share / 1000);
 }
 
-/** From 0 to 1, by bytes where their total is known, else by entries. */
+/**
+ * From 0 to 1, by bytes where their total is known, else by entries. Undefined without a total, and
+ * when more than that is done: a snapshot takes it from its parent, and then it was a wrong guess.
+ */
 export function shareDone(progress: Progress): number | undefined {
   const { bytesDone, bytesTotal, filesDone, filesTotal } = progress;
-  if (bytesTotal !== undefined) return bytesTotal === 0 ? 1 : Math.min(1, bytesDone / bytesTotal);
+  if (bytesTotal !== undefined) {
+    if (bytesDone > bytesTotal) return undefined;
+    return bytesTotal === 0 ? 1 : bytesDone / bytesTotal;
+  }
   if (filesTotal !== undefined) return filesTotal === 0 ? 1 : Math.min(1, filesDone / filesTotal);
   return undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * The frames of one pack, each opened and its whole blobs decoded and identified, frame by frame, so
- * that one damaged frame does not hide the rest. What is wrong is gathered as plain data. Deltas are
- * only opened: decoding them takes other packs.
+ * that one damaged frame does not hide the rest. What is wrong is gathered as plain data. Frames of
+ * deltas are only opened and given back: decoding them takes other packs.
  */
 import { BLOB_TYPE_NAMES } from '../blob/blob-type.ts';
 import type { BlobId } from '../id.ts';
@@ -17,12 +17,13 @@ import type { Finding } from './finding.ts';
 
 export type DataFinding = Pick<Finding, 'kind' | 'object' | 'message'>;
 
-/** A delta frame, opened. */
-export interface OpenedFrame {
-  /** Position in the directory of the pack. */
-  readonly position: number;
+/** A frame of deltas, opened. */
+export interface DeltaFrame {
   /** In memory of its own. */
   readonly content: Uint8Array;
+  readonly blobs: readonly BlobEntry[];
+  /** Of the first of them. */
+  readonly slot: number;
 }
 
 /** Bytes of a pack from `start` on. */
@@ -36,7 +37,6 @@ export class FrameChecker {
   readonly findings: DataFinding[] = [];
   /** Blobs whose copy in this pack is of no use. */
   readonly badBlobs: BlobId[] = [];
-  readonly deltaFrames: OpenedFrame[] = [];
   readonly #verifier: FrameVerifier;
   readonly #keys: ReturnType<typeof packKeysOf>;
   /** Storage name of the pack. */
@@ -51,12 +51,13 @@ export class FrameChecker {
     this.#object = packStorageName(record);
   }
 
-  /** Checks the next frame, which lies within the bytes given. */
-  checkNext(held: PackBytes): void {
+  /** Checks the next frame, which lies within the bytes given, or gives it back if it holds deltas. */
+  checkNext(held: PackBytes): DeltaFrame | undefined {
     const position = this.#position++;
     const { frames, blobs: all } = this.directory;
     const frame = frames[position] as FrameEntry;
-    const blobs = all.slice(this.#slot, this.#slot + frame.blobCount);
+    const slot = this.#slot;
+    const blobs = all.slice(slot, slot + frame.blobCount);
     this.#slot += frame.blobCount;
     let content: Uint8Array;
     try {
@@ -65,11 +66,12 @@ export class FrameChecker {
       if (!(error instanceof Malformed)) throw error;
       this.#reportFrame(frame, error);
       for (const { id } of blobs) this.badBlobs.push(id);
-      return;
+      return undefined;
     }
     const [first] = blobs;
-    if (first?.delta !== undefined) this.deltaFrames.push({ position, content });
-    else if (first !== undefined) this.#checkWhole(frame, blobs, content);
+    if (first?.delta !== undefined) return { content, blobs, slot };
+    if (first !== undefined) this.#checkWhole(frame, blobs, content);
+    return undefined;
   }
 
   #checkWhole(frame: FrameEntry, blobs: readonly BlobEntry[], content: Uint8Array): void {
@@ -97,9 +99,13 @@ export class FrameChecker {
 }
 
 /** @param found storage name of the pack, and what is wrong with the copy in it. */
-export function damagedBlob(blob: BlobEntry, found: { pack: string; error: Error }): DataFinding {
-  const object = toHex(blob.id);
+export function damagedBlob(
+  { id, type, delta }: BlobEntry,
+  found: { pack: string; error: Error },
+): DataFinding {
+  const object = toHex(id);
   const { pack, error } = found;
-  const message = `${BLOB_TYPE_NAMES[blob.type]} ${object} in ${pack}: ${error.message}`;
+  const base = delta === undefined ? '' : `, a delta on ${toHex(delta.base)}`;
+  const message = `${BLOB_TYPE_NAMES[type]} ${object} in ${pack}${base}: ${error.message}`;
   return { kind: 'blob-damaged', object, message };
 }

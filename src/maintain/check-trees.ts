@@ -1,8 +1,8 @@
 /**
- * The trees of all live snapshots: every page and chunk list is read and obeys the format, every
- * chunk has a readable copy of the recorded length. A page that was found good is not read again for
- * other snapshots; one with damage below is walked again, so that every snapshot and path hurt by it
- * is named.
+ * The trees of all live snapshots: every page, chunk list and attribute blob is read and obeys the
+ * format, every chunk has a readable copy of the recorded length. What was found good is not read
+ * again for other snapshots; a page with damage below is walked again, so that every snapshot and
+ * path hurt by it is named.
  */
 import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
@@ -32,11 +32,15 @@ export interface TreeCheckOptions {
 
 /** Directories remembered, each with about 100 bytes; beyond that some are walked again. */
 const goodDirectoriesMax = 2 ** 19;
+/** Attribute blobs remembered, likewise. */
+const goodAttributesMax = 2 ** 16;
 
 export class TreeChecker {
   readonly #options: TreeCheckOptions;
   /** Directories found good, by the id of their root page. */
   readonly #goodDirectories = new Set<string>();
+  /** Attribute blobs found good: many entries share one. */
+  readonly #goodAttributes = new Set<string>();
   #known: { index: LocalIndex; chunks: KnownChunks } | undefined;
   #snapshot: SessionId | undefined;
 
@@ -81,7 +85,10 @@ export class TreeChecker {
   /** True for entries that have nothing to read below them and nothing wrong with them. */
   #isPlainlyGood(entry: DirectoryEntry): boolean {
     if (entry.type === 'refused' || entry.directory !== undefined) return false;
-    const { content } = entry;
+    const { content, attributeBlob } = entry;
+    if (attributeBlob !== undefined && !this.#goodAttributes.has(blobKey(attributeBlob))) {
+      return false;
+    }
     if (content === undefined || content.kind === 'empty') return true;
     return content.kind === 'blob' && this.#isKnownGood(content.id, content.length);
   }
@@ -103,10 +110,25 @@ export class TreeChecker {
       this.#report('node-refused', { object: printable(path), message, path });
       return false;
     }
-    if (entry.type === 'd') {
-      return entry.directory === undefined || (await this.#checkDirectory(path, entry.directory));
+    const { attributeBlob, directory } = entry;
+    const isGood =
+      attributeBlob === undefined || (await this.#checkAttributes(path, attributeBlob));
+    if (directory !== undefined) return (await this.#checkDirectory(path, directory)) && isGood;
+    return (entry.type !== 'f' || (await this.#checkFile(path, entry))) && isGood;
+  }
+
+  async #checkAttributes(path: Uint8Array, id: BlobId): Promise<boolean> {
+    const key = blobKey(id);
+    if (this.#goodAttributes.has(key)) return true;
+    try {
+      await this.#options.access.attributes(id);
+    } catch (error) {
+      this.#reportUnreadable(error, { id, type: BLOB_TYPE.attributes, path });
+      return false;
     }
-    return entry.type !== 'f' || (await this.#checkFile(path, entry));
+    if (this.#goodAttributes.size >= goodAttributesMax) this.#goodAttributes.clear();
+    this.#goodAttributes.add(key);
+    return true;
   }
 
   async #checkFile(path: Uint8Array, { content }: Node): Promise<boolean> {

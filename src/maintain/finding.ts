@@ -22,7 +22,7 @@ export type FindingKind =
   | 'blob-missing'
   /** A live blob has copies, none of which can be decoded. */
   | 'blob-unreadable'
-  /** A tree page or chunk list is intact and yet breaks the rules of the format. */
+  /** A tree page, chunk list or attribute blob is intact and yet breaks the rules of the format. */
   | 'tree-malformed'
   /** A chunk's recorded length differs from its blob's. */
   | 'chunk-length-mismatch'

@@ -1,7 +1,9 @@
 /**
  * The far half of `check --read-data`: all bytes of one pack after the other, in pieces, into memory
  * that is used again. So a worker takes the same memory however large packs are, and the system has
- * no pages to clear. What is wrong goes back as data, and so do the deltas.
+ * no pages to clear. What is wrong goes back as data. A delta is decoded with the base that came with
+ * the request; where that does not give the right blob, the near half, which knows all copies, is
+ * to say why.
  */
 import { createHash } from 'node:crypto';
 import { VarveError } from '../errors.ts';
@@ -9,45 +11,43 @@ import type { BlobId } from '../id.ts';
 import type { PackDirectory } from '../pack/directory.ts';
 import { FrameVerifier } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import type { PackBases } from '../repository/base-plan.ts';
 import type { WorkerCore } from '../repository/repository.ts';
 import { toHex } from '../util/bytes.ts';
 import { Turns } from '../util/turns.ts';
 import type { Post, WorkerBody } from '../util/worker.ts';
-import {
-  type DataFinding,
-  FrameChecker,
-  type OpenedFrame,
-  type PackBytes,
-} from './check-frames.ts';
+import type { Numbered } from '../util/worker-pool.ts';
+import { type DeltaVerdict, DeltaVerifier } from './check-deltas.ts';
+import { type DataFinding, type DeltaFrame, FrameChecker, type PackBytes } from './check-frames.ts';
 
 /** Bytes per request to the storage; a frame or directory that is larger has one of its own. */
 const pieceSizeMax = 2 ** 22;
 
 export interface PackRequest {
-  /** Comes back with the report. */
-  readonly position: number;
   readonly record: PackRecord;
+  /** Bases of the deltas of the pack, by slot; undefined when it has none. */
+  readonly bases: PackBases | undefined;
 }
 
 export interface PackReport {
-  readonly position: number;
   /** 0 when the pack could not be read to its end. */
   readonly bytesRead: number;
   readonly findings: readonly DataFinding[];
   /** Blobs whose copy in this pack is of no use. */
   readonly badBlobs: readonly BlobId[];
-  readonly deltaFrames: readonly OpenedFrame[];
+  readonly deltas: DeltaVerdict;
 }
 
 /** A worker that answers every request with a report, and leaves without finishing. */
-export function startPackData(core: WorkerCore, reply: Post<PackReport>): WorkerBody<PackRequest> {
+export function startPackData(
+  core: WorkerCore,
+  reply: Post<Numbered<PackReport>>,
+): WorkerBody<Numbered<PackRequest>> {
   const reader = new PackDataReader(core);
   const stop = new AbortController();
   let last: Promise<void> = Promise.resolve();
-  const answer = async ({ position, record }: PackRequest): Promise<void> => {
-    const report = await reader.read(record, stop.signal);
-    const moved = report.deltaFrames.map(({ content }) => content.buffer as ArrayBuffer);
-    reply({ ...report, position }, moved);
+  const answer = async ({ number, value }: Numbered<PackRequest>): Promise<void> => {
+    reply({ number, value: await reader.read(value, stop.signal) });
   };
   return {
     handle: (request) => {
@@ -64,42 +64,52 @@ export function startPackData(core: WorkerCore, reply: Post<PackReport>): Worker
 class PackDataReader {
   readonly #core: WorkerCore;
   readonly #verifier: FrameVerifier;
+  readonly #deltas: DeltaVerifier;
   #memory = new Uint8Array(0);
 
   constructor(core: WorkerCore) {
     this.#core = core;
     this.#verifier = new FrameVerifier(core);
+    this.#deltas = new DeltaVerifier(core);
   }
 
-  async read(record: PackRecord, signal: AbortSignal): Promise<Omit<PackReport, 'position'>> {
+  async read({ record, bases }: PackRequest, signal: AbortSignal): Promise<PackReport> {
     const object = packStorageName(record);
     const frames = new FrameChecker(this.#core, record, this.#verifier);
+    const deltas: DeltaVerdict = { unverified: [], verifiedRows: [] };
+    const onDeltas = async (frame: DeltaFrame): Promise<void> => {
+      await this.#deltas.verify(frame, bases, { verdict: deltas, signal });
+    };
     let hash: string;
     try {
-      hash = await this.#readAll(record, frames, signal);
+      hash = await this.#readAll(record, frames, { onDeltas, signal });
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
       const findings = [{ kind: 'pack-damaged' as const, object, message: error.message }];
       const badBlobs = frames.directory.blobs.map(({ id }) => id);
-      return { bytesRead: 0, findings, badBlobs, deltaFrames: [] };
+      return { bytesRead: 0, findings, badBlobs, deltas: { unverified: [], verifiedRows: [] } };
     }
-    const { findings, badBlobs, deltaFrames } = frames;
+    const { findings, badBlobs } = frames;
     if (hash !== record.name) {
       const message = `${object} is damaged: its hash is ${hash.slice(0, 16)}…`;
       findings.unshift({ kind: 'pack-damaged', object, message });
     }
-    return { bytesRead: record.length, findings, badBlobs, deltaFrames };
+    return { bytesRead: record.length, findings, badBlobs, deltas };
   }
-
   /** Gives the hash of the pack, hex. */
-  async #readAll(record: PackRecord, frames: FrameChecker, signal: AbortSignal): Promise<string> {
+  async #readAll(
+    record: PackRecord,
+    frames: FrameChecker,
+    { onDeltas, signal }: { onDeltas: (frame: DeltaFrame) => Promise<void>; signal: AbortSignal },
+  ): Promise<string> {
     const turns = new Turns(this.#core.clock, signal);
     const hash = createHash('sha256');
     for (const piece of piecesOf(frames.directory, record.length)) {
       const held = await this.#readPiece(record, piece, signal);
       hash.update(held.bytes);
       for (let i = 0; i < piece.frameCount; i++) {
-        frames.checkNext(held);
+        const frame = frames.checkNext(held);
+        if (frame !== undefined) await onDeltas(frame);
         if (turns.isOver) await turns.next();
       }
     }

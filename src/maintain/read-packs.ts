@@ -1,24 +1,31 @@
 /**
- * The near half of `check --read-data`: hands packs to workers and takes their reports. A worker has
- * two packs at a time, one that it reads and one that waits, and gets another one only after its
- * report was dealt with: this bounds the deltas that are held. Results stand in the order of the
- * packs, whoever was first.
+ * The near half of `check --read-data`: hands packs to workers and takes their reports. Deltas that a
+ * worker could not make right are looked at here, where all copies of their bases are known.
+ *
+ * To decode a delta is to decode the whole chain below it. So packs with the longest chains come
+ * first, and deltas that were decoded as bases are not decoded again. Results stand in the order of
+ * the packs all the same, whoever was first.
  */
 import { VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
+import type { LocalIndex } from '../index/local-index.ts';
 import type { PackInfo } from '../index/pack-states.ts';
-import type { FrameEntry } from '../pack/directory.ts';
+import { type BlobEntry, type FrameEntry, scanBlobs } from '../pack/directory.ts';
 import { packStorageName } from '../pack/pack-record.ts';
+import { type CopyPlace, planBases } from '../repository/base-plan.ts';
 import type { ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
-import { type CoreSetup, coreSetup } from '../repository/worker-core.ts';
-import { startInline, startThread, type WorkerHandle, type WorkerOwner } from '../util/worker.ts';
+import { coreSetup } from '../repository/worker-core.ts';
+import { startInline, startThread } from '../util/worker.ts';
+import { type Numbered, WorkerPool } from '../util/worker-pool.ts';
 import { type DataFinding, damagedBlob } from './check-frames.ts';
 import { type PackReport, type PackRequest, startPackData } from './pack-data.ts';
+import { VerifiedCopies } from './verified-copies.ts';
 
-const requestsPerWorker = 2;
-/** What a worker takes: its heap, one piece of a pack, one frame sealed, opened and decoded. */
-const workerMemory = 2 ** 26;
+/** What the main thread takes: frames and windows of tree pages, pack directories, its heap. */
+const mainMemory = 192 * 2 ** 20;
+/** What a worker takes: its heap, a piece of a pack, a frame opened and decoded, bases of deltas. */
+const workerMemory = 80 * 2 ** 20;
 
 export interface PackResult {
   findings: DataFinding[];
@@ -37,120 +44,95 @@ export interface ReadPacksOptions {
 
 /** Reads whole packs. @throws the signal's reason, or whatever a worker failed with */
 export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]> {
-  return await new Reading(options).execute();
-}
-
-class Reading {
-  readonly #options: ReadPacksOptions;
-  readonly #results: PackResult[] = [];
-  readonly #workers: WorkerHandle<PackRequest>[] = [];
-  #next = 0;
-  #left: number;
-
-  constructor(options: ReadPacksOptions) {
-    this.#options = options;
-    this.#left = options.packs.length;
-  }
-
-  async execute(): Promise<PackResult[]> {
-    const { signal } = this.#options;
-    signal?.throwIfAborted();
-    let cancel = (): void => {};
-    try {
-      await new Promise<void>((resolve, reject) => {
-        cancel = () => reject(signal?.reason);
-        signal?.addEventListener('abort', cancel);
-        this.#startAll(resolve, reject);
+  const { repository, access, packs, signal, onRead } = options;
+  const { index } = access.sync;
+  const results: PackResult[] = packs.map(() => ({ findings: [], badBlobs: [] }));
+  const pool = startPool(repository);
+  const verified = new VerifiedCopies();
+  const unverified: { pack: PackInfo; result: PackResult; slots: readonly number[] }[] = [];
+  const verifyLeft = async (): Promise<void> => {
+    for (const { pack, result, slots } of unverified.splice(0)) {
+      await verifyDeltas(access, { pack, slots }, result);
+    }
+  };
+  try {
+    for (const position of deepestFirst(index, packs)) {
+      const pack = packs[position] as PackInfo;
+      const { packNo } = pack;
+      // No more than the workers take: a record holds the whole directory of its pack.
+      await pool.until(() => pool.isPosted, signal);
+      const record = index.record(packNo);
+      const opened = index.openDirectory(packNo);
+      if (record === undefined || opened === undefined) continue;
+      const isWanted = (slot: number) => !verified.has({ packNo, slot });
+      const bases = planBases(index, opened.blobs, isWanted);
+      pool.submit({ record, bases: bases?.plan }, (report) => {
+        const result = { findings: [...report.findings], badBlobs: [...report.badBlobs] };
+        results[position] = result;
+        unverified.push({ pack, result, slots: report.deltas.unverified });
+        for (const row of report.deltas.verifiedRows) {
+          const copy = bases?.copies[row] as CopyPlace;
+          verified.add(copy, index.pack(copy.packNo)?.blobCount ?? 0);
+        }
+        onRead(report.bytesRead);
       });
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      await Promise.all(this.#workers.map((worker) => worker.close()));
+      await verifyLeft();
     }
-    return this.#results;
+    await pool.until(() => pool.isIdle, signal);
+    await verifyLeft();
+  } finally {
+    await pool.close();
   }
-
-  #startAll(onEnd: () => void, onFailure: (error: unknown) => void): void {
-    const { repository } = this.#options;
-    const count = workerCount(repository, this.#left);
-    for (let i = 0; i < count; i++) {
-      const onReply = (report: PackReport): void => {
-        this.#take(report)
-          .then(() => {
-            this.#feed(worker);
-            if (this.#left === 0) onEnd();
-          })
-          .catch(onFailure);
-      };
-      const worker = startWorker(repository, { onReply, onFailure });
-      this.#workers.push(worker);
-      for (let request = 0; request < requestsPerWorker; request++) this.#feed(worker);
-    }
-    if (this.#left === 0) onEnd();
-  }
-
-  /** Gives a worker the next pack, if there is one. */
-  #feed(worker: WorkerHandle<PackRequest>): void {
-    const { packs, access } = this.#options;
-    for (;;) {
-      const position = this.#next;
-      const pack = packs[position];
-      if (pack === undefined) return;
-      this.#next += 1;
-      const record = access.sync.index.record(pack.packNo);
-      if (record !== undefined) {
-        worker.post({ position, record });
-        return;
-      }
-      this.#finish(position, { findings: [], badBlobs: [] });
-    }
-  }
-
-  async #take(report: PackReport): Promise<void> {
-    const result = { findings: [...report.findings], badBlobs: [...report.badBlobs] };
-    await this.#verifyDeltas(report, result);
-    this.#finish(report.position, result);
-    this.#options.onRead(report.bytesRead);
-  }
-
-  #finish(position: number, result: PackResult): void {
-    this.#results[position] = result;
-    this.#left -= 1;
-  }
-
-  async #verifyDeltas({ position, deltaFrames }: PackReport, result: PackResult): Promise<void> {
-    if (deltaFrames.length === 0) return;
-    const { access, packs, signal } = this.#options;
-    const pack = packs[position] as PackInfo;
-    const { frames, blobs } = access.sync.index.directory(pack.packNo) ?? { frames: [], blobs: [] };
-    const contents = new Map(deltaFrames.map((opened) => [opened.position, opened.content]));
-    for (const blob of blobs) {
-      const content = contents.get(blob.frame);
-      if (content === undefined) continue;
-      signal?.throwIfAborted();
-      try {
-        await access.verifyCopy(blob, { frame: frames[blob.frame] as FrameEntry, content });
-      } catch (error) {
-        if (!(error instanceof VarveError)) throw error;
-        result.findings.push(damagedBlob(blob, { pack: packStorageName(pack), error }));
-        result.badBlobs.push(blob.id);
-      }
-    }
-  }
+  return results;
 }
 
-function workerCount({ jobs, memory }: Repository, packCount: number): number {
-  const affordable = Math.floor(memory / 2 / workerMemory);
-  return Math.min(packCount, Math.max(1, Math.min(jobs, affordable)));
+/** Positions of the packs by falling depth of their deepest delta; the others come last. */
+function deepestFirst(index: LocalIndex, packs: readonly PackInfo[]): number[] {
+  const depths = packs.map(({ packNo }) => {
+    let depthMax = 0;
+    const record = index.record(packNo);
+    if (record === undefined) return depthMax;
+    scanBlobs(record.body, (_idOffset, depth) => {
+      if (depth > depthMax) depthMax = depth;
+    });
+    return depthMax;
+  });
+  return [...packs.keys()].sort((a, b) => (depths[b] as number) - (depths[a] as number));
 }
 
-function startWorker(
-  repository: Repository,
-  owner: WorkerOwner<PackReport>,
-): WorkerHandle<PackRequest> {
-  if (repository.jobs === 0) {
-    return startInline<PackRequest, PackReport>((reply) => startPackData(repository, reply), owner);
+function startPool(repository: Repository): WorkerPool<PackRequest, PackReport> {
+  const { jobs, memory } = repository;
+  if (jobs === 0) {
+    return new WorkerPool(1, (owner) =>
+      startInline<Numbered<PackRequest>, Numbered<PackReport>>(
+        (reply) => startPackData(repository, reply),
+        owner,
+      ),
+    );
   }
+  const affordable = Math.max(1, Math.floor((memory - mainMemory) / workerMemory));
   const entry = new URL('./pack-data-thread.js', import.meta.url);
-  const setup: CoreSetup = coreSetup(repository);
-  return startThread<PackRequest, PackReport>(entry, setup, owner);
+  const setup = coreSetup(repository);
+  return new WorkerPool(Math.min(jobs, affordable), (owner) => startThread(entry, setup, owner));
+}
+
+/** Reads each of these deltas by itself, and tells what is wrong with it. */
+async function verifyDeltas(
+  access: ReadAccess,
+  { pack, slots }: { pack: PackInfo; slots: readonly number[] },
+  result: PackResult,
+): Promise<void> {
+  const opened = access.sync.index.openDirectory(pack.packNo);
+  if (opened === undefined) return;
+  for (const slot of slots) {
+    const blob = opened.blobs.at(slot) as BlobEntry;
+    const frame = opened.blobs.frames[blob.frame] as FrameEntry;
+    try {
+      await access.verifyCopy({ pack: opened.pack, frame, blob });
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      result.findings.push(damagedBlob(blob, { pack: packStorageName(pack), error }));
+      result.badBlobs.push(blob.id);
+    }
+  }
 }

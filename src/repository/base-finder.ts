@@ -12,7 +12,7 @@ import { candidateAt, type Location, usableChain } from '../index/presence.ts';
 import { type Candidate, countVotes, rankCandidates, scoreOf } from '../similarity/choose-base.ts';
 import { FeatureTable, hitsLength } from '../similarity/feature-table.ts';
 import { type FlatTrials, RefusedTrials } from '../similarity/guards.ts';
-import { type BlobPlace, placeOf } from './blob-place.ts';
+import { type BasePlan, baseRow, PlanRows } from './base-plan.ts';
 import type { OnNotice } from './repository.ts';
 
 /** A chain that has reached the limit starts anew on its ancestor of this depth. */
@@ -48,7 +48,15 @@ export interface BaseCandidate {
   /** Where the table of features has it. */
   readonly packNo: number;
   readonly slot: number;
-  readonly place: BlobPlace;
+  /** In the plan that comes with it. */
+  readonly row: number;
+}
+
+/** What there is to try; plain data. */
+export interface FoundBases {
+  readonly plan: BasePlan;
+  /** For each chunk, the most promising first. */
+  readonly candidates: readonly (readonly BaseCandidate[])[];
 }
 
 export class BaseFinder {
@@ -80,8 +88,14 @@ export class BaseFinder {
     this.#table = table;
   }
 
-  /** Chunks to try as base, the most promising first. */
-  find(wanted: WantedBase): BaseCandidate[] {
+  /** Chunks to try as bases. */
+  find(wanted: readonly WantedBase[]): FoundBases {
+    const rows = new PlanRows();
+    const candidates = wanted.map((one) => this.#findFor(one, rows));
+    return { plan: rows.finish(), candidates };
+  }
+
+  #findFor(wanted: WantedBase, rows: PlanRows): BaseCandidate[] {
     const { id, features, hint, isFlat } = wanted;
     const candidates: Candidate[] = [];
     if (features !== undefined) this.#addHits(features, candidates);
@@ -91,16 +105,14 @@ export class BaseFinder {
     const found: BaseCandidate[] = [];
     for (const candidate of rankCandidates(candidates, rule)) {
       if (found.length === candidateCountMax) break;
-      const base = this.#baseOf(candidate);
+      const base = this.#baseOf(candidate, rows);
       if (base !== undefined) found.push(base);
     }
     return found;
   }
 
   /** What became of the first of the candidates that `find` gave. */
-  note(wanted: WantedBase, candidates: readonly BaseCandidate[], isAccepted: boolean): void {
-    const [first] = candidates;
-    if (first === undefined) return;
+  note(wanted: WantedBase, first: BaseCandidate, isAccepted: boolean): void {
     const { features, hint, isFlat } = wanted;
     if (!first.isHinted) this.#refused.note(isAccepted);
     if (isFlat && !isAccepted) hint?.flatTrials.noteRefused();
@@ -138,22 +150,24 @@ export class BaseFinder {
   }
 
   /** A candidate as deep as a chunk may be is replaced by an ancestor. */
-  #baseOf(candidate: Candidate): BaseCandidate | undefined {
+  #baseOf(candidate: Candidate, rows: PlanRows): BaseCandidate | undefined {
     let chain = usableChain(this.#index, candidate.id);
     if (chain === undefined) return undefined;
     if (chain.length > this.#depthMax) {
       chain = chain.slice(-1 - Math.min(rebaseDepth, this.#depthMax - 1));
     }
+    let row = baseRow.none as number;
+    for (const location of chain.reverse()) row = rows.add(location, row);
     const { isHinted, packNo, slot } = candidate;
     return {
       // Views of the index would carry its memory along to the worker.
-      id: (chain[0] as Location).blob.id.slice() as BlobId,
+      id: (chain.at(-1) as Location).blob.id.slice() as BlobId,
       depth: chain.length - 1,
       score: scoreOf(candidate),
       isHinted,
       packNo,
       slot,
-      place: placeOf(chain),
+      row,
     };
   }
 }

@@ -14,7 +14,7 @@ import { FRAME_KIND } from '../frame/frame-record.ts';
 import { type BlobId, blobKey } from '../id.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { type Location, locate } from '../index/presence.ts';
-import { type BlobEntry, DELTA_DEPTH_MAX, type FrameEntry } from '../pack/directory.ts';
+import { type BlobEntry, DELTA_DEPTH_MAX } from '../pack/directory.ts';
 import { encodedDelta } from '../pack/pack-reader.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
@@ -39,6 +39,9 @@ export function otherContent({ id, type }: BlobEntry): CorruptionError {
   return new CorruptionError({ ...object, found: 'content with another id', expected: 'its own' });
 }
 
+/** A copy of a blob in a pack. */
+export type FoundCopy = Pick<Location, 'pack' | 'frame' | 'blob'>;
+
 interface Attempt {
   /** Ids being decoded, from the one asked for down to this base. */
   busy: Set<string>;
@@ -53,8 +56,6 @@ export class BlobReader {
   readonly #source: FrameSource;
   readonly #frames = new WeightedCache<string, Uint8Array>(FRAME_CACHE_SIZE_MAX);
   readonly #onBadCopy: OnBadCopy;
-  /** The frame `verifyCopy` was last asked about: its blobs come one after another. */
-  #verifying: { content: Uint8Array; decoded: Uint8Array } | undefined;
 
   constructor(repository: Repository, index: LocalIndex, onBadCopy: OnBadCopy = () => {}) {
     this.#index = index;
@@ -106,21 +107,12 @@ export class BlobReader {
   }
 
   /**
-   * Decodes one copy out of a frame that was opened, and checks its id.
-   * @param content of the frame, still encoded as it lies in the pack.
-   * @throws CorruptionError, and for the base of a delta whatever `read` throws.
+   * Reads one copy, whatever others there are, and checks its id. Of a base any copy will do.
+   * @throws CorruptionError, NotFoundError, StorageError
    */
-  async verifyCopy(
-    blob: BlobEntry,
-    { frame, content }: { frame: FrameEntry; content: Uint8Array },
-  ): Promise<void> {
-    const object = { kind: BLOB_TYPE_NAMES[blob.type], which: toHex(blob.id) };
-    if (this.#verifying?.content !== content) {
-      const decoded = decodeStored(object, () => this.#decodeFrame(frame, content));
-      this.#verifying = { content, decoded };
-    }
-    const attempt = { busy: new Set<string>(), copiesLeft: COPIES_TRIED_MAX, signal: undefined };
-    await this.#decodeCopy(blob, this.#verifying.decoded, attempt);
+  async verifyCopy(copy: FoundCopy, signal: AbortSignal | undefined): Promise<void> {
+    const attempt = { busy: new Set<string>(), copiesLeft: COPIES_TRIED_MAX, signal };
+    await this.#decodeCopy(copy.blob, await this.#readFrame(copy, signal), attempt);
   }
 
   /** @param frame decoded plaintexts, or the encoded deltas of a delta frame. */
@@ -160,21 +152,20 @@ export class BlobReader {
   }
 
   /** Plaintexts of a whole frame, or the still encoded deltas of a delta frame. */
-  async #readFrame(location: Location, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const { pack, frame } = location;
+  async #readFrame(
+    { pack, frame }: Pick<Location, 'pack' | 'frame'>,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
     const key = `${pack.name}:${frame.offset}`;
     const cached = this.#frames.get(key);
     if (cached !== undefined) return cached;
     const content = await this.#source.read(pack, frame, { signal });
     const object = { kind: 'pack', which: packStorageName(pack) };
-    const decoded = decodeStored(object, () => this.#decodeFrame(frame, content));
+    const decoded =
+      frame.kind === FRAME_KIND.delta
+        ? content
+        : decodeStored(object, () => decodeWholeFrame(this.#codec, frame, content));
     this.#frames.set(key, decoded, decoded.length);
     return decoded;
-  }
-
-  #decodeFrame(frame: FrameEntry, content: Uint8Array): Uint8Array {
-    return frame.kind === FRAME_KIND.delta
-      ? content
-      : decodeWholeFrame(this.#codec, frame, content);
   }
 }

@@ -41,7 +41,7 @@ export class FrameSource {
   readonly #core: RepositoryCore;
   readonly #windows: WeightedCache<PackName, Window>;
 
-  /** @param windowsSizeMax bytes of sealed windows to keep */
+  /** @param windowsSizeMax bytes of the sealed windows that are kept. */
   constructor(core: RepositoryCore, windowsSizeMax: number = WINDOW_CACHE_SIZE_MAX) {
     this.#core = core;
     this.#windows = new WeightedCache(windowsSizeMax);

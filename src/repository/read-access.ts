@@ -4,13 +4,13 @@
  * decodes, may lie in a pack whose segment is lost, or the index may be wrong: the first failure
  * builds it again, from the segments and from the directories of all packs that no segment names.
  */
-import { BLOB_TYPE, type BlobType } from '../blob/blob-type.ts';
+import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import { type Location, locate } from '../index/presence.ts';
-import type { BlobEntry, FrameEntry } from '../pack/directory.ts';
 import type { LongCall } from '../progress.ts';
 import type { SnapshotRoot } from '../snapshot/manifest.ts';
+import { type Attribute, decodeAttributeBlob } from '../tree/attributes.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
 import { findPath } from '../tree/find-path.ts';
@@ -18,7 +18,7 @@ import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
 import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
-import { BlobReader, type OnBadCopy } from './blob-reader.ts';
+import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
@@ -115,11 +115,10 @@ export class ReadAccess {
   }
 
   /** See `BlobReader.verifyCopy`. */
-  async verifyCopy(
-    blob: BlobEntry,
-    held: { frame: FrameEntry; content: Uint8Array },
-  ): Promise<void> {
-    await this.#reader.verifyCopy(blob, held);
+  async verifyCopy(copy: FoundCopy): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    await this.#reader.verifyCopy(copy, signal);
   }
 
   /**
@@ -146,6 +145,19 @@ export class ReadAccess {
       yield* batches;
     } catch (error) {
       throw named(error, { kind: 'chunk list', which });
+    }
+  }
+
+  /**
+   * The attributes of a node whose own are too long to stand in it; views.
+   * @throws as `read`
+   */
+  async attributes(id: BlobId): Promise<Attribute[]> {
+    const plaintext = await this.read(id, BLOB_TYPE.attributes);
+    try {
+      return decodeAttributeBlob(plaintext);
+    } catch (error) {
+      throw named(error, { kind: BLOB_TYPE_NAMES[BLOB_TYPE.attributes], which: toHex(id) });
     }
   }
 

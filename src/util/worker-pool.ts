@@ -65,15 +65,22 @@ export class WorkerPool<Job, Answer> {
 
   /**
    * Waits until `isSo`, which is asked now and after every answer. One waits at a time.
-   * @throws whatever a worker threw
+   * @throws whatever a worker threw, or the signal's reason
    */
-  async until(isSo: () => boolean): Promise<void> {
-    for (;;) {
-      if (this.#failure !== undefined) throw this.#failure.error;
-      if (isSo()) return;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+  async until(isSo: () => boolean, signal?: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wake?.();
+    signal?.addEventListener('abort', wake);
+    try {
+      for (;;) {
+        if (this.#failure !== undefined) throw this.#failure.error;
+        signal?.throwIfAborted();
+        if (isSo()) return;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      signal?.removeEventListener('abort', wake);
     }
   }
 

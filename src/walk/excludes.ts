@@ -7,14 +7,14 @@ import { createHash } from 'node:crypto';
 import { childPath, type DirectoryHandle } from '../platform/directory-handle.ts';
 import { bufferOf, equalBytes, fromAscii, toHex } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
-import { ExcludePatterns, type NameTest } from './exclude-patterns.ts';
+import { type NameTest, PatternList } from './pattern-list.ts';
 import type { SourceFs } from './source-fs.ts';
 
 /** A path, name or pattern: text, or raw bytes where it is not UTF-8. */
 type Text = string | Uint8Array;
 
 export interface ExcludeOptions {
-  /** In the order in which they count (`exclude-patterns.ts`). */
+  /** In the order in which they count (`pattern-list.ts`). */
   readonly patterns?: readonly Text[] | undefined;
   /** Directories marked as caches (https://bford.info/cachedir/) are saved without what is in them. */
   readonly isSkippingCaches?: boolean | undefined;
@@ -42,14 +42,14 @@ interface Marker {
 
 export class Excludes {
   readonly isOneFileSystem: boolean;
-  readonly #patterns: ExcludePatterns | undefined;
+  readonly #patterns: PatternList | undefined;
   readonly #markers: readonly Marker[];
 
   /** @throws RangeError on a pattern or marker that makes no sense */
   constructor(options: ExcludeOptions = {}) {
     const { patterns = [], isOneFileSystem = false } = options;
     this.isOneFileSystem = isOneFileSystem;
-    this.#patterns = patterns.length === 0 ? undefined : new ExcludePatterns(patterns);
+    this.#patterns = patterns.length === 0 ? undefined : new PatternList(patterns);
     this.#markers = markersOf(options);
   }
 

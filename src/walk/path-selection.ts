@@ -1,5 +1,5 @@
 /**
- * Which entries of a tree are wanted, by patterns (`exclude-patterns.ts`) that say what is included
+ * Which entries of a tree are wanted, by patterns (`pattern-list.ts`) that say what is included
  * and what is left out. An entry is wanted when nothing leaves it out and, where includes are given,
  * it or a directory above it fits one of them. A directory that is left out is not entered, so
  * nothing in it is wanted. One that no include fits is passed through where something below it may.
@@ -9,7 +9,7 @@
  */
 import { joinPath } from '../platform/directory-handle.ts';
 import { bufferOf } from '../util/bytes.ts';
-import { ExcludePatterns, type NameTest } from './exclude-patterns.ts';
+import { type NameTest, PatternList } from './pattern-list.ts';
 
 export interface PathSelectionOptions {
   /** None or an empty list: everything. */
@@ -33,13 +33,13 @@ interface SelectedDirectory {
 }
 
 export class PathSelection {
-  readonly #includes: ExcludePatterns | undefined;
-  readonly #excludes: ExcludePatterns | undefined;
+  readonly #includes: PatternList | undefined;
+  readonly #excludes: PatternList | undefined;
 
   /** @throws RangeError on a pattern that makes no sense */
   constructor({ includes = [], excludes = [] }: PathSelectionOptions) {
-    if (includes.length > 0) this.#includes = new ExcludePatterns(includes, 'include');
-    if (excludes.length > 0) this.#excludes = new ExcludePatterns(excludes);
+    if (includes.length > 0) this.#includes = new PatternList(includes, 'include');
+    if (excludes.length > 0) this.#excludes = new PatternList(excludes);
   }
 
   /**

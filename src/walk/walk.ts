@@ -17,8 +17,8 @@
 import type { SourceError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { assert } from '../util/assert.ts';
-import type { NameTest, Verdict } from './exclude-patterns.ts';
 import { type ExcludeOptions, Excludes } from './excludes.ts';
+import type { NameTest, Verdict } from './pattern-list.ts';
 import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
 import {
   type EntryNaming,

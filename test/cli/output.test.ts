@@ -192,6 +192,7 @@ test('renderProgress() says what it counts, and nothing of what it does not know
     { phase: 'packs', filesDone: 1, filesTotal: 4, bytesDone: 6 * 2 ** 20 },
     { phase: 'trees', filesDone: 1, bytesDone: 0 },
     { phase: 'snapshot', filesDone: 2, bytesDone: 3000, currentPath: Buffer.from('/a') },
+    { phase: 'snapshot', filesDone: 2, bytesDone: 3000, bytesTotal: 2999 },
   ].map((progress) => renderProgress(progress, view));
 
   assert.deepEqual(lines, [
@@ -199,7 +200,22 @@ test('renderProgress() says what it counts, and nothing of what it does not know
     '0:03  packs  25%  6.0 MiB  2.0 MiB/s  1/4 packs  eta 0:09',
     '0:03  trees  1 entry',
     '0:03  snapshot  2.9 KiB  1000 B/s  2 files  /a',
+    '0:03  snapshot  2.9 KiB  1000 B/s  2 files',
   ]);
+});
+
+test('renderProgress() of a first snapshot fits 80 columns with all it knows and a path', () => {
+  const path = `/home/alice/${'documents/'.repeat(20)}letter.txt`;
+  const progress = { phase: 'snapshot', filesDone: 1_234_567, bytesDone: 300 * 2 ** 30 };
+  const view = { elapsedMs: 3_600_000, columns: 80, errorCount: 0 };
+
+  const line = renderProgress({ ...progress, currentPath: Buffer.from(path) }, view);
+
+  assert.match(
+    line,
+    /^1:00:00 {2}snapshot {2}300\.0 GiB {2}85\.3 MiB\/s {2}1,234,567 files {2}….*letter\.txt$/,
+  );
+  assert.ok(line.length < 80);
 });
 
 test('ProgressLine is drawn at most 10 times a second, and cleared once', () => {

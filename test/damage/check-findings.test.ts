@@ -11,18 +11,15 @@ import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
 import type { FindingKind } from '../../src/maintain/finding.ts';
 import { openPack } from '../../src/pack/pack-reader.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
-import { beginSession } from '../../src/repository/begin-session.ts';
-import type { Repository } from '../../src/repository/repository.ts';
-import type { Session } from '../../src/repository/session.ts';
 import { loadView } from '../../src/repository/view.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { type Content, contentLength } from '../../src/tree/content.ts';
-import type { DirectoryRoot, Node } from '../../src/tree/node.ts';
-import { countEntry, PageWriter } from '../../src/tree/page.ts';
+import type { Node } from '../../src/tree/node.ts';
 import { concatBytes, encodeU32, toHex } from '../../src/util/bytes.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { flipBit } from '../helpers/fault-storage.ts';
+import { forge, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -368,30 +365,6 @@ async function flipFrame(sound: Sound, keyClass: number): Promise<Damage> {
   });
   const frame = directory.frames.find((one) => one.class === keyClass);
   return await flipIn(storage, packOfSecond, (frame?.offset ?? 0) + 10);
-}
-
-/** Commits a tree that no walk would make. */
-async function forge(
-  repository: Repository,
-  fill: (session: Session) => Promise<DirectoryRoot>,
-): Promise<Snapshot> {
-  const session = await beginSession(repository, { purpose: 'snapshot' });
-  const root = await fill(session);
-  const text = b('forged');
-  const { id } = await session.commit({
-    ...{ root, startedNs: 0n, endedNs: 1n, timeZone: 'UTC', host: text, user: text, source: text },
-    ...{ roots: [text], tags: [], parents: [], stats: {}, excludeHash: '' },
-    ...{ errorCount: 0, errorSample: [], isPartial: false },
-  });
-  const { snapshots } = await loadView(repository, 'read');
-  return snapshots.find((one) => one.id === id) as Snapshot;
-}
-
-async function writePage(session: Session, node: Node): Promise<DirectoryRoot> {
-  const writer = new PageWriter('leaf');
-  writer.addNode(node);
-  const id = await session.write(BLOB_TYPE.treePage, writer.take());
-  return { id, height: 0, ...countEntry(node) };
 }
 
 function fileNode(content: Content): Node {

@@ -13,7 +13,9 @@ import { tempDir } from '../helpers/temp-dir.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const page = readFileSync(join(root, 'docs', 'library.md'), 'utf8');
-const api = readFileSync(join(root, 'src', 'index.ts'), 'utf8');
+const [api, options, repository] = ['index.ts', 'api/options.ts', 'api/repository.ts'].map((path) =>
+  readFileSync(join(root, 'src', path), 'utf8'),
+) as [string, string, string];
 
 interface Example {
   code: string;
@@ -105,10 +107,7 @@ function exportedNames(text: string): string[] {
   const listed = [...text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, names]) =>
     (names as string).split(',').map((name) => name.trim().replace(/^type /, '')),
   );
-  const declared = [
-    ...text.matchAll(/^export (?:interface|type|async function|function|const) (\w+)/gm),
-  ].map(([, name]) => name as string);
-  return [...listed, ...declared].filter((name) => name !== '');
+  return listed.filter((name) => name !== '');
 }
 
 /** Fields of the exported interfaces of options. */
@@ -126,12 +125,16 @@ function methodNames(text: string): string[] {
 }
 
 test('docs/library.md names all that is exported, every method and every option', () => {
-  const [exported, options, methods] = [exportedNames(api), optionNames(api), methodNames(api)];
+  const [exported, fields, methods] = [
+    exportedNames(api),
+    optionNames(options),
+    methodNames(repository),
+  ];
   const isNamed = (name: string): boolean => new RegExp(`\\b${name}\\b`).test(page);
 
-  assert.ok(exported.length > 35 && options.length > 20 && methods.length > 10);
+  assert.ok(exported.length > 35 && fields.length > 20 && methods.length > 10);
   assert.deepEqual(
-    [...exported, ...methods, ...options].filter((name) => !isNamed(name)),
+    [...exported, ...methods, ...fields].filter((name) => !isNamed(name)),
     [],
   );
 });

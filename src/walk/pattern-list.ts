@@ -1,17 +1,16 @@
 /**
- * Patterns that say what a snapshot leaves out, as restic and gitignore have them; a restore takes
- * them for what it restores, too (`path-selection.ts`). What is said here of leaving out then means
- * to fit:
+ * A list of patterns that entries of a tree fit or do not, as restic and gitignore have them. What
+ * fits is left out of a snapshot (`excludes.ts`), or restored or not (`path-selection.ts`).
  *
  *   name        an entry of this name, at any depth
  *   a/name      … in a directory `a`, at any depth
  *   /a/name     the one entry with this absolute path
  *   a/name/     only if it is a directory
  *   a/x/name    with two stars as `x`: in `a` or anywhere below it; at the end: all there is in `a`
- *   !name       not left out after all: of all patterns that fit an entry, the last one counts
+ *   !name       does not fit after all: of all patterns that are about an entry, the last one counts
  *
- * A pattern is about entries, not about what is below them: a directory that is left out is never
- * entered, so nothing in it can be brought back.
+ * A pattern is about entries, not about what is below them. Whoever leaves out a directory that fits
+ * does not enter it, so nothing in it can be brought back.
  *
  * A pattern is split into what its last component says of a name and what the rest says of the
  * directory it is in. The latter is asked once for each directory; the names in it are then put to
@@ -21,14 +20,15 @@ import { bufferOf } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import { charactersOf, globSource, literalOf } from './glob.ts';
 
-/** Entries of which kind are left out; which kind it is may not be known yet. */
+/** Entries of which kind fit; which kind it is may not be known yet. */
 export type Verdict = 'none' | 'directories' | 'others' | 'all';
 
 /** Takes a name as latin1 text. */
 export type NameTest = (name: string) => Verdict;
 
 interface Pattern {
-  readonly isExcluding: boolean;
+  /** Without a `!` in front. */
+  readonly isPlain: boolean;
   readonly isForDirectories: boolean;
   /** Fits paths of directories (that of `/` is empty); undefined: all. */
   readonly parent: RegExp | undefined;
@@ -42,7 +42,7 @@ interface Pattern {
 /** So many combinations of patterns are kept ready: more than a tree has places that differ. */
 const testCountMax = 1000;
 
-export class ExcludePatterns {
+export class PatternList {
   readonly #patterns: readonly Pattern[];
   /** Fits directories in which some pattern counts that does not count everywhere. */
   readonly #special: RegExp | undefined;
@@ -106,8 +106,8 @@ function parsePattern(pattern: string | Uint8Array, kind: string): Pattern {
 }
 
 function readPattern(text: string): Pattern {
-  const isExcluding = !text.startsWith('!');
-  const path = isExcluding ? text : text.slice(1);
+  const isPlain = !text.startsWith('!');
+  const path = isPlain ? text : text.slice(1);
   const components = path.split('/').filter((component) => component !== '');
   const last = components.at(-1);
   if (last === undefined) throw new RangeError('no name');
@@ -119,7 +119,7 @@ function readPattern(text: string): Pattern {
   const parents = last === '**' ? components : components.slice(0, -1);
   if (!path.startsWith('/')) parents.unshift('**');
   return {
-    isExcluding,
+    isPlain,
     isForDirectories: path.endsWith('/'),
     parent:
       parents.every((one) => one === '**') && parents.length > 0 ? undefined : pathOf(parents),
@@ -137,7 +137,7 @@ function pathOf(components: readonly string[]): RegExp {
 }
 
 function leadingOf(patterns: readonly Pattern[]): RegExp | undefined {
-  const sources = patterns.filter(({ isExcluding }) => isExcluding).map(({ leading }) => leading);
+  const sources = patterns.filter(({ isPlain }) => isPlain).map(({ leading }) => leading);
   return sources.length === 0 ? undefined : new RegExp(`^(?:${sources.join('|')})$`, 'u');
 }
 
@@ -158,9 +158,9 @@ interface NameSet {
   readonly expression: RegExp | undefined;
 }
 
-/** Neighbours that all leave out, or all bring back: among them the order does not matter. */
+/** Neighbours that are all plain, or all not: among them the order does not matter. */
 interface Group {
-  readonly isExcluding: boolean;
+  readonly isPlain: boolean;
   readonly directories: NameSet;
   readonly others: NameSet;
 }
@@ -168,16 +168,16 @@ interface Group {
 function combine(patterns: readonly Pattern[]): NameTest {
   const groups = groupsOf(patterns);
   const isKindAsked = patterns.some(({ isForDirectories }) => isForDirectories);
-  const isAllExcluding = patterns.every(({ isExcluding }) => isExcluding);
+  const isAllPlain = patterns.every(({ isPlain }) => isPlain);
   return (name) => {
     const characters = charactersOf(name);
-    const isDirectoryOut = isOut(groups, { name, characters, isDirectory: true });
-    if (!isKindAsked) return isDirectoryOut ? 'all' : 'none';
-    // What leaves out any entry leaves out directories.
-    if (isAllExcluding && !isDirectoryOut) return 'none';
-    const isOtherOut = isOut(groups, { name, characters, isDirectory: false });
-    if (isDirectoryOut) return isOtherOut ? 'all' : 'directories';
-    return isOtherOut ? 'others' : 'none';
+    const fitsDirectory = fits(groups, { name, characters, isDirectory: true });
+    if (!isKindAsked) return fitsDirectory ? 'all' : 'none';
+    // What fits any entry fits directories.
+    if (isAllPlain && !fitsDirectory) return 'none';
+    const fitsOther = fits(groups, { name, characters, isDirectory: false });
+    if (fitsDirectory) return fitsOther ? 'all' : 'directories';
+    return fitsOther ? 'others' : 'none';
   };
 }
 
@@ -186,11 +186,11 @@ function groupsOf(patterns: readonly Pattern[]): Group[] {
   const runs: Pattern[][] = [];
   for (const pattern of patterns) {
     const run = runs.at(-1);
-    if (run?.[0]?.isExcluding === pattern.isExcluding) run.push(pattern);
+    if (run?.[0]?.isPlain === pattern.isPlain) run.push(pattern);
     else runs.push([pattern]);
   }
   return runs.reverse().map((run) => ({
-    isExcluding: run[0]?.isExcluding === true,
+    isPlain: run[0]?.isPlain === true,
     directories: nameSet(run),
     others: nameSet(run.filter(({ isForDirectories }) => !isForDirectories)),
   }));
@@ -214,10 +214,10 @@ interface Name {
   readonly isDirectory: boolean;
 }
 
-function isOut(groups: readonly Group[], { name, characters, isDirectory }: Name): boolean {
-  for (const { isExcluding, directories, others } of groups) {
+function fits(groups: readonly Group[], { name, characters, isDirectory }: Name): boolean {
+  for (const { isPlain, directories, others } of groups) {
     const { literals, expression } = isDirectory ? directories : others;
-    if (literals.has(name) || expression?.test(characters) === true) return isExcluding;
+    if (literals.has(name) || expression?.test(characters) === true) return isPlain;
   }
   return false;
 }

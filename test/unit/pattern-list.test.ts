@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ExcludePatterns, type Verdict } from '../../src/walk/exclude-patterns.ts';
 import { Excludes, excludeHash } from '../../src/walk/excludes.ts';
+import { PatternList, type Verdict } from '../../src/walk/pattern-list.ts';
 import { b } from '../helpers/raw-path.ts';
 
 /** What patterns say of one absolute path. */
@@ -9,7 +9,7 @@ function verdictOn(path: string | Buffer, ...patterns: (string | Uint8Array)[]):
   const text = Buffer.from(path as Buffer).toString('latin1');
   const cut = text.lastIndexOf('/');
   const directory = Buffer.from(text.slice(0, cut) || '/', 'latin1');
-  return new ExcludePatterns(patterns).testIn({ path: directory })(text.slice(cut + 1));
+  return new PatternList(patterns).testIn({ path: directory })(text.slice(cut + 1));
 }
 
 /** Pattern, paths that it leaves out, paths that it does not. */
@@ -59,20 +59,20 @@ const examples: readonly [pattern: string, out: readonly string[], kept: readonl
 ];
 
 for (const [pattern, out, kept] of examples) {
-  test(`ExcludePatterns: ${JSON.stringify(pattern)}`, () => {
+  test(`PatternList: ${JSON.stringify(pattern)}`, () => {
     for (const path of out) assert.equal(verdictOn(path, pattern), 'all', path);
     for (const path of kept) assert.equal(verdictOn(path, pattern), 'none', path);
   });
 }
 
-test('ExcludePatterns takes a slash at the end as "directories only"', () => {
+test('PatternList takes a slash at the end as "directories only"', () => {
   assert.equal(verdictOn('/a/foo', 'foo/'), 'directories');
   assert.equal(verdictOn('/a/foo', '/a/foo/'), 'directories');
   assert.equal(verdictOn('/a/foo', 'fo*/', 'foo'), 'all');
   assert.equal(verdictOn('/a/bar', 'foo/'), 'none');
 });
 
-test('ExcludePatterns lets the last pattern count that fits', () => {
+test('PatternList lets the last pattern count that fits', () => {
   assert.equal(verdictOn('/a.o', '*.o', '!a.o'), 'none');
   assert.equal(verdictOn('/b.o', '*.o', '!a.o'), 'all');
   assert.equal(verdictOn('/a.o', '!a.o', '*.o'), 'all');
@@ -90,7 +90,7 @@ test('ExcludePatterns lets the last pattern count that fits', () => {
   assert.equal(verdictOn('/home/u/Documents/node_modules', ...home), 'all');
 });
 
-test('ExcludePatterns takes bytes that are no UTF-8 as characters that equal themselves', () => {
+test('PatternList takes bytes that are no UTF-8 as characters that equal themselves', () => {
   const stray = Buffer.from([0x2f, 0x61, 0xff]);
   const cut = Buffer.from([0x2f, 0xe2, 0x82]);
 
@@ -124,9 +124,9 @@ for (const [pattern, found] of [
   ['a\\', 'a backslash at the end'],
   ['a\\/b', 'a backslash at the end'],
 ] as const) {
-  test(`ExcludePatterns refuses ${JSON.stringify(pattern)}`, () => {
+  test(`PatternList refuses ${JSON.stringify(pattern)}`, () => {
     assert.throws(
-      () => new ExcludePatterns([pattern]),
+      () => new PatternList([pattern]),
       (error: Error) => error instanceof RangeError && error.message.includes(found),
     );
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeUtf8 } from '../../src/util/bytes.ts';
-import { ExcludePatterns, type Verdict } from '../../src/walk/exclude-patterns.ts';
+import { PatternList, type Verdict } from '../../src/walk/pattern-list.ts';
 import { testSeed } from '../helpers/seeded-random.ts';
 
 /** Characters in hexadecimal: UTF-8 where it is, else single bytes. */
@@ -156,14 +156,14 @@ function expected(patterns: readonly Pattern[], path: readonly Buffer[]): Verdic
   return isOtherOut ? 'others' : 'none';
 }
 
-test('ExcludePatterns says what trying every way to fit says', () => {
+test('PatternList says what trying every way to fit says', () => {
   const seen = new Set<Verdict>();
   fc.assert(
     fc.property(
       fc.array(patternArbitrary, { minLength: 1, maxLength: 5 }),
       fc.array(nameArbitrary, { minLength: 1, maxLength: 4 }),
       (patterns, path) => {
-        const compiled = new ExcludePatterns(patterns.map(encode));
+        const compiled = new PatternList(patterns.map(encode));
         const slash = Buffer.from('/');
         const above = path.slice(0, -1).flatMap((name) => [slash, name]);
         const directory = above.length === 0 ? slash : Buffer.concat(above);

@@ -1,0 +1,162 @@
+/** The calls of an open repository, handed on to the operations with all that they do not guess. */
+import { hostname, userInfo } from 'node:os';
+import { type SnapshotResult, takeSnapshot } from '../backup/take-snapshot.ts';
+import { type ListedEntry, listEntries } from '../browse/list-entries.ts';
+import { countSnapshots } from '../browse/stats.ts';
+import { checkRepository } from '../maintain/check.ts';
+import type { LongCall } from '../progress.ts';
+import { rebuildIndex } from '../repository/index-sync.ts';
+import { listSessions } from '../repository/list-sessions.ts';
+import {
+  addKey,
+  changePassphrase,
+  listKeySlots,
+  removeKey,
+  selectKeySlot,
+} from '../repository/manage-keys.ts';
+import { openFixedAccess, openReadAccess } from '../repository/read-access.ts';
+import type { Repository as OpenedRepository } from '../repository/repository.ts';
+import { measureStored } from '../repository/stored-size.ts';
+import { type DamagedObject, loadView } from '../repository/view.ts';
+import { type RestoreResult, restoreSnapshot } from '../restore/restore-snapshot.ts';
+import {
+  matchesFilter,
+  type SnapshotFilter as SnapshotByteFilter,
+  selectSnapshot,
+} from '../snapshot/selection.ts';
+import { encodeUtf8, toHex } from '../util/bytes.ts';
+import { PathSelection } from '../walk/path-selection.ts';
+import { credentialOf } from './credential.ts';
+import type {
+  ListOptions,
+  RebuildResult,
+  RestoreOptions,
+  SnapshotFilter,
+  SnapshotOptions,
+  Stats,
+  StatsOptions,
+} from './options.ts';
+import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
+import { checkExcludes } from './patterns.ts';
+import type { Repository } from './repository.ts';
+
+export function asPublic(repository: OpenedRepository): Repository {
+  const loadForReading = () => loadView(repository, 'read');
+  return {
+    id: toHex(repository.id),
+    location: repository.storage.location,
+    snapshot: (options) => snapshot(repository, options),
+    snapshots: async (filter = {}) => {
+      const { snapshots, damaged } = await loadForReading();
+      const wanted = byteFilter(filter);
+      return { snapshots: snapshots.filter((one) => matchesFilter(one, wanted)), damaged };
+    },
+    select: async (selector, filter = {}) => {
+      const { snapshots, damaged } = await loadForReading();
+      // The one that is meant may be among them: "latest" would silently be an older one.
+      noticeDamaged(repository, damaged);
+      return selectSnapshot(snapshots, selector, byteFilter(filter));
+    },
+    list: (options) => list(repository, options),
+    restore: (options) => restore(repository, options),
+    check: (options) => checkRepository(repository, options),
+    stats: (options = {}) => stats(repository, options),
+    rebuildIndex: (options = {}) => rebuild(repository, options),
+    keys: () => listKeySlots(repository),
+    selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
+    addKey: async (key) => addKey(repository, credentialOf(key, 'add key slot')),
+    removeKey: (id) => removeKey(repository, id),
+    changePassphrase: async (passphrase) => {
+      if (passphrase === '') throw new TypeError('Cannot change passphrase: the new one is empty');
+      return await changePassphrase(repository, passphrase);
+    },
+    sessions: () => listSessions(repository),
+    close: () => repository.close(),
+  };
+}
+
+async function snapshot(
+  repository: OpenedRepository,
+  options: SnapshotOptions,
+): Promise<SnapshotResult> {
+  const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
+  if (excludes !== undefined) checkExcludes(excludes);
+  return await takeSnapshot(repository, {
+    ...options,
+    workingDirectory,
+    host: bytesOf(host),
+    user: encodeUtf8(userName()),
+    source: source === undefined ? undefined : bytesOf(source),
+    timeZone: new Intl.DateTimeFormat().resolvedOptions().timeZone,
+  });
+}
+
+/** Accounts without a name exist, in containers for one. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? '');
+  }
+}
+
+async function* list(
+  repository: OpenedRepository,
+  options: ListOptions,
+): AsyncGenerator<ListedEntry, void, undefined> {
+  const { snapshot: chosen, path, isRecursive = false, signal } = options;
+  const access = await openReadAccess(repository, { signal });
+  for await (const entry of listEntries(access, {
+    snapshot: chosen,
+    names: namesOf(path),
+    isRecursive,
+  })) {
+    signal?.throwIfAborted();
+    yield entry;
+  }
+}
+
+async function restore(
+  repository: OpenedRepository,
+  options: RestoreOptions,
+): Promise<RestoreResult> {
+  const { path, target, includes = [], excludes = [], ...rest } = options;
+  const isSelecting = includes.length + excludes.length > 0;
+  return await restoreSnapshot(repository, {
+    ...rest,
+    names: namesOf(path),
+    target: absolutePath(target),
+    // Without one the bytes to come are known.
+    selection: isSelecting ? new PathSelection({ includes, excludes }) : undefined,
+  });
+}
+
+async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {
+  const { snapshots, signal } = options;
+  const access = await openFixedAccess(repository, { signal });
+  const { view } = access;
+  if (snapshots === undefined) noticeDamaged(repository, view.damaged);
+  const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
+  const isWhole = snapshots === undefined;
+  return { ...counted, stored: isWhole ? await measureStored(repository, { signal }) : undefined };
+}
+
+function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {
+  const names = damaged.map(({ name }) => name).join(', ');
+  if (names !== '') repository.onNotice(`Cannot read all snapshots: ${names} damaged`);
+}
+
+async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
+  const view = await loadView(repository, 'read');
+  const { index, damaged } = await rebuildIndex(repository, view, options);
+  return { ...index.counts, damaged };
+}
+
+function byteFilter({ host, source, path, tag }: SnapshotFilter): SnapshotByteFilter {
+  return {
+    host: host === undefined ? undefined : bytesOf(host),
+    source: source === undefined ? undefined : bytesOf(source),
+    path: path === undefined ? undefined : absolutePath(path),
+    tag,
+  };
+}

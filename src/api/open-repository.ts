@@ -1,0 +1,61 @@
+/** Creating and opening a repository: what was left out by the caller is filled in here. */
+import { availableParallelism } from 'node:os';
+import { initRepository as initStored } from '../repository/init-repository.ts';
+import { defaultCacheDirectory, defaultStateDirectory } from '../repository/local-directories.ts';
+import { openRepository as openStored } from '../repository/open-repository.ts';
+import { createStorage, openStorage } from '../storage/location.ts';
+import { toHex } from '../util/bytes.ts';
+import { asPublic } from './calls.ts';
+import { credentialOf } from './credential.ts';
+import type { InitOptions, OpenOptions } from './options.ts';
+import type { Repository } from './repository.ts';
+
+/**
+ * Creates a repository.
+ * @returns its id (64 hex digits) and the name of the key slot made.
+ * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
+ * @throws RepositoryExistsError, StorageError
+ */
+export async function initRepository(
+  options: InitOptions,
+): Promise<{ id: string; location: string; keySlot: string }> {
+  const credential = credentialOf(options, 'create repository');
+  const storage = await createStorage(options.location);
+  try {
+    const { id, keySlot } = await initStored({ storage, credential });
+    return { id: toHex(id), location: storage.location, keySlot };
+  } finally {
+    await storage.close();
+  }
+}
+
+/** @throws NoRepositoryError, KeyError, VersionError, CorruptionError, StorageError */
+export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { passphrase, onNotice, jobs = availableParallelism() + 1, memory } = options;
+  const storage = await openStorage(options.location);
+  try {
+    const opened = await openStored({
+      storage,
+      askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
+      cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
+      stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
+      jobs,
+      ...(memory !== undefined && { memory }),
+      ...(onNotice !== undefined && { onNotice: once(onNotice) }),
+    });
+    return asPublic(opened);
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+/** Each text is told once. */
+function once(onNotice: (text: string) => void): (text: string) => void {
+  const told = new Set<string>();
+  return (text) => {
+    if (told.has(text)) return;
+    told.add(text);
+    onNotice(text);
+  };
+}

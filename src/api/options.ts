@@ -1,0 +1,124 @@
+/** What the calls of the library take, and what they give that is no part of any one operation. */
+import type { EntryAction } from '../backup/entry-saver.ts';
+import type { Similarity } from '../backup/take-snapshot.ts';
+import type { SnapshotStats } from '../browse/stats.ts';
+import type { SourceError, VarveError } from '../errors.ts';
+import type { LongCall } from '../progress.ts';
+import type { StoredSize } from '../repository/stored-size.ts';
+import type { DamagedObject } from '../repository/view.ts';
+import type { Snapshot } from '../snapshot/selection.ts';
+import type { ExcludeOptions } from '../walk/excludes.ts';
+import type { OutsideText, Path } from './outside-text.ts';
+
+/** What opens a key slot: exactly one of the two. */
+export interface NewKey {
+  /** Protects the keys; not empty. */
+  passphrase?: string | undefined;
+  /** Instead of a passphrase: let everybody open the repository who can read its files. */
+  isInsecure?: boolean | undefined;
+}
+
+export interface InitOptions extends NewKey {
+  /** Where the repository is to be; a local path in this version. */
+  location: string;
+}
+
+export interface OpenOptions {
+  location: string;
+  /** A passphrase, or a function asked for one only when no key slot opens without. */
+  passphrase?: string | (() => Promise<string | undefined>) | undefined;
+  /** Of the disposable local index; default by the XDG base directories. */
+  cacheDirectory?: string | undefined;
+  /** Of the writer state, which is not disposable. */
+  stateDirectory?: string | undefined;
+  /** Threads beside the calling one; default: one more than there are cores. 0: none. */
+  jobs?: number | undefined;
+  /** Bytes that one call may use, mapped files aside; default 512 MiB. */
+  memory?: number | undefined;
+  /** Told of conditions a user should know that stop nothing. */
+  onNotice?: ((text: string) => void) | undefined;
+}
+
+export interface SnapshotOptions extends LongCall {
+  paths: readonly Path[];
+  /** Relative paths start here; default: the process's. */
+  workingDirectory?: string | undefined;
+  /** Default: the name of this machine. */
+  host?: OutsideText | undefined;
+  /** Name of what is saved; default: the sorted absolute paths joined by ", ". */
+  source?: OutsideText | undefined;
+  tags?: readonly string[] | undefined;
+  /** Instead of the time of the run: start and end of the snapshot, nanoseconds since 1970. */
+  timeNs?: bigint | undefined;
+  /** The snapshot to compare with; default: the newest of the same host and source. */
+  parent?: string | undefined;
+  /** Compare with none: read every file. */
+  isForced?: boolean | undefined;
+  /** Say what would be stored, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Told of every entry that was saved, and its size in bytes. */
+  onEntry?: ((path: Uint8Array, action: EntryAction, size: number) => void) | undefined;
+  /** What to leave out; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
+  /** Whether new chunks are kept as deltas against similar ones; default: `on`. */
+  similarity?: Similarity | undefined;
+  /** Told of every entry that could not be saved as it is; the snapshot goes on. */
+  onError?: ((error: SourceError) => void) | undefined;
+}
+
+/** Which snapshots are meant; a field that is left out leaves all of them. */
+export interface SnapshotFilter {
+  host?: OutsideText | undefined;
+  source?: OutsideText | undefined;
+  /** A file or directory that was named to be saved. */
+  path?: Path | undefined;
+  tag?: string | undefined;
+}
+
+export interface SnapshotPath {
+  snapshot: Snapshot;
+  /** Absolute path in the snapshot; default `/`. */
+  path?: Path | undefined;
+}
+
+export interface ListOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
+  isRecursive?: boolean | undefined;
+}
+
+/** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */
+export interface RestorePatterns {
+  /** Restore only what fits one of these, or is in a directory that does; none: everything. */
+  includes?: readonly Path[] | undefined;
+  /** Do not restore what fits, nor what is in a directory that does. */
+  excludes?: readonly Path[] | undefined;
+}
+
+export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall {
+  /** Directory to restore into: new or empty. */
+  target: Path;
+  /** Told of every entry that could not be restored, or not quite; the restore goes on. */
+  onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
+}
+
+export interface CheckOptions extends LongCall {
+  /** Read every pack and decode every blob. */
+  isReadingData?: boolean | undefined;
+}
+
+export interface StatsOptions extends LongCall {
+  /** Only these; default: all live snapshots, and what the repository takes. */
+  snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface Stats extends SnapshotStats {
+  /** Of the whole repository; undefined where snapshots were named. */
+  stored: StoredSize | undefined;
+}
+
+export interface RebuildResult {
+  packs: number;
+  blobs: number;
+  segments: number;
+  /** Segments and packs that could not be read. */
+  damaged: DamagedObject[];
+}

@@ -1,0 +1,81 @@
+/** An open repository as the library shows it. */
+import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { ListedEntry } from '../browse/list-entries.ts';
+import type { CheckResult } from '../maintain/check.ts';
+import type { LongCall } from '../progress.ts';
+import type { OpenSessions } from '../repository/list-sessions.ts';
+import type { KeySlot } from '../repository/manage-keys.ts';
+import type { DamagedObject } from '../repository/view.ts';
+import type { RestoreResult } from '../restore/restore-snapshot.ts';
+import type { Snapshot } from '../snapshot/selection.ts';
+import type {
+  CheckOptions,
+  ListOptions,
+  NewKey,
+  RebuildResult,
+  RestoreOptions,
+  SnapshotFilter,
+  SnapshotOptions,
+  Stats,
+  StatsOptions,
+} from './options.ts';
+
+/** An open repository. Its calls may not overlap; `close` ends it. */
+export interface Repository {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly location: string;
+  /** @throws NotFoundError when none of the paths exists, BusyError, StorageError */
+  snapshot(options: SnapshotOptions): Promise<SnapshotResult>;
+  /** Live snapshots, oldest first. */
+  snapshots(filter?: SnapshotFilter): Promise<{ snapshots: Snapshot[]; damaged: DamagedObject[] }>;
+  /**
+   * The snapshot that a full id, a unique prefix of it, `latest`, `latest~2` or
+   * `@2026-01-31T12:00` means.
+   * @throws NotFoundError
+   */
+  select(selector: string, filter?: SnapshotFilter): Promise<Snapshot>;
+  /** The entries of a directory of a snapshot, or the one entry at the path. @throws NotFoundError */
+  list(options: ListOptions): AsyncGenerator<ListedEntry, void, undefined>;
+  /**
+   * @throws NotFoundError, TargetError when the target cannot be used at all
+   * @throws RangeError on a pattern that makes no sense
+   */
+  restore(options: RestoreOptions): Promise<RestoreResult>;
+  check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * What snapshots hold and what that takes.
+   * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there
+   */
+  stats(options?: StatsOptions): Promise<Stats>;
+  /** Throws the local index away and builds it again. Writes nothing to the repository. */
+  rebuildIndex(options?: LongCall): Promise<RebuildResult>;
+  /** All key slots, oldest first, those included that this program cannot open. */
+  keys(): Promise<KeySlot[]>;
+  /** The key slot that an id, or a unique prefix of at least 4 digits, means. @throws NotFoundError */
+  selectKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot, which has been opened once when this returns; the others stay.
+   * @returns its id.
+   * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  addKey(key: NewKey): Promise<string>;
+  /**
+   * Removes the key slot of that id or unique prefix of at least 4 digits. Its passphrase still opens
+   * copies of the slot: the keys of the repository stay what they are.
+   * @throws NotFoundError when there is none, or no other one that this program can open.
+   * @throws BusyError when another process changed the keys, StorageError
+   */
+  removeKey(id: string): Promise<KeySlot>;
+  /**
+   * Adds a key slot for the passphrase and, once that has opened, removes the one that opened this
+   * repository. Whenever this stops, one of the two is there. Other key slots stay as they are.
+   * @throws TypeError when the passphrase is empty.
+   * @throws BusyError when another process changed the keys, CorruptionError, StorageError
+   */
+  changePassphrase(passphrase: string): Promise<{ id: string; removedId: string }>;
+  /** Sessions that have begun and not ended: they write now, or were killed. Reads only. */
+  sessions(): Promise<OpenSessions>;
+  close(): Promise<void>;
+}
