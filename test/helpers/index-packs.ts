@@ -21,6 +21,7 @@ export interface BlobPlan {
   id: BlobId;
   base?: BlobId;
   depth?: number;
+  features?: Uint8Array;
 }
 
 /** The same 32 bytes for the same text. */
@@ -38,14 +39,17 @@ export function segmentName(text: string): SegmentName {
 export function packOf(text: string, blobs: readonly BlobPlan[]): PackRecord {
   const frames: FrameRecord[] = [];
   const records: BlobRecord[] = [];
-  for (const { id, base, depth = 1 } of blobs) {
+  for (const { id, base, depth = 1, features } of blobs) {
     const rawSize = 1 + ((id[0] ?? 0) & 63);
     const encodedSize = 9 + ((id[1] ?? 0) & 31);
     const isDelta = base !== undefined;
     const storedSize = TAG_SIZE + (isDelta ? encodedSize : rawSize);
     const kind = isDelta ? FRAME_KIND.delta : FRAME_KIND.stored;
     frames.push({ storedSize, rawSize, blobCount: 1, kind, class: 0 });
-    records.push({ id, rawSize, type: 1, ...(isDelta && { delta: { encodedSize, base, depth } }) });
+    const record: BlobRecord = { id, rawSize, type: 1 };
+    if (isDelta) record.delta = { encodedSize, base, depth };
+    if (features !== undefined) record.features = features;
+    records.push(record);
   }
   return finishPack(text, frames, records);
 }
