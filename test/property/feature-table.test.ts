@@ -43,6 +43,12 @@ const step: fc.Arbitrary<Step> = fc.record({
   place,
 });
 
+const someFeatures: Features = [
+  [1, 1],
+  [2, 2],
+  [3, 3],
+];
+
 function bytesOf(features: Features): Uint8Array {
   return concatBytes(...features.flat().map((word) => encodeU32(word)));
 }
@@ -187,7 +193,10 @@ test('FeatureTable refuses pages of another size and numbers beyond its end', ()
   const table = new FeatureTable(SLOT_BITS);
   const page = table.page(0).slice();
 
+  table.insert(bytesOf(someFeatures), 1, 1);
+  assert.deepEqual(table.dirtyPages(), [0]);
   assert.equal(table.load(0, page), true);
+  assert.deepEqual(table.dirtyPages(), []);
   assert.equal(table.load(table.pageCount, page), false);
   assert.equal(table.load(0, page.subarray(1)), false);
   assert.notEqual(table.layout, new FeatureTable(SLOT_BITS + 1).layout);
@@ -195,15 +204,7 @@ test('FeatureTable refuses pages of another size and numbers beyond its end', ()
 
 test('FeatureTable.clear() forgets all, also what was to be written', () => {
   const table = new FeatureTable(SLOT_BITS);
-  table.insert(
-    bytesOf([
-      [1, 1],
-      [2, 2],
-      [3, 3],
-    ]),
-    1,
-    1,
-  );
+  table.insert(bytesOf(someFeatures), 1, 1);
 
   table.clear();
 

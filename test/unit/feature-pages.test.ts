@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { BlobId, PackName } from '../../src/id.ts';
+import type { BlobId } from '../../src/id.ts';
 import { openEnvironment, writeAll } from '../../src/index/environment.ts';
 import type { FeatureStore } from '../../src/index/feature-pages.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
 import { candidateAt } from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
 import { FeatureTable, hitsLength } from '../../src/similarity/feature-table.ts';
-import { toHex } from '../../src/util/bytes.ts';
+import { isZero, toHex, viewOf } from '../../src/util/bytes.ts';
 import {
   bigPackOf,
   idOf,
@@ -100,6 +100,17 @@ test('LocalIndex loads the table as it was written', async (t) => {
   await index.close();
 });
 
+test('LocalIndex does not take in again what was loaded', async (t) => {
+  const index = await (await savedCache(t)).open();
+  const table = newTable();
+  index.loadFeatures(table);
+  table.insertByAge = () => assert.fail();
+
+  await index.refillFeatures();
+
+  await index.close();
+});
+
 test('LocalIndex keeps the table when nobody closed the cache', async (t) => {
   const cache = await savedCache(t);
   rmSync(join(cache.cacheDir, toHex(repositoryId), 'clean'));
@@ -146,6 +157,23 @@ test('LocalIndex.refillFeatures() takes in what others stored, the newest last',
   assert.deepEqual(placeOf(table, 'a'), [3, 2]);
   assert.deepEqual(placeOf(table, 'b'), [1, 2]);
   assert.deepEqual(placeOf(table, 'c'), [4, 1]);
+  await index.close();
+});
+
+test('LocalIndex.refillFeatures() takes in what others stored before a pack of this session', async (t) => {
+  const index = await newCache(t).open();
+  const table = newTable();
+  index.loadFeatures(table);
+  const theirs = [packWith('theirs', 'a', 'b')];
+  await index.applySegments([{ name: segmentName('s'), segment: segmentOf(theirs) }]);
+  await index.updateStates({ listed: listingOf(theirs), dead: new Set() });
+  await index.addPack(packWith('ours', 'b'));
+  assert.equal(placeOf(table, 'a'), undefined);
+
+  await index.refillFeatures();
+
+  assert.deepEqual(placeOf(table, 'a'), [1, 1]);
+  assert.deepEqual(placeOf(table, 'b'), [2, 1]);
   await index.close();
 });
 
@@ -203,6 +231,11 @@ test('LocalIndex starts with an empty table where the kept one has another size'
   await index.saveFeatures();
   assert.deepEqual(placeOf(larger, 'a'), [1, 1], 'taken in before it is written');
   await index.close();
+  const environment = await openEnvironment(join(cache.cacheDir, toHex(repositoryId)));
+  const pages = [...environment.features.getKeys()].map((key) => viewOf(key).getUint32(0));
+  await environment.root.close();
+  const isUsed = (page: number): boolean => !isZero(larger.page(page));
+  assert.deepEqual(pages, [...Array(larger.pageCount).keys()].filter(isUsed), 'no others left');
 
   const again = await cache.open();
   const [loaded, other] = [newTable(SLOT_BITS + 1), newTable()];
@@ -227,14 +260,14 @@ test('LocalIndex.loadFeatures() empties a table of another index', async (t) => 
 test('local-index-feature-page-damaged: the table is empty, and the next cache is a new one', async (t) => {
   const cache = await savedCache(t);
   const index = await cache.open();
-  await changeFirstPage(cache, (row) => row.fill(1, 100, 101));
+  await changeLastPage(cache, (row) => row.fill(1, 100, 101));
   // Ends the transaction in which the index reads.
   await index.updateStates({ listed: new Map(), dead: new Set() });
   const table = newTable();
 
   index.loadFeatures(table);
 
-  assert.equal(placeOf(table, 'a'), undefined);
+  for (let page = 0; page < table.pageCount; page++) assert.ok(isZero(table.page(page)));
   assert.equal(index.isDamaged, true);
   await index.close();
   const next = await cache.open();
@@ -242,10 +275,10 @@ test('local-index-feature-page-damaged: the table is empty, and the next cache i
   await next.close();
 });
 
-async function changeFirstPage(cache: Cache, change: (row: Uint8Array) => void): Promise<void> {
+async function changeLastPage(cache: Cache, change: (row: Uint8Array) => void): Promise<void> {
   const environment = await openEnvironment(join(cache.cacheDir, toHex(repositoryId)));
-  const [first] = environment.features.getRange();
-  const { key, value } = first as { key: Uint8Array; value: Uint8Array };
+  const last = [...environment.features.getRange()].at(-1);
+  const { key, value } = last as { key: Uint8Array; value: Uint8Array };
   const row = Uint8Array.from(value);
   change(row);
   assert.notDeepEqual(row, value);
@@ -291,13 +324,17 @@ test('places in a table stay when the index writes a new base', async (t) => {
 
 test('LocalIndex.close() ends a refill', async (t) => {
   const index = await newCache(t).open();
-  for (let i = 0; i < 4; i++) await index.addPack(bigPackOf(`${i}`, manyIds.slice(0, 2 ** 14)));
-  const nothing: ReadonlySet<PackName> = new Set();
-  await index.updateStates({ listed: new Map(), dead: nothing });
-  index.loadFeatures(newTable());
+  const ids = manyIds.slice(0, 2 ** 14);
+  const features = new Uint8Array(24 * ids.length);
+  for (let i = 0; i < 3; i++) await index.addPack(bigPackOf(`${i}`, ids, features));
+  const table = newTable();
+  let count = 0;
+  table.insertByAge = () => count++;
+  index.loadFeatures(table);
 
   const refilled = index.refillFeatures();
   await index.close();
 
   await refilled;
+  assert.equal(count, ids.length, 'one pack');
 });

@@ -19,6 +19,15 @@ test('Acceptance begins at 0.4 and follows full frames by an eighth', () => {
   assert.ok(Math.abs(acceptance.ratio - 0.25) < 1e-5);
 });
 
+test('Acceptance has bounds that no run of frames passes', () => {
+  const acceptance = new Acceptance();
+  for (let i = 0; i < 100; i++) acceptance.noteFrame(FRAME_SIZE, 1);
+  assert.equal(acceptance.ratio, 0.1);
+
+  for (let i = 0; i < 100; i++) acceptance.noteFrame(FRAME_SIZE, 2 * FRAME_SIZE);
+  assert.equal(acceptance.ratio, 1);
+});
+
 test('Acceptance stays between 0.1 and 1, and between what it was and the frame', () => {
   const frames = fc.array(fc.integer({ min: 1, max: 2 * FRAME_SIZE }), { maxLength: 100 });
   fc.assert(
