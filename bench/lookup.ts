@@ -9,11 +9,13 @@
  *   look-up, and how much its anonymous memory grew;
  * - merge: writing the base anew with that tenth.
  *
+ * Then the table of features (`feature-table.ts`).
+ *
  * Rates are per second of processor time, user and system, because writers wait for the disk and
  * share the machine; `wall` is by the clock. Ids come from a seeded generator.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,17 +32,14 @@ import {
   segmentOf,
 } from '../test/helpers/index-packs.ts';
 import { type SeededRandom, seededRandom } from '../test/helpers/seeded-random.ts';
+import { measureFeatureTable } from './feature-table.ts';
+import { anonymousMiB, round, type Spent, spentOn } from './process-figures.ts';
 
 const BLOBS_PER_PACK = 1000;
 const PACKS_PER_SEGMENT = 500;
 const LOOKUP_COUNT = 200_000;
 const RUN_COUNT = 5;
 const LARGE_RANDOM = 999;
-
-interface Spent {
-  processorMs: number;
-  wallMs: number;
-}
 
 interface LookUpFigures {
   hitsPerSecond: number;
@@ -70,6 +69,7 @@ export async function run(args: string[]): Promise<void> {
     console.error(JSON.stringify(rows.at(-1)));
   }
   console.table(rows);
+  console.table([await measureFeatureTable()]);
 }
 
 async function measure(entries: number): Promise<object> {
@@ -215,14 +215,6 @@ async function lookUpsPerSecond(
   return median(rates);
 }
 
-async function spentOn(action: () => void | Promise<void>): Promise<Spent> {
-  const start = performance.now();
-  const processor = process.cpuUsage();
-  await action();
-  const { user, system } = process.cpuUsage(processor);
-  return { processorMs: (user + system) / 1000, wallMs: performance.now() - start };
-}
-
 function addSpent(total: Spent, spent: Spent): void {
   total.processorMs += spent.processorMs;
   total.wallMs += spent.wallMs;
@@ -238,15 +230,6 @@ function perWallSecond(count: number, { wallMs }: Spent): number {
 
 function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] as number;
-}
-
-function round(milliseconds: number): number {
-  return Math.round(10 * milliseconds) / 10;
-}
-
-function anonymousMiB(): number {
-  const status = readFileSync('/proc/self/status', 'latin1');
-  return Math.round(Number(/RssAnon:\s+(\d+)/.exec(status)?.[1]) / 1024);
 }
 
 function fileMiB(cacheDir: string): number {

@@ -83,9 +83,12 @@ export class FeaturePages {
   #loadPages(): number {
     const { layout, packNo } = readSummary(this.#environment);
     if (layout !== this.#store.layout) return 0;
-    for (const { key, value } of this.#environment.features.getRange()) {
-      const isLoaded = this.#store.load(viewOf(key).getUint32(0), checkCrc(key, value).rest());
-      demand(isLoaded, 'page of the feature table');
+    const { features } = this.#environment;
+    for (const key of features.getKeys()) {
+      const page = viewOf(key).getUint32(0);
+      // The value is memory that the next one is read into.
+      const value = features.getBinaryFast(key) ?? new Uint8Array(0);
+      demand(this.#store.load(page, checkCrc(key, value).rest()), 'page of the feature table');
     }
     return packNo;
   }

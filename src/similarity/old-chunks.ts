@@ -48,7 +48,10 @@ export class OldChunks {
     this.#enter(position);
   }
 
-  /** Forgets chunks that end at or before an offset. Positions change. */
+  /**
+   * Forgets chunks that end at or before an offset. Positions change, and what stays is copied: for
+   * each leaf once, not for each chunk.
+   */
   dropBefore(offset: number): void {
     const first = this.#firstEndingAfter(offset);
     if (first > 0) this.#resize(Math.max(capacityMin, this.#count - first), first);

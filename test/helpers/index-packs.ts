@@ -1,11 +1,14 @@
 /** Pack records with any blobs, made without sealing anything: what the index sees of a pack. */
 import { createHash } from 'node:crypto';
+import { BLOB_TYPE, type BlobType } from '../../src/blob/blob-type.ts';
 import type { BlobRecord } from '../../src/frame/frame-builder.ts';
 import { FRAME_KIND, type FrameRecord } from '../../src/frame/frame-record.ts';
 import type { BlobId, PackName, RepositoryId, SegmentName } from '../../src/id.ts';
 import type { Segment } from '../../src/index/segment.ts';
+import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
 import { encodeDirectory } from '../../src/pack/directory.ts';
 import { type PackRecord, sealedDirectorySize, TRAILER_SIZE } from '../../src/pack/pack-record.ts';
+import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { padme } from '../../src/util/padme.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -21,6 +24,9 @@ export interface BlobPlan {
   id: BlobId;
   base?: BlobId;
   depth?: number;
+  features?: Uint8Array;
+  /** Data unless said otherwise. */
+  type?: BlobType;
 }
 
 /** The same 32 bytes for the same text. */
@@ -34,24 +40,28 @@ export function segmentName(text: string): SegmentName {
   return toHex(idOf(text)) as SegmentName;
 }
 
-/** A data pack with these blobs in one frame each; its name follows from `text`. */
+/** A pack with these blobs in one frame each; its name follows from `text`. */
 export function packOf(text: string, blobs: readonly BlobPlan[]): PackRecord {
   const frames: FrameRecord[] = [];
   const records: BlobRecord[] = [];
-  for (const { id, base, depth = 1 } of blobs) {
+  for (const { id, base, depth = 1, features, type = BLOB_TYPE.data } of blobs) {
     const rawSize = 1 + ((id[0] ?? 0) & 63);
     const encodedSize = 9 + ((id[1] ?? 0) & 31);
     const isDelta = base !== undefined;
     const storedSize = TAG_SIZE + (isDelta ? encodedSize : rawSize);
     const kind = isDelta ? FRAME_KIND.delta : FRAME_KIND.stored;
-    frames.push({ storedSize, rawSize, blobCount: 1, kind, class: 0 });
-    records.push({ id, rawSize, type: 1, ...(isDelta && { delta: { encodedSize, base, depth } }) });
+    const frameClass = type === BLOB_TYPE.data ? KEY_CLASS.data : KEY_CLASS.metadata;
+    frames.push({ storedSize, rawSize, blobCount: 1, kind, class: frameClass });
+    const record: BlobRecord = { id, rawSize, type };
+    if (isDelta) record.delta = { encodedSize, base, depth };
+    if (features !== undefined) record.features = features;
+    records.push(record);
   }
   return finishPack(text, frames, records);
 }
 
-/** A data pack of many small whole blobs in one frame per 1,000. */
-export function bigPackOf(text: string, ids: readonly BlobId[]): PackRecord {
+/** A data pack of many small whole blobs in one frame per 1,000; `features` are 24 bytes for each. */
+export function bigPackOf(text: string, ids: readonly BlobId[], features?: Uint8Array): PackRecord {
   const frames: FrameRecord[] = [];
   for (let start = 0; start < ids.length; start += 1000) {
     const blobCount = Math.min(1000, ids.length - start);
@@ -59,7 +69,11 @@ export function bigPackOf(text: string, ids: readonly BlobId[]): PackRecord {
     const kind = FRAME_KIND.stored;
     frames.push({ storedSize: rawSize + TAG_SIZE, rawSize, blobCount, kind, class: 0 });
   }
-  const records: BlobRecord[] = ids.map((id) => ({ id, rawSize: 64, type: 1 }));
+  const records: BlobRecord[] = ids.map((id, i) => {
+    const record: BlobRecord = { id, rawSize: 64, type: 1 };
+    if (features !== undefined) record.features = features.subarray(24 * i, 24 * i + 24);
+    return record;
+  });
   return finishPack(text, frames, records);
 }
 
@@ -74,7 +88,9 @@ function finishPack(text: string, frames: FrameRecord[], blobs: BlobRecord[]): P
   pad.storedSize = pad.rawSize + TAG_SIZE;
   const body = encodeDirectory({ ...header, frames: [...frames, pad] });
   const name = toHex(idOf(`pack ${text}`)) as PackName;
-  return { name, kind: 1, length, generation: 0, salt: idOf(`salt ${text}`), body };
+  const isData = frames.every((frame) => frame.class === KEY_CLASS.data);
+  const kind = isData ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
+  return { name, kind, length, generation: 0, salt: idOf(`salt ${text}`), body };
 }
 
 export function segmentOf(packs: PackRecord[], superseded: SegmentName[] = []): Segment {

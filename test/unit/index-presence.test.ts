@@ -1,10 +1,12 @@
 /** Rules PRESENT and CHAIN, and the order in which copies are tried. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import type { BlobId, PackName } from '../../src/id.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
-import { isPresent, locate } from '../../src/index/presence.ts';
+import { candidateAt, chainOf, isPresent, locate } from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
+import { equalBytes } from '../../src/util/bytes.ts';
 import {
   type BlobPlan,
   idOf,
@@ -198,3 +200,94 @@ test('locate() puts whole copies first, then deltas by depth, and unusable packs
   assert.equal(first?.frame.offset, 64 + 16 + 1 + ((idOf('z')[0] as number) & 63));
   assert.equal(first?.pack.length, whole.length);
 });
+
+const features = new Uint8Array(24).fill(1);
+
+test('candidateAt() gives the blob in a place with all that is needed to read it', async (t) => {
+  const plans = [{ id: idOf('a') }, { id: idOf('b'), features }];
+  const pack = packOf('1', plans);
+  const index = await indexOf(t, [packOf('0', [{ id: idOf('x') }]), pack]);
+
+  const found = candidateAt(index, { packNo: 2, slot: 1 });
+
+  assert.deepEqual(found, locate(index, idOf('b'))[0]);
+  assert.equal(found?.pack.name, pack.name);
+  assert.equal(found.depth, 0);
+  assert.ok(found.frame.offset > 64);
+});
+
+test('candidateAt() misses where the place is stale', async (t) => {
+  const pack = packOf('1', [{ id: idOf('a') }, { id: idOf('b'), features }]);
+  const index = await indexOf(t, [pack]);
+  const place = { packNo: 1, slot: 1 };
+  assert.notEqual(candidateAt(index, place), undefined);
+
+  for (const [packNo, slot] of [
+    [1, 0],
+    [1, 2],
+    [1, 2 ** 32 - 1],
+    [0, 1],
+    [2, 1],
+    [2 ** 32 - 1, 1],
+  ] as const) {
+    assert.equal(candidateAt(index, { packNo, slot }), undefined, `${packNo} ${slot}`);
+  }
+  await index.updateStates({ listed: listingOf([pack]), dead: new Set([pack.name]) });
+  assert.equal(candidateAt(index, place), undefined, 'dead');
+  await index.updateStates({ listed: new Map(), dead: nothing });
+  assert.equal(candidateAt(index, place), undefined, 'missing');
+});
+
+test('candidateAt() gives no tree page, even one with features', async (t) => {
+  const page = { id: idOf('page'), type: BLOB_TYPE.treePage, features };
+  const index = await indexOf(t, [packOf('1', [page, { id: idOf('a'), features }])]);
+
+  assert.equal(candidateAt(index, { packNo: 1, slot: 0 }), undefined);
+  assert.notEqual(candidateAt(index, { packNo: 1, slot: 1 }), undefined);
+});
+
+test('candidateAt() gives a delta only with the whole chain of its bases', async (t) => {
+  const root = packOf('root', [{ id: link(0) }]);
+  const one = packOf('one', [{ id: link(1), base: link(0), features }]);
+  const two = packOf('two', [{ id: link(2), base: link(1), depth: 2, features }]);
+  const all = [root, one, two];
+  const index = await indexOf(t, all);
+  const place = { packNo: 3, slot: 0 };
+  assert.equal(candidateAt(index, place)?.blob.delta?.depth, 2);
+
+  for (const gone of [root, one]) {
+    await index.updateStates({ listed: listingOf(all), dead: new Set([gone.name]) });
+    assert.equal(candidateAt(index, place), undefined, gone.name);
+  }
+});
+
+test('chainOf() tells depth and base of the copy that counts', async (t) => {
+  const root = packOf('root', [{ id: link(0) }]);
+  const packs = [root, ...chainPacks(34)];
+  const shortcut = packOf('shortcut', [{ id: link(3), base: link(0), depth: 1 }]);
+  const index = await indexOf(t, [...packs, shortcut]);
+
+  assert.deepEqual(chainOf(index, link(0)), { depth: 0, base: undefined });
+  assertChain(index, 1, { depth: 1, base: 0 });
+  assertChain(index, 2, { depth: 2, base: 1 });
+  assertChain(index, 3, { depth: 1, base: 0 });
+  assertChain(index, 34, { depth: 32, base: 33 });
+  assert.equal(chainOf(index, idOf('unknown')), undefined);
+
+  await index.updateStates({ listed: listingOf(packs), dead: nothing });
+  assertChain(index, 3, { depth: 3, base: 2 });
+  assertChain(index, 32, { depth: 32, base: 31 });
+  assert.equal(chainOf(index, link(33)), undefined, 'too long');
+  await index.updateStates({ listed: listingOf(packs.slice(1)), dead: nothing });
+  assert.equal(chainOf(index, link(3)), undefined, 'no whole copy');
+});
+
+function assertChain(
+  index: LocalIndex,
+  i: number,
+  expected: { depth: number; base: number },
+): void {
+  const found = chainOf(index, link(i));
+  assert.equal(found?.depth, expected.depth);
+  assert.ok(found.base !== undefined && equalBytes(found.base, link(expected.base)));
+}
