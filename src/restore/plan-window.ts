@@ -14,6 +14,9 @@ import type { OpenDirectory } from './open-directories.ts';
 import type { TargetFile } from './target-file.ts';
 import type { TargetMetadata } from './target-metadata.ts';
 
+/** Files of the first window, so that workers soon have something to do; each next one has more. */
+const fileCountFirst = 256;
+const fileCountGrowth = 4;
 const fileCountMax = 4096;
 const pieceCountMax = 16_384;
 const spanningCountMax = 256;
@@ -74,10 +77,11 @@ export class PlanWindow {
     | { file: PlannedFile; packName: string; frameOffset: number; isSpanning: boolean }
     | undefined;
   #spanningCount = 0;
+  #fileCountMax = fileCountFirst;
 
   get isFull(): boolean {
     return (
-      this.#files.size >= fileCountMax ||
+      this.#files.size >= this.#fileCountMax ||
       this.#pieces.length >= pieceCountMax ||
       this.#spanningCount >= spanningCountMax
     );
@@ -121,6 +125,7 @@ export class PlanWindow {
     this.#pieces = [];
     this.#last = undefined;
     this.#spanningCount = 0;
+    this.#fileCountMax = Math.min(this.#fileCountMax * fileCountGrowth, fileCountMax);
     return jobs;
   }
 }

@@ -11,6 +11,7 @@
  */
 import { CorruptionError, TargetError, unpackError, VarveError } from '../errors.ts';
 import { joinPath } from '../platform/directory-handle.ts';
+import { openFileLimit } from '../platform/open-file-limit.ts';
 import type { ReadAccess } from '../repository/read-access.ts';
 import { toHex } from '../util/bytes.ts';
 import { encodeJob } from './encode-job.ts';
@@ -26,8 +27,12 @@ import { atPath } from './target-error.ts';
 import type { RestorePool } from './workers.ts';
 import type { WriteAnswer } from './write-job.ts';
 
-/** Open beside those that lead to where the walk is. */
-const openDirectoryCountMax = 768;
+/**
+ * Directories open beside those that lead to where the walk is: those of three windows, the one at
+ * work, the one that waits and the one being planned. Fewer where the system allows few descriptors;
+ * files in parts and all else have theirs besides.
+ */
+const openDirectoryCountMax = Math.max(768, Math.min(3072, (openFileLimit() ?? 0) - 1024));
 
 /** What is left to the main thread: a chunk or a whole file no worker could read, another name. */
 type Rest =
@@ -67,8 +72,11 @@ export class RestoreFiles {
     await this.#plan(file);
     // Not when the restore was cancelled: a part of the file would be taken for the whole.
     this.#release(file);
-    const isCrowded = this.#options.directories.count > openDirectoryCountMax;
-    if (this.#window.isFull || isCrowded) await this.#flush();
+    if (this.#window.isFull || this.#isCrowded) await this.#flush();
+  }
+
+  get #isCrowded(): boolean {
+    return this.#options.directories.count > openDirectoryCountMax;
   }
 
   /** Until every file is done. */
@@ -153,13 +161,18 @@ export class RestoreFiles {
     else this.#leaveToMain({ kind: 'chunk', file, chunk });
   }
 
-  /** The window becomes jobs; then waits until there is room for another one. */
+  /**
+   * The window becomes jobs. They wait for a worker while the next one is planned, so that workers
+   * always have something to do; but no third window is planned before the first is at work.
+   */
   async #flush(): Promise<void> {
-    const { pool } = this.#options;
-    for (const job of this.#window.take()) this.#submit(job);
-    // Half of the directories at most: the next window has room for as many.
-    const hasRoom = () => this.#options.directories.count <= openDirectoryCountMax / 2;
-    await this.#until(() => (pool.isPosted && hasRoom()) || pool.isIdle);
+    const { pool, directories } = this.#options;
+    const jobs = this.#window.take();
+    await this.#until(() => pool.isPosted);
+    for (const job of jobs) this.#submit(job);
+    // Down to a half, so that the next window is not cut short again.
+    const hasRoom = () => directories.count <= openDirectoryCountMax / 2;
+    if (this.#isCrowded) await this.#until(() => hasRoom() || pool.isIdle);
     await this.#doRest();
   }
 
