@@ -99,8 +99,11 @@ export function planBases(
   return { plan: { ...planner.rows.finish(), baseRows }, copies };
 }
 
-/** Looks for the way from each base to a whole blob. */
-class BasePlanner {
+/**
+ * Looks for the way from each base to a whole blob.
+ * @throws Malformed from all of its methods
+ */
+export class BasePlanner {
   readonly rows: PlanRows = new PlanRows();
   readonly #index: LocalIndex;
   /** By blob; none while it is looked for, and when there is no way to it. */

@@ -1,24 +1,32 @@
 /**
  * Frames of one pack that one request brings, for whoever knows beforehand which blobs are wanted:
  * each frame is opened and decompressed once, into memory that is used again for the next one, and
- * each blob is compared with its id before it is used. Deltas are not resolved here; they take other
- * packs (`blob-reader.ts`). Needs no index, so that a worker can do it.
+ * each blob is compared with its id before it is used. Deltas take other packs, and with them a plan
+ * where their bases lie. Needs no index, so that a worker can do it.
  */
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { decodeWholeFrame, openFrame } from '../frame/frame-codec.ts';
+import { FRAME_KIND } from '../frame/frame-record.ts';
 import type { FrameEntry } from '../pack/directory.ts';
 import { packKeysOf } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { ByteRange } from '../storage/storage.ts';
 import { equalBytes } from '../util/bytes.ts';
+import type { BasePlan } from './base-plan.ts';
+import { BaseReader } from './base-reader.ts';
 import { rangeOnGrid } from './pack-access.ts';
 import type { WorkerCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 export type { FrameEntry } from '../pack/directory.ts';
+export { DELTA_DEPTH_MAX } from '../pack/directory.ts';
 
 /** What must be known of a pack to open its frames. */
 export type PackHead = Omit<PackRecord, 'body'>;
+
+export function isDeltaFrame({ kind }: FrameEntry): boolean {
+  return kind === FRAME_KIND.delta;
+}
 
 /** Opened frames of a range, in any order. */
 export interface OpenRange {
@@ -27,14 +35,30 @@ export interface OpenRange {
    * @throws CorruptionError
    */
   decode(frame: FrameEntry): Uint8Array;
+  /** The content of a delta frame, as it lies there. @throws CorruptionError */
+  open(frame: FrameEntry): Uint8Array;
 }
+
+/** A delta to decode, within its frame. */
+export interface DeltaPiece {
+  readonly rawOffset: number;
+  readonly rawSize: number;
+  readonly encodedOffset: number;
+  readonly encodedSize: number;
+  /** Row of its base in the plan. */
+  readonly base: number;
+}
+
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
 
 export class RangeReader {
   readonly #core: WorkerCore;
+  readonly #bases: BaseReader;
   #decoded = new Uint8Array(0);
 
   constructor(core: WorkerCore) {
     this.#core = core;
+    this.#bases = new BaseReader(core);
   }
 
   /**
@@ -47,16 +71,35 @@ export class RangeReader {
     const bytes = await this.#core.storage.getRange(name, range);
     const object = { kind: 'pack', which: name };
     const keys = decodeStored(object, () => packKeysOf(this.#core.keys, pack));
-    return {
-      decode: (frame) => {
-        const offset = frame.offset - range.offset;
-        const sealed = bytes.subarray(offset, offset + frame.storedSize);
-        return decodeStored(object, () => {
-          const place = { record: frame, offset: frame.offset };
-          return this.#decode(frame, openFrame(keys.frame(frame.class), place, sealed));
-        });
-      },
+    const open = (frame: FrameEntry): Uint8Array => {
+      const offset = frame.offset - range.offset;
+      const sealed = bytes.subarray(offset, offset + frame.storedSize);
+      const place = { record: frame, offset: frame.offset };
+      return openFrame(keys.frame(frame.class), place, sealed);
     };
+    return {
+      decode: (frame) => decodeStored(object, () => this.#decode(frame, open(frame))),
+      open: (frame) => decodeStored(object, () => open(frame)),
+    };
+  }
+
+  /**
+   * Decodes a delta to where it belongs among the plaintexts of its frame.
+   * @param content of the frame, opened
+   * @throws CorruptionError, NotFoundError, StorageError
+   */
+  async decodeDelta(
+    content: Uint8Array,
+    piece: DeltaPiece,
+    { plan, into }: { plan: BasePlan; into: Uint8Array },
+  ): Promise<void> {
+    const { rawOffset, rawSize, encodedOffset, encodedSize, base: row } = piece;
+    const base = await this.#bases.read(plan, row, baseOptions);
+    const encoded = content.subarray(encodedOffset, encodedOffset + encodedSize);
+    const plaintext = into.subarray(rawOffset, rawOffset + rawSize);
+    decodeStored({ kind: 'delta', which: `of ${encodedSize} bytes` }, () =>
+      this.#core.codec.decompressInto(plaintext, encoded, base),
+    );
   }
 
   /** Whether this is the data chunk of that id. */

@@ -18,6 +18,7 @@ import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
 import { readDirectory } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
+import { BasePlanner } from './base-plan.ts';
 import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
@@ -101,11 +102,15 @@ export class ReadAccess {
     return await this.read(id, BLOB_TYPE.data);
   }
 
-  /** Where a whole copy of a chunk should be, if the index knows one; nothing is read. */
+  /** Where a copy of a chunk should be, if the index knows one; nothing is read. */
   locateChunk(id: BlobId): ChunkLocation | undefined {
     const location = locate(this.#sync.index, id)[0];
-    const isWhole = location?.blob.type === BLOB_TYPE.data && location.blob.delta === undefined;
-    return isWhole ? location : undefined;
+    return location?.blob.type === BLOB_TYPE.data ? location : undefined;
+  }
+
+  /** Where the bases of deltas lie, for whoever has no index. */
+  planBases(): BasePlanner {
+    return new BasePlanner(this.#sync.index);
   }
 
   async #rebuild(): Promise<void> {

@@ -1,8 +1,10 @@
 /** From a planned job to the message for a worker. */
 import { hasDirectoryHandles } from '../platform/directory-handle.ts';
+import { type BasePlanner, baseRow } from '../repository/base-plan.ts';
+import { DELTA_DEPTH_MAX, type DeltaPiece, isDeltaFrame } from '../repository/range-reader.ts';
 import { toLatin1 } from '../util/bytes.ts';
 import type { OpenDirectory } from './open-directories.ts';
-import type { PlannedFile, PlannedJob } from './plan-window.ts';
+import type { Piece, PlannedFile, PlannedJob } from './plan-window.ts';
 import {
   encodePieces,
   idSize,
@@ -14,21 +16,27 @@ import {
 } from './write-job.ts';
 
 const noPath = new Uint8Array(0);
+const noDeltas: readonly DeltaPiece[] = [];
 
-/** Files that have a `target` are written in part, all others whole. */
-export function encodeJob(planned: PlannedJob): WriteJob {
+/**
+ * Files that have a `target` are written in part, all others whole.
+ * @param bases for the deltas of the job
+ */
+export function encodeJob(planned: PlannedJob, bases: BasePlanner): WriteJob {
   const directories = new Map<OpenDirectory, number>();
   const fileNumbers = new Map<PlannedFile, number>();
   for (const file of planned.files) {
     fileNumbers.set(file, fileNumbers.size);
     if (!directories.has(file.directory)) directories.set(file.directory, directories.size);
   }
-  const { pieces, frames, pieceCounts } = encodeFrames(planned, fileNumbers);
+  const { pieces, frames, pieceCounts } = encodeFrames(planned, fileNumbers, bases);
+  const hasDeltas = frames.some(({ deltas }) => deltas.length > 0);
   const { pack } = planned;
   return {
     // The salt is a view of a row of the index.
     pack: pack && { ...pack, salt: pack.salt.slice() },
     frames,
+    bases: hasDeltas ? bases.rows.finish() : undefined,
     pieces: encodePieces(pieces),
     ids: encodeIds(planned, pieces.length),
     directories: [...directories.keys()].map(encodeDirectory),
@@ -44,6 +52,7 @@ export function encodeJob(planned: PlannedJob): WriteJob {
 function encodeFrames(
   planned: PlannedJob,
   fileNumbers: ReadonlyMap<PlannedFile, number>,
+  bases: BasePlanner,
 ): { pieces: JobPiece[]; frames: JobFrame[]; pieceCounts: Uint32Array } {
   const pieces: JobPiece[] = [];
   const frames: JobFrame[] = [];
@@ -55,9 +64,24 @@ function encodeFrames(
       pieces.push({ file: number, position, rawOffset, rawSize });
       pieceCounts[number] = (pieceCounts[number] as number) + 1;
     }
-    frames.push({ frame, pieceEnd: pieces.length });
+    const deltas = isDeltaFrame(frame) ? encodeDeltas(wanted, bases) : noDeltas;
+    frames.push({ frame, pieceEnd: pieces.length, deltas });
   }
   return { pieces, frames, pieceCounts };
+}
+
+/** Deltas without a way to their base are left out: the worker gives them back. */
+function encodeDeltas(pieces: readonly Piece[], bases: BasePlanner): DeltaPiece[] {
+  const deltas: DeltaPiece[] = [];
+  for (const { location } of pieces) {
+    const { type, rawOffset, rawSize, encodedOffset, delta } = location.blob;
+    // Pieces come by raising offset.
+    if (delta === undefined || deltas.at(-1)?.rawOffset === rawOffset) continue;
+    const base = bases.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1);
+    if (base === baseRow.none) continue;
+    deltas.push({ rawOffset, rawSize, encodedOffset, encodedSize: delta.encodedSize, base });
+  }
+  return deltas;
 }
 
 function encodeIds({ frames }: PlannedJob, count: number): Uint8Array {

@@ -11,7 +11,7 @@
  */
 import { type PackedError, packError, TargetError, VarveError } from '../errors.ts';
 import { joinPath } from '../platform/directory-handle.ts';
-import type { FrameEntry, OpenRange, RangeReader } from '../repository/range-reader.ts';
+import { isDeltaFrame, type OpenRange, type RangeReader } from '../repository/range-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
 import { attempt } from './target-error.ts';
 import { TargetFile, writeAll } from './target-file.ts';
@@ -23,6 +23,7 @@ import {
   idSize,
   type JobDirectory,
   type JobFile,
+  type JobFrame,
   type JobPiece,
   type WriteAnswer,
   type WriteJob,
@@ -37,7 +38,7 @@ export interface JobTools {
 /** @throws what is neither damage nor a failing target */
 export async function runJob(tools: JobTools, job: WriteJob): Promise<WriteAnswer> {
   const range = await openRange(tools.reader, job);
-  return new JobWriter(tools, job).run(range);
+  return await new JobWriter(tools, job).run(range);
 }
 
 async function openRange(
@@ -76,6 +77,8 @@ class JobWriter {
   readonly #failures: { file: number; error: PackedError }[] = [];
   readonly #created: CreatedByJob[] = [];
   #bytes = 0;
+  /** Plaintexts of a delta frame. */
+  #raw = new Uint8Array(0);
   /** The blob of the frame at work that was verified last. */
   #verified: { rawOffset: number; isIntact: boolean } | undefined;
 
@@ -99,11 +102,15 @@ class JobWriter {
     };
   }
 
-  run(range: OpenRange | undefined): WriteAnswer {
+  async run(range: OpenRange | undefined): Promise<WriteAnswer> {
     try {
       let first = 0;
-      for (const { frame, pieceEnd } of this.#job.frames) {
-        this.#writeFrame(decodeFrame(range, frame), first, pieceEnd);
+      for (const jobFrame of this.#job.frames) {
+        const { frame, pieceEnd } = jobFrame;
+        const plaintext = isDeltaFrame(frame)
+          ? await this.#decodeDeltas(range, jobFrame)
+          : attemptRead(() => range?.decode(frame));
+        this.#writeFrame(plaintext, first, pieceEnd);
         first = pieceEnd;
       }
       for (const [i, state] of this.#states.entries()) {
@@ -122,6 +129,26 @@ class JobWriter {
       ownerNotSetCount: this.#notes.ownerNotSetCount,
       created: this.#created,
     };
+  }
+
+  /** The plaintexts that are wanted, in their places; what cannot be decoded is not what it should be. */
+  async #decodeDeltas(
+    range: OpenRange | undefined,
+    { frame, deltas }: JobFrame,
+  ): Promise<Uint8Array | undefined> {
+    const content = attemptRead(() => range?.open(frame));
+    const plan = this.#job.bases;
+    if (content === undefined || plan === undefined) return undefined;
+    if (this.#raw.length < frame.rawSize) this.#raw = new Uint8Array(frame.rawSize);
+    const into = this.#raw.subarray(0, frame.rawSize).fill(0);
+    for (const delta of deltas) {
+      try {
+        await this.#tools.reader.decodeDelta(content, delta, { plan, into });
+      } catch (error) {
+        if (!(error instanceof VarveError)) throw error;
+      }
+    }
+    return into;
   }
 
   /** @param plaintext undefined when the frame cannot be read. */
@@ -233,9 +260,10 @@ class JobWriter {
   }
 }
 
-function decodeFrame(range: OpenRange | undefined, frame: FrameEntry): Uint8Array | undefined {
+/** What cannot be read here is left to whoever knows other copies. */
+function attemptRead(read: () => Uint8Array | undefined): Uint8Array | undefined {
   try {
-    return range?.decode(frame);
+    return read();
   } catch (error) {
     if (error instanceof VarveError) return undefined;
     throw error;

@@ -190,7 +190,7 @@ export class RestoreFiles {
       if (file.holdCount > 1) this.#share(file);
     }
     const job = withoutFailed(planned);
-    this.#options.pool.submit(encodeJob(job), (answer) => {
+    this.#options.pool.submit(encodeJob(job, this.#options.access.planBases()), (answer) => {
       this.#takeAnswer(job, answer);
       for (const file of planned.files) this.#release(file);
     });

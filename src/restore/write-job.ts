@@ -4,7 +4,8 @@
  * text, because a view of a tree page would carry the whole page along.
  */
 import type { PackedError } from '../errors.ts';
-import type { FrameEntry, PackHead } from '../repository/range-reader.ts';
+import type { BasePlan } from '../repository/base-plan.ts';
+import type { DeltaPiece, FrameEntry, PackHead } from '../repository/range-reader.ts';
 import type { TargetMetadata } from './target-metadata.ts';
 
 /** One use of a blob. */
@@ -21,6 +22,8 @@ export interface JobFrame {
   readonly frame: FrameEntry;
   /** Pieces up to here, from the end of the frame before, are in this one, by raising offset. */
   readonly pieceEnd: number;
+  /** Of a delta frame: each delta that is wanted, once. */
+  readonly deltas: readonly DeltaPiece[];
 }
 
 /** A directory that the main thread has open. */
@@ -53,6 +56,8 @@ export interface WriteJob {
   readonly pack: PackHead | undefined;
   /** In the order of the pack. */
   readonly frames: readonly JobFrame[];
+  /** Of the deltas; undefined where there are none. */
+  readonly bases: BasePlan | undefined;
   /** Rows of `pieceFields` numbers each. */
   readonly pieces: Float64Array;
   /** 32 bytes for each piece. */
