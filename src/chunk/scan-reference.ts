@@ -15,9 +15,11 @@ import {
   bufferCapacity,
   type Candidate,
   cutCountMax,
+  rankWindow,
   type Scanner,
   type ScannerOptions,
 } from './scanner-contract.ts';
+import { sipHash13, sipKeyOf } from './sip-hash.ts';
 
 /** The memory of one scanner with all its predicate needs. */
 interface Scanned extends ChunkerProfile, CandidateOdds {
@@ -28,6 +30,10 @@ interface Scanned extends ChunkerProfile, CandidateOdds {
   readonly gears: Uint8Array;
   /** Working memory: sums of four weighted gears, by offset modulo 16. */
   readonly quads: Uint16Array;
+  readonly sipKey: Uint32Array;
+  /** Working memory: the bytes of a rank, and its hash. */
+  readonly rankWords: Uint32Array;
+  readonly rankHash: Uint32Array;
 }
 
 export function createReferenceScanner(
@@ -47,6 +53,9 @@ export function createReferenceScanner(
     keys,
     gears: gearsOf(keys),
     quads: new Uint16Array(16),
+    sipKey: sipKeyOf(keys),
+    rankWords: new Uint32Array(rankWindow / 4),
+    rankHash: new Uint32Array(2),
   };
   return {
     profile,
@@ -147,37 +156,10 @@ function isMixed(scanned: Scanned, at: number): boolean {
 
 /** Low half of the SipHash-1-3 of the 32 bytes before `at`. */
 function rank(scanned: Scanned, at: number): number {
-  const { view, keys } = scanned;
-  let v0 = keys.sip0 ^ 0x736f6d6570736575n;
-  let v1 = keys.sip1 ^ 0x646f72616e646f6dn;
-  let v2 = keys.sip0 ^ 0x6c7967656e657261n;
-  let v3 = keys.sip1 ^ 0x7465646279746573n;
-  const round = (): void => {
-    v0 = BigInt.asUintN(64, v0 + v1);
-    v1 = rotateLeft(v1, 13n) ^ v0;
-    v0 = rotateLeft(v0, 32n);
-    v2 = BigInt.asUintN(64, v2 + v3);
-    v3 = rotateLeft(v3, 16n) ^ v2;
-    v0 = BigInt.asUintN(64, v0 + v3);
-    v3 = rotateLeft(v3, 21n) ^ v0;
-    v2 = BigInt.asUintN(64, v2 + v1);
-    v1 = rotateLeft(v1, 17n) ^ v2;
-    v2 = rotateLeft(v2, 32n);
-  };
-  const absorb = (word: bigint): void => {
-    v3 ^= word;
-    round();
-    v0 ^= word;
-  };
-  for (let back = 32; back > 0; back -= 8) absorb(view.getBigUint64(at - back, true));
-  absorb(32n << 56n);
-  v2 ^= 0xffn;
-  round();
-  round();
-  round();
-  return Number(BigInt.asUintN(32, v0 ^ v1 ^ v2 ^ v3));
-}
-
-function rotateLeft(word: bigint, bits: bigint): bigint {
-  return BigInt.asUintN(64, (word << bits) | (word >> (64n - bits)));
+  const { view, sipKey, rankWords, rankHash } = scanned;
+  for (let i = 0; i < rankWords.length; i++) {
+    rankWords[i] = view.getUint32(at - rankWindow + 4 * i, true);
+  }
+  sipHash13(sipKey, rankWords, rankHash);
+  return rankHash[0] as number;
 }

@@ -45,7 +45,7 @@ export interface Candidate {
 }
 
 /** Bytes of a window: a rank looks this far back. */
-const RANK_WINDOW = 32;
+export const rankWindow = 32;
 
 /**
  * Bytes read and scanned at a time, unless the caller asks for another capacity. By `bench -- scan`
@@ -62,7 +62,7 @@ export interface ScannerOptions {
 /** Capacity of a scanner's buffer, after asserting what both implementations rely on. */
 export function bufferCapacity(profile: ChunkerProfile, options: ScannerOptions): number {
   const capacity = options.capacity ?? BLOCK_SIZE_DEFAULT + profile.maximum;
-  assert(profile.minimum >= 2 * RANK_WINDOW, 'a window stays inside its chunk');
+  assert(profile.minimum >= 2 * rankWindow, 'a window stays inside its chunk');
   assert(profile.maximum >= profile.minimum, 'maximum is not below minimum');
   assert(capacity > profile.maximum, 'the buffer holds more than one chunk');
   return capacity;
@@ -75,7 +75,7 @@ export function assertRange(buffer: Uint8Array, start: number, end: number): voi
 
 /** Candidates lie in the buffer, with a whole window before each. */
 export function assertOffsets(buffer: Uint8Array, from: number, to: number): void {
-  assert(from >= RANK_WINDOW && to <= buffer.length, 'a window lies before each candidate');
+  assert(from >= rankWindow && to <= buffer.length, 'a window lies before each candidate');
 }
 
 /** Most cuts one scan of a full buffer can find. */
