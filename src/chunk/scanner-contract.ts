@@ -36,7 +36,26 @@ export interface Scanner {
 
   /** All candidates with offset in [from, to]; from >= 32. Not for the write path. */
   listCandidates(from: number, to: number): Candidate[];
+
+  /**
+   * Samples the bytes `buffer[start, end)`, whatever lies around them. A window is a sample if it lies
+   * inside and its sum agrees with the target in the bits of the mask; x being the upper 32 bits of its
+   * mix, `maxima[k]` becomes the largest `x * factors[k] + addends[k]` modulo 2^32 over all samples, 0
+   * if there are none. Returns the number of samples.
+   */
+  sample(start: number, end: number, sampling: Sampling, maxima: Uint32Array): number;
 }
+
+/** Which windows are samples, and the nine keyed maps their mixes go through. */
+export interface Sampling {
+  /** Of n one bits: about one window in 2^n is a sample. At most 255. */
+  readonly mask: number;
+  readonly factors: Uint32Array;
+  readonly addends: Uint32Array;
+}
+
+/** Length of `factors`, `addends` and `maxima`. */
+export const mapCount = 9;
 
 export interface Candidate {
   readonly offset: number;

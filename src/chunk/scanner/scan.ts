@@ -18,6 +18,8 @@ import {
   TARGET,
 } from './window';
 
+export { sample } from './sample';
+
 let minimum: u32 = 0;
 let maximum: u32 = 0;
 let mixZeroBits: u64 = 0;

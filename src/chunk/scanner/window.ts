@@ -4,8 +4,10 @@
  *
  * Memory is imported, never grows, and is laid out by the caller (../scan-simd.ts):
  *
- *     0    16   32   40   48     64  65     128                                  results
- *     | TL | TH | K1 | K2 | sip  | t | zero | buffer, then >= 32 readable bytes | cuts or candidates
+ *     0    16   32   40   48    64  65  80         128       176      224    256
+ *     | TL | TH | K1 | K2 | sip | t | – | factors | addends | maxima | zero | buffer …
+ *
+ *     … buffer, then >= 32 readable bytes | cuts or candidates (results)
  *
  * Offsets passed in and out are relative to the buffer; inside they are addresses, which are never 0.
  *
@@ -22,7 +24,10 @@ const MULTIPLIER_2: usize = 40;
 export const SIP_0: usize = 48;
 export const SIP_1: usize = 56;
 export const TARGET: usize = 64;
-export const BUFFER: u32 = 128;
+export const FACTORS: usize = 80;
+export const ADDENDS: usize = 128;
+export const MAXIMA: usize = 176;
+export const BUFFER: u32 = 256;
 
 // @ts-ignore: decorator
 @inline
