@@ -38,7 +38,7 @@ const PAGE_SIZE = 65536;
 const FACTORS_OFFSET = 80;
 const ADDENDS_OFFSET = 128;
 const MAXIMA_OFFSET = 176;
-const BUFFER_OFFSET = 256;
+const BUFFER_OFFSET = 4480;
 const READABLE_AFTER = 32;
 /** Candidates handed over at a time; the list is written where cuts are. */
 const LISTED_MAX = 4096;

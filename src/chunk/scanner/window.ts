@@ -4,8 +4,8 @@
  *
  * Memory is imported, never grows, and is laid out by the caller (../scan-simd.ts):
  *
- *     0    16   32   40   48    64  65  80         128       176      224    256
- *     | TL | TH | K1 | K2 | sip | t | – | factors | addends | maxima | zero | buffer …
+ *     0    16   32   40   48    64  65  80        128       176      224 256       4480
+ *     | TL | TH | K1 | K2 | sip | t | – | factors | addends | maxima | – | samples | buffer …
  *
  *     … buffer, then >= 32 readable bytes | cuts or candidates (results)
  *
@@ -27,7 +27,8 @@ export const TARGET: usize = 64;
 export const FACTORS: usize = 80;
 export const ADDENDS: usize = 128;
 export const MAXIMA: usize = 176;
-export const BUFFER: u32 = 256;
+export const SAMPLES: u32 = 256;
+export const BUFFER: u32 = 4480;
 
 // @ts-ignore: decorator
 @inline
