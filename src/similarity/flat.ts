@@ -20,9 +20,8 @@ const histograms = new Uint32Array(4 * 256);
 /**
  * Looks at eight runs of 512 bytes, evenly spread over the chunk.
  *
- * `bench -- features`: 2.8 µs. One histogram takes 4.3 µs, because the next increment often waits for
- * the last; four in WebAssembly 1.3 to 2.1, which is no longer a tenth of what identifying a chunk of
- * 64 KiB takes.
+ * `bench -- features`: 2.7 µs. One histogram takes 4.3 µs; four in WebAssembly took 1.3 to 2.1, which
+ * was not worth tying it to a scanner's memory.
  */
 export function isFlat(chunk: Uint8Array): boolean {
   if (chunk.length < chunkSizeMin) return false;
