@@ -8,6 +8,7 @@ interface Bench {
 /** Each is loaded when it is asked for, since loading some of them already prints. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   scan: () => import('./scan.ts'),
+  features: () => import('./features.ts'),
   lookup: () => import('./lookup.ts'),
   blob: () => import('./blob.ts'),
   snapshot: () => import('./snapshot.ts'),

@@ -15,35 +15,10 @@ import { DEFAULT_PROFILE } from '../src/chunk/profile.ts';
 import { createReferenceScanner } from '../src/chunk/scan-reference.ts';
 import { createSimdScanner } from '../src/chunk/scan-simd.ts';
 import type { Scanner } from '../src/chunk/scanner-contract.ts';
-import { chunkInput, xorshiftBytes } from '../test/helpers/chunk-input.ts';
+import { xorshiftBytes } from '../test/helpers/chunk-input.ts';
+import { scanData } from './scan-data.ts';
 
 const chunkerKey = xorshiftBytes(1, 32);
-
-/** Data by row of the table, `length` bytes each. */
-const rows: readonly [string, (length: number) => Uint8Array][] = [
-  ['random', (length) => chunkInput({ kind: 'random', seed: 1, length })],
-  ['words', (length) => chunkInput({ kind: 'words', seed: 2, length })],
-  ['sql text', sqlText],
-  ['zero', (length) => chunkInput({ kind: 'fill', length })],
-  ['0xff', (length) => chunkInput({ kind: 'fill', value: 255, length })],
-  ...[3, 16, 17, 100, 4096, 40000].map((period): [string, (length: number) => Uint8Array] => [
-    `period ${period}`,
-    (length) => chunkInput({ kind: 'periodic', seed: 3, period, length }),
-  ]),
-  ['sorted u32', (length) => chunkInput({ kind: 'counter32le', step: 3, length })],
-  ['u32 big-endian', (length) => numbers(length, 4, (view, at, i) => view.setUint32(at, i))],
-  [
-    'u64 step 7',
-    (length) => numbers(length, 8, (view, at, i) => view.setBigUint64(at, BigInt(i * 7), true)),
-  ],
-  ["random 'a'/'b'", (length) => chunkInput({ kind: 'alphabet', seed: 4, symbols: 'ab', length })],
-  ['ACGT', (length) => chunkInput({ kind: 'alphabet', seed: 5, symbols: 'ACGT', length })],
-  ['decimal lines', (length) => lines(length, (i) => `${i * 37}\n`)],
-  [
-    'f64 samples',
-    (length) => numbers(length, 8, (view, at, i) => view.setFloat64(at, Math.sin(i / 50), true)),
-  ],
-];
 
 export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -63,7 +38,7 @@ export async function run(args: string[]): Promise<void> {
   const options = { capacity: blockSize + DEFAULT_PROFILE.maximum };
   const simd = createSimdScanner(chunkerKey, DEFAULT_PROFILE, options);
   const plain = createReferenceScanner(chunkerKey, DEFAULT_PROFILE, options);
-  for (const [name, generate] of rows) {
+  for (const [name, generate] of scanData) {
     const data = generate(size);
     const fast = measure(runCount, () => scanTime(simd, data, blockSize));
     const slow = measure(runCount, () => scanTime(plain, data.subarray(0, size / 8), blockSize));
@@ -142,29 +117,4 @@ function kib(size: number): string {
 
 function printRow(cells: readonly string[]): void {
   console.log(cells.map((cell, i) => (i === 0 ? cell.padEnd(16) : cell.padStart(14))).join(''));
-}
-
-function sqlText(length: number): Uint8Array {
-  const choices = new Uint32Array(xorshiftBytes(7, Math.ceil(length / 40) * 4).buffer);
-  return lines(length, (i) => {
-    const choice = choices[i]!;
-    const status = choice & 1 ? 'paid' : 'open';
-    return `INSERT INTO orders VALUES (${i},'customer ${choice % 9973}',${choice >>> 12},'${status}');\n`;
-  });
-}
-
-function lines(length: number, lineOf: (i: number) => string): Uint8Array {
-  const bytes = Buffer.alloc(length);
-  for (let i = 0, at = 0; at < length; i++) at += bytes.write(lineOf(i), at, 'latin1');
-  return bytes;
-}
-
-function numbers(
-  length: number,
-  width: number,
-  write: (view: DataView, at: number, i: number) => void,
-): Uint8Array {
-  const view = new DataView(new ArrayBuffer(length));
-  for (let i = 0; i < length / width; i++) write(view, i * width, i);
-  return new Uint8Array(view.buffer);
 }

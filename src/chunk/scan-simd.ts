@@ -13,6 +13,7 @@ import {
   bufferCapacity,
   type Candidate,
   cutCountMax,
+  mapCount,
   type Scanner,
   type ScannerOptions,
 } from './scanner-contract.ts';
@@ -29,11 +30,15 @@ interface ScanExports {
   configure(minimum: number, maximum: number, mixZeroBits: number, strictBelow: number): void;
   scan(start: number, end: number, isLast: number, results: number): number;
   listCandidates(from: number, to: number, results: number, countMax: number): number;
+  sample(start: number, end: number, mask: number): number;
 }
 
 const PAGE_SIZE = 65536;
-/** The layout that scanner/scan.ts draws. */
-const BUFFER_OFFSET = 128;
+/** The layout that scanner/window.ts draws. */
+const FACTORS_OFFSET = 80;
+const ADDENDS_OFFSET = 128;
+const MAXIMA_OFFSET = 176;
+const BUFFER_OFFSET = 4480;
 const READABLE_AFTER = 32;
 /** Candidates handed over at a time; the list is written where cuts are. */
 const LISTED_MAX = 4096;
@@ -67,6 +72,9 @@ export function createSimdScanner(
 
   const buffer = new Uint8Array(memory.buffer, BUFFER_OFFSET, capacity);
   const pairs = new Uint32Array(memory.buffer, resultsOffset, 2 * LISTED_MAX);
+  const factors = new Uint32Array(memory.buffer, FACTORS_OFFSET, mapCount);
+  const addends = new Uint32Array(memory.buffer, ADDENDS_OFFSET, mapCount);
+  const sampledMaxima = new Uint32Array(memory.buffer, MAXIMA_OFFSET, mapCount);
   return {
     profile,
     buffer,
@@ -88,6 +96,14 @@ export function createSimdScanner(
         next = (listed.at(-1)?.offset ?? to) + 1;
       } while (count === LISTED_MAX);
       return listed;
+    },
+    sample: (start, end, sampling, maxima) => {
+      assertRange(buffer, start, end);
+      factors.set(sampling.factors);
+      addends.set(sampling.addends);
+      const count = wasm.sample(start, end, sampling.mask);
+      maxima.set(sampledMaxima);
+      return count;
     },
   };
 }

@@ -36,7 +36,26 @@ export interface Scanner {
 
   /** All candidates with offset in [from, to]; from >= 32. Not for the write path. */
   listCandidates(from: number, to: number): Candidate[];
+
+  /**
+   * Samples the bytes `buffer[start, end)`, whatever lies around them. A window is a sample if it lies
+   * inside and its sum agrees with the target in the bits of the mask; x being the upper 32 bits of its
+   * mix, `maxima[k]` becomes the largest `x * factors[k] + addends[k]` modulo 2^32 over all samples, 0
+   * if there are none. Returns the number of samples.
+   */
+  sample(start: number, end: number, sampling: Sampling, maxima: Uint32Array): number;
 }
+
+/** Which windows are samples, and the nine keyed maps their mixes go through. */
+export interface Sampling {
+  /** Of n one bits: about one window in 2^n is a sample. At most 255. */
+  readonly mask: number;
+  readonly factors: Uint32Array;
+  readonly addends: Uint32Array;
+}
+
+/** Length of `factors`, `addends` and `maxima`. */
+export const mapCount = 9;
 
 export interface Candidate {
   readonly offset: number;
@@ -45,7 +64,7 @@ export interface Candidate {
 }
 
 /** Bytes of a window: a rank looks this far back. */
-const RANK_WINDOW = 32;
+export const rankWindow = 32;
 
 /**
  * Bytes read and scanned at a time, unless the caller asks for another capacity. By `bench -- scan`
@@ -62,7 +81,7 @@ export interface ScannerOptions {
 /** Capacity of a scanner's buffer, after asserting what both implementations rely on. */
 export function bufferCapacity(profile: ChunkerProfile, options: ScannerOptions): number {
   const capacity = options.capacity ?? BLOCK_SIZE_DEFAULT + profile.maximum;
-  assert(profile.minimum >= 2 * RANK_WINDOW, 'a window stays inside its chunk');
+  assert(profile.minimum >= 2 * rankWindow, 'a window stays inside its chunk');
   assert(profile.maximum >= profile.minimum, 'maximum is not below minimum');
   assert(capacity > profile.maximum, 'the buffer holds more than one chunk');
   return capacity;
@@ -75,7 +94,7 @@ export function assertRange(buffer: Uint8Array, start: number, end: number): voi
 
 /** Candidates lie in the buffer, with a whole window before each. */
 export function assertOffsets(buffer: Uint8Array, from: number, to: number): void {
-  assert(from >= RANK_WINDOW && to <= buffer.length, 'a window lies before each candidate');
+  assert(from >= rankWindow && to <= buffer.length, 'a window lies before each candidate');
 }
 
 /** Most cuts one scan of a full buffer can find. */

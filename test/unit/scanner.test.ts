@@ -116,6 +116,9 @@ for (const create of [createSimdScanner, createReferenceScanner]) {
       assert.throws(() => scanner.scan(0, 2049, true), /lie in the buffer/);
       assert.throws(() => scanner.scan(2, 1, true), /lie in the buffer/);
       assert.throws(() => scanner.listCandidates(31, 100), /window lies before/);
+      const maxima = new Uint32Array(9);
+      const sampling = { mask: 31, factors: maxima, addends: maxima };
+      assert.throws(() => scanner.sample(0, 2049, sampling, maxima), /lie in the buffer/);
     });
   });
 }

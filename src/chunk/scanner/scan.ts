@@ -1,24 +1,24 @@
 /**
  * The scanner in AssemblyScript: compiled to WebAssembly with SIMD, driven by ../scan-simd.ts. The
  * rules it keeps are at the head of ../scanner-contract.ts, the same predicate in plain TypeScript is
- * ../scan-reference.ts.
- *
- * Memory is imported, never grows, and is laid out by the caller:
- *
- *     0    16   32   40   48     64  65     128                                  results
- *     | TL | TH | K1 | K2 | sip  | t | zero | buffer, then >= 32 readable bytes | cuts or candidates
- *
- * Offsets passed in and out are relative to the buffer; inside they are addresses, which are never 0.
+ * ../scan-reference.ts. Memory and the sum of a window: window.ts.
  */
+import {
+  BUFFER,
+  gearsOf,
+  mix,
+  octetsOf,
+  pairsOf,
+  quadsOf,
+  SIP_0,
+  SIP_1,
+  sumsOf,
+  TABLE_HIGH,
+  TABLE_LOW,
+  TARGET,
+} from './window';
 
-const TABLE_LOW: usize = 0;
-const TABLE_HIGH: usize = 16;
-const MULTIPLIER_1: usize = 32;
-const MULTIPLIER_2: usize = 40;
-const SIP_0: usize = 48;
-const SIP_1: usize = 56;
-const TARGET: usize = 64;
-const BUFFER: u32 = 128;
+export { sample } from './sample';
 
 let minimum: u32 = 0;
 let maximum: u32 = 0;
@@ -87,10 +87,6 @@ function cutAfter(start: u32, stop: u32): u32 {
  * First candidate in [from, to], or 0. 32 offsets per step and one test for all of them; what passes
  * it is rare and handled by scalar code. Starting anew after every candidate costs one vector.
  *
- * The sum of 16 weighted gears is built by doubling, each vector shifted against the one before:
- * pairs = g + 3 g<<1, quads = pairs + 3 pairs<<2, octets = quads + quads<<4, sums = octets + octets<<8.
- * The 16 bytes before those of the first step give all that is needed of the vector before.
- *
  * `bench -- scan`: 7.7 GB/s of random input at the default profile, of which half is skipped. Keeping
  * the nibble mask in memory, so that the engine need not rebuild it, gained 3 % and was left out.
  */
@@ -99,22 +95,22 @@ function findCandidate(from: u32, to: u32): u32 {
   const tableHigh = v128.load(TABLE_HIGH);
   const target = i8x16.splat(load<i8>(TARGET));
 
-  let gears0 = gears(v128.load(from - 17), tableLow, tableHigh);
-  let pairs0 = i8x16.add(gears0, triple(after1(gears0, gears0)));
-  let quads0 = i8x16.add(pairs0, triple(after2(pairs0, pairs0)));
-  let octets0 = i8x16.add(quads0, after4(quads0, quads0));
+  let gears0 = gearsOf(v128.load(from - 17), tableLow, tableHigh);
+  let pairs0 = pairsOf(gears0, gears0);
+  let quads0 = quadsOf(pairs0, pairs0);
+  let octets0 = octetsOf(quads0, quads0);
 
   for (let at = from - 1; at < to; at += 32) {
-    const gears1 = gears(v128.load(at), tableLow, tableHigh);
-    const gears2 = gears(v128.load(at, 16), tableLow, tableHigh);
-    const pairs1 = i8x16.add(gears1, triple(after1(gears0, gears1)));
-    const pairs2 = i8x16.add(gears2, triple(after1(gears1, gears2)));
-    const quads1 = i8x16.add(pairs1, triple(after2(pairs0, pairs1)));
-    const quads2 = i8x16.add(pairs2, triple(after2(pairs1, pairs2)));
-    const octets1 = i8x16.add(quads1, after4(quads0, quads1));
-    const octets2 = i8x16.add(quads2, after4(quads1, quads2));
-    const hits1 = i8x16.eq(i8x16.add(octets1, after8(octets0, octets1)), target);
-    const hits2 = i8x16.eq(i8x16.add(octets2, after8(octets1, octets2)), target);
+    const gears1 = gearsOf(v128.load(at), tableLow, tableHigh);
+    const gears2 = gearsOf(v128.load(at, 16), tableLow, tableHigh);
+    const pairs1 = pairsOf(gears0, gears1);
+    const pairs2 = pairsOf(gears1, gears2);
+    const quads1 = quadsOf(pairs0, pairs1);
+    const quads2 = quadsOf(pairs1, pairs2);
+    const octets1 = octetsOf(quads0, quads1);
+    const octets2 = octetsOf(quads1, quads2);
+    const hits1 = i8x16.eq(sumsOf(octets0, octets1), target);
+    const hits2 = i8x16.eq(sumsOf(octets1, octets2), target);
 
     if (v128.any_true(v128.or(hits1, hits2))) {
       let hits: u32 = i8x16.bitmask(hits1) | (i8x16.bitmask(hits2) << 16);
@@ -131,55 +127,6 @@ function findCandidate(from: u32, to: u32): u32 {
     octets0 = octets2;
   }
   return 0;
-}
-
-// @ts-ignore: decorator
-@inline
-function gears(bytes: v128, tableLow: v128, tableHigh: v128): v128 {
-  return i8x16.add(
-    i8x16.swizzle(tableLow, v128.and(bytes, i8x16.splat(15))),
-    i8x16.swizzle(tableHigh, i8x16.shr_u(bytes, 4)),
-  );
-}
-
-// @ts-ignore: decorator
-@inline
-function triple(x: v128): v128 {
-  return i8x16.add(x, i8x16.add(x, x));
-}
-
-/** `x` moved by one lane, the last lane of the vector before it moving in; so on for 2, 4 and 8. */
-// @ts-ignore: decorator
-@inline
-function after1(before: v128, x: v128): v128 {
-  return i8x16.shuffle(before, x, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
-}
-
-// @ts-ignore: decorator
-@inline
-function after2(before: v128, x: v128): v128 {
-  return i8x16.shuffle(before, x, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
-}
-
-// @ts-ignore: decorator
-@inline
-function after4(before: v128, x: v128): v128 {
-  return i8x16.shuffle(before, x, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27);
-}
-
-// @ts-ignore: decorator
-@inline
-function after8(before: v128, x: v128): v128 {
-  return i8x16.shuffle(before, x, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23);
-}
-
-/** Keyed multiply of the 16 bytes before `at`. */
-// @ts-ignore: decorator
-@inline
-function mix(at: u32): u64 {
-  return (
-    load<u64>(at - 16) * load<u64>(MULTIPLIER_1) + load<u64>(at - 8) * load<u64>(MULTIPLIER_2)
-  );
 }
 
 /**
