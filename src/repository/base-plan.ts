@@ -92,7 +92,7 @@ export function planBases(
     const { type, delta } = blobs.at(slot) as BlobEntry;
     if (delta === undefined) continue;
     baseRows[slot] = isWanted(slot)
-      ? planner.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1)
+      ? planner.rowOf(delta.base, type)
       : baseRow.notWanted;
   }
   const { copies } = planner.rows;
@@ -114,7 +114,7 @@ export class BasePlanner {
   }
 
   /** @param depthMax deltas that may lie between the base and a whole blob, itself included. */
-  rowOf(id: BlobId, type: BlobType, depthMax: number): number {
+  rowOf(id: BlobId, type: BlobType, depthMax: number = DELTA_DEPTH_MAX - 1): number {
     const key = blobKey(id);
     const known = this.#rowsByBlob.get(key);
     if (known !== undefined) return this.rows.depthOf(known) > depthMax ? baseRow.none : known;

@@ -19,7 +19,6 @@ import type { WorkerCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 export type { FrameEntry } from '../pack/directory.ts';
-export { DELTA_DEPTH_MAX } from '../pack/directory.ts';
 
 /** What must be known of a pack to open its frames. */
 export type PackHead = Omit<PackRecord, 'body'>;

@@ -1,7 +1,7 @@
 /** From a planned job to the message for a worker. */
 import { hasDirectoryHandles } from '../platform/directory-handle.ts';
 import { type BasePlanner, baseRow } from '../repository/base-plan.ts';
-import { DELTA_DEPTH_MAX, type DeltaPiece, isDeltaFrame } from '../repository/range-reader.ts';
+import { type DeltaPiece, isDeltaFrame } from '../repository/range-reader.ts';
 import { toLatin1 } from '../util/bytes.ts';
 import type { OpenDirectory } from './open-directories.ts';
 import type { Piece, PlannedFile, PlannedJob } from './plan-window.ts';
@@ -77,7 +77,7 @@ function encodeDeltas(pieces: readonly Piece[], bases: BasePlanner): DeltaPiece[
     const { type, rawOffset, rawSize, encodedOffset, delta } = location.blob;
     // Pieces come by raising offset.
     if (delta === undefined || deltas.at(-1)?.rawOffset === rawOffset) continue;
-    const base = bases.rowOf(delta.base, type, DELTA_DEPTH_MAX - 1);
+    const base = bases.rowOf(delta.base, type);
     if (base === baseRow.none) continue;
     deltas.push({ rawOffset, rawSize, encodedOffset, encodedSize: delta.encodedSize, base });
   }
