@@ -3,6 +3,7 @@
  * The command `varve`: reads the command line, runs one command, and turns how it ended into an exit
  * code. Everything below is told through `Output`; nothing else writes to the terminal.
  */
+import { setFlagsFromString } from 'node:v8';
 import { CommanderError } from 'commander';
 import { exitCodeOf, exitCodes } from './exit-code.ts';
 import { cancelOnOutputFailure, cancelOnSignals, OutputFailed } from './interrupt.ts';
@@ -41,5 +42,9 @@ function reportFailure(output: Output, error: unknown): number {
   if (!isHelp && !isQuiet) output.failure(error as Error, exitCode);
   return exitCode;
 }
+
+// Threads that help to collect young objects wait for each other longer than they collect, while the
+// cores have other work; workers inherit it. (All of `--single-threaded-gc` is refused by a running V8.)
+setFlagsFromString('--no-parallel-scavenge');
 
 process.exitCode = await main(process.argv);
