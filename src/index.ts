@@ -11,6 +11,12 @@ import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import type { EntryAction } from './backup/entry-saver.ts';
 import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
+import {
+  measureSnapshots,
+  measureTree,
+  type SnapshotSize,
+  type TreeSizes,
+} from './browse/exclusive-sizes.ts';
 import { type ListedEntry, listEntries } from './browse/list-entries.ts';
 import { countSnapshots, type SnapshotStats } from './browse/stats.ts';
 import type { SourceError, VarveError } from './errors.ts';
@@ -48,6 +54,8 @@ import { PathSelection } from './walk/path-selection.ts';
 
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { SnapshotResult } from './backup/take-snapshot.ts';
+export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
+export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
 export type { SnapshotStats } from './browse/stats.ts';
 export {
@@ -178,13 +186,18 @@ export interface CheckOptions extends LongCall {
 }
 
 export interface StatsOptions extends LongCall {
-  /** Only these; default: all live snapshots, and what the repository takes. */
+  /** Only these; default: all live snapshots, and in `stats` what the repository takes. */
   snapshots?: readonly Snapshot[] | undefined;
 }
 
 export interface Stats extends SnapshotStats {
   /** Of the whole repository; undefined where snapshots were named. */
   stored: StoredSize | undefined;
+}
+
+export interface TreeSizesOptions extends SnapshotPath, LongCall {
+  /** Directories so far below the path get a size of their own; 0: none, default: all. */
+  depthMax?: number | undefined;
 }
 
 export interface RebuildResult {
@@ -223,6 +236,17 @@ export interface Repository {
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there
    */
   stats(options?: StatsOptions): Promise<Stats>;
+  /**
+   * What snapshots, by default all, hold and what is stored for each of them alone.
+   * @throws NotFoundError, CorruptionError, VersionError where any snapshot of the repository cannot
+   * be read: then nobody knows what is needed.
+   */
+  snapshotSizes(options?: StatsOptions): Promise<SnapshotSize[]>;
+  /**
+   * The same for the directories at and below a path of a snapshot.
+   * @throws NotFoundError also when there is nothing at the path
+   */
+  treeSizes(options: TreeSizesOptions): Promise<TreeSizes>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
   /** All key slots, oldest first, those included that this program cannot open. */
@@ -335,6 +359,8 @@ function asPublic(repository: OpenedRepository): Repository {
     restore: (options) => restore(repository, options),
     check: (options) => checkRepository(repository, options),
     stats: (options = {}) => stats(repository, options),
+    snapshotSizes: (options = {}) => snapshotSizes(repository, options),
+    treeSizes: (options) => treeSizes(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
     keys: () => listKeySlots(repository),
     selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
@@ -413,6 +439,22 @@ async function stats(repository: OpenedRepository, options: StatsOptions): Promi
   const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
   const isWhole = snapshots === undefined;
   return { ...counted, stored: isWhole ? await measureStored(repository, { signal }) : undefined };
+}
+
+async function snapshotSizes(
+  repository: OpenedRepository,
+  options: StatsOptions,
+): Promise<SnapshotSize[]> {
+  const access = await openFixedAccess(repository, { signal: options.signal });
+  return await measureSnapshots(access, options.snapshots ?? access.view.snapshots, options);
+}
+
+async function treeSizes(
+  repository: OpenedRepository,
+  { path, depthMax = Number.POSITIVE_INFINITY, ...rest }: TreeSizesOptions,
+): Promise<TreeSizes> {
+  const access = await openFixedAccess(repository, { signal: rest.signal });
+  return await measureTree(access, { ...rest, names: namesOf(path), depthMax });
 }
 
 function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {
