@@ -23,12 +23,15 @@ export type {
   SnapshotPath,
   Stats,
   StatsOptions,
+  TreeSizesOptions,
 } from './api/options.ts';
 export type { OutsideText, Path } from './api/outside-text.ts';
 export { checkExcludes, checkRestorePatterns } from './api/patterns.ts';
 export type { Repository } from './api/repository.ts';
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
+export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
+export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
 export type { SnapshotStats } from './browse/stats.ts';
 export {

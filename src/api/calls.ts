@@ -1,6 +1,12 @@
 /** The calls of an open repository, handed on to the operations with all that they do not guess. */
 import { hostname, userInfo } from 'node:os';
 import { type SnapshotResult, takeSnapshot } from '../backup/take-snapshot.ts';
+import {
+  measureSnapshots,
+  measureTree,
+  type SnapshotSize,
+  type TreeSizes,
+} from '../browse/exclusive-sizes.ts';
 import { type ListedEntry, listEntries } from '../browse/list-entries.ts';
 import { countSnapshots } from '../browse/stats.ts';
 import { checkRepository } from '../maintain/check.ts';
@@ -35,6 +41,7 @@ import type {
   SnapshotOptions,
   Stats,
   StatsOptions,
+  TreeSizesOptions,
 } from './options.ts';
 import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
 import { checkExcludes } from './patterns.ts';
@@ -61,6 +68,8 @@ export function asPublic(repository: OpenedRepository): Repository {
     restore: (options) => restore(repository, options),
     check: (options) => checkRepository(repository, options),
     stats: (options = {}) => stats(repository, options),
+    snapshotSizes: (options = {}) => snapshotSizes(repository, options),
+    treeSizes: (options) => treeSizes(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
     keys: () => listKeySlots(repository),
     selectKey: async (id) => selectKeySlot(await listKeySlots(repository), id),
@@ -139,6 +148,22 @@ async function stats(repository: OpenedRepository, options: StatsOptions): Promi
   const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
   const isWhole = snapshots === undefined;
   return { ...counted, stored: isWhole ? await measureStored(repository, { signal }) : undefined };
+}
+
+async function snapshotSizes(
+  repository: OpenedRepository,
+  options: StatsOptions,
+): Promise<SnapshotSize[]> {
+  const access = await openFixedAccess(repository, { signal: options.signal });
+  return await measureSnapshots(access, options.snapshots ?? access.view.snapshots, options);
+}
+
+async function treeSizes(
+  repository: OpenedRepository,
+  { path, depthMax = Number.POSITIVE_INFINITY, ...rest }: TreeSizesOptions,
+): Promise<TreeSizes> {
+  const access = await openFixedAccess(repository, { signal: rest.signal });
+  return await measureTree(access, { ...rest, names: namesOf(path), depthMax });
 }
 
 function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {

@@ -106,8 +106,13 @@ export interface CheckOptions extends LongCall {
 }
 
 export interface StatsOptions extends LongCall {
-  /** Only these; default: all live snapshots, and what the repository takes. */
+  /** Only these; default: all live snapshots, and in `stats` what the repository takes. */
   snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface TreeSizesOptions extends SnapshotPath, LongCall {
+  /** Directories so far below the path get a size of their own; 0: none, default: all. */
+  depthMax?: number | undefined;
 }
 
 export interface Stats extends SnapshotStats {

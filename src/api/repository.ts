@@ -1,5 +1,6 @@
 /** An open repository as the library shows it. */
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckResult } from '../maintain/check.ts';
 import type { LongCall } from '../progress.ts';
@@ -18,6 +19,7 @@ import type {
   SnapshotOptions,
   Stats,
   StatsOptions,
+  TreeSizesOptions,
 } from './options.ts';
 
 /** An open repository. Its calls may not overlap; `close` ends it. */
@@ -48,6 +50,17 @@ export interface Repository {
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there
    */
   stats(options?: StatsOptions): Promise<Stats>;
+  /**
+   * What snapshots, by default all, hold and what is stored for each of them alone.
+   * @throws NotFoundError, CorruptionError, VersionError where any snapshot of the repository cannot
+   * be read: then nobody knows what is needed.
+   */
+  snapshotSizes(options?: StatsOptions): Promise<SnapshotSize[]>;
+  /**
+   * The same for the directories at and below a path of a snapshot.
+   * @throws NotFoundError also when there is nothing at the path
+   */
+  treeSizes(options: TreeSizesOptions): Promise<TreeSizes>;
   /** Throws the local index away and builds it again. Writes nothing to the repository. */
   rebuildIndex(options?: LongCall): Promise<RebuildResult>;
   /** All key slots, oldest first, those included that this program cannot open. */

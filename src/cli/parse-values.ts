@@ -17,6 +17,12 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+/** How far down; nothing below is a depth, too. @throws InvalidArgumentError */
+export function parseDepth(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 0 on.');
+  return Number(text);
+}
+
 /** How many threads; none is a number, too. @throws InvalidArgumentError */
 export function parseJobs(text: string): number {
   if (!/^\d{1,3}$/.test(text)) throw new InvalidArgumentError('Expected a number up to 999.');

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
 import { addCheckCommand } from './commands/check.ts';
+import { addDuCommand } from './commands/du.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
@@ -42,6 +43,7 @@ export function createProgram(runtime: Runtime): Command {
     addRestoreCommand,
     addCheckCommand,
     addStatsCommand,
+    addDuCommand,
     addRebuildIndexCommand,
     addKeyCommand,
     addSessionsCommand,

@@ -15,7 +15,7 @@ import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
 import { findPath } from '../tree/find-path.ts';
 import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
-import { readDirectory } from '../tree/tree-reader.ts';
+import { type IsWantedPage, readDirectory, readWantedPages } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
 import { BasePlanner } from './base-plan.ts';
@@ -142,10 +142,29 @@ export class ReadAccess {
     });
   }
 
-  /** Chunks and holes of a file, in batches. */
-  async *chunks(content: Content): AsyncGenerator<ListChild[], void, undefined> {
+  /** The entries in those pages of a directory that are wanted, in batches. */
+  async *wantedEntries(
+    root: DirectoryRoot,
+    isWanted: IsWantedPage,
+  ): AsyncGenerator<DirectoryEntry[], void, undefined> {
+    const load = (id: BlobId) => this.read(id, BLOB_TYPE.treePage);
+    try {
+      yield* readWantedPages(root, load, isWanted);
+    } catch (error) {
+      throw named(error, { kind: 'directory', which: toHex(root.id) });
+    }
+  }
+
+  /**
+   * Chunks and holes of a file, in batches.
+   * @param isWanted Of lists; one that is not wanted is left out with all below it. Default: all.
+   */
+  async *chunks(
+    content: Content,
+    isWanted?: (list: BlobId) => boolean,
+  ): AsyncGenerator<ListChild[], void, undefined> {
     const which = content.kind === 'empty' ? 'empty' : toHex(content.id);
-    const batches = readChunks(content, (id) => this.read(id, BLOB_TYPE.chunkList));
+    const batches = readChunks(content, (id) => this.read(id, BLOB_TYPE.chunkList), isWanted);
     try {
       yield* batches;
     } catch (error) {

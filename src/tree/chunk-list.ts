@@ -76,37 +76,46 @@ function readChild(reader: ByteReader, height: number): ListChild {
  * All chunks of a file in order, one array per list of height 0 (a step of an async generator per
  * chunk would cost more than decoding it). A file of one blob is one chunk, an empty file none.
  * Memory is one list per height.
+ * @param isWanted Asked before a list is read; one that is not wanted is left out with all below it.
  * @throws Malformed
  */
 export async function* readChunks(
   content: Content,
   load: LoadBlob,
+  isWanted: (list: BlobId) => boolean = () => true,
 ): AsyncGenerator<ListChild[], void, undefined> {
   if (content.kind === 'blob') yield [{ id: content.id, length: content.length }];
   if (content.kind !== 'list') return;
   let chunks = 0n;
-  for await (const batch of readBelow(content, content.height, load)) {
+  let isWhole = true;
+  const isEntered = (list: BlobId): boolean => {
+    const isRead = isWanted(list);
+    isWhole &&= isRead;
+    return isRead;
+  };
+  for await (const batch of readBelow(content, content.height, { load, isEntered })) {
     chunks += BigInt(batch.length);
     demand(chunks <= content.chunks, 'chunk count does not match');
     yield batch;
   }
-  demand(chunks === content.chunks, 'chunk count does not match');
+  demand(!isWhole || chunks === content.chunks, 'chunk count does not match');
 }
 
 async function* readBelow(
   parent: ListChild,
   height: number,
-  load: LoadBlob,
+  hooks: { load: LoadBlob; isEntered: (list: BlobId) => boolean },
 ): AsyncGenerator<ListChild[], void, undefined> {
   assert(parent.id !== undefined, 'a hole has no list');
-  const list = decodeChunkList(await load(parent.id));
+  if (!hooks.isEntered(parent.id)) return;
+  const list = decodeChunkList(await hooks.load(parent.id));
   demand(list.height === height, 'list height does not match');
   demand(list.length === parent.length, 'list length does not match');
   if (height === 0) {
     yield list.children;
     return;
   }
-  for (const child of list.children) yield* readBelow(child, height - 1, load);
+  for (const child of list.children) yield* readBelow(child, height - 1, hooks);
 }
 
 /** Encodes one list after another, all of one height, in the same memory. */

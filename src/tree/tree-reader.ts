@@ -28,6 +28,15 @@ interface ExpectedPage extends Totals {
 /** Told of a page that cannot be used. Unless it throws, reading goes on behind that page. */
 export type OnBadPage = (error: unknown, id: BlobId) => void;
 
+/** Asked before a page is read, once; a page that is not wanted is left out with all below it. */
+export type IsWantedPage = (page: { readonly id: BlobId } & Totals) => boolean;
+
+interface PageHooks {
+  load: LoadBlob;
+  onBadPage: OnBadPage;
+  isWanted: IsWantedPage;
+}
+
 /**
  * All entries of a directory in order of their names, one array per leaf page. A root of no entries
  * is that of an empty snapshot.
@@ -39,7 +48,19 @@ export async function* readDirectory(
   load: LoadBlob,
   onBadPage: OnBadPage = rethrow,
 ): AsyncGenerator<DirectoryEntry[], void, undefined> {
-  yield* readBelow(root, load, onBadPage);
+  yield* readBelow(root, { load, onBadPage, isWanted: () => true });
+}
+
+/**
+ * The same without what is not wanted: for who has been at some of its pages before.
+ * @throws Malformed
+ */
+export async function* readWantedPages(
+  root: DirectoryRoot,
+  load: LoadBlob,
+  isWanted: IsWantedPage,
+): AsyncGenerator<DirectoryEntry[], void, undefined> {
+  yield* readBelow(root, { load, onBadPage: rethrow, isWanted });
 }
 
 function rethrow(error: unknown): never {
@@ -67,14 +88,14 @@ export async function findEntry(
 
 async function* readBelow(
   expected: ExpectedPage,
-  load: LoadBlob,
-  onBadPage: OnBadPage,
+  hooks: PageHooks,
 ): AsyncGenerator<DirectoryEntry[], void, undefined> {
+  if (!hooks.isWanted(expected)) return;
   let page: LeafPage | InnerPage;
   try {
-    page = await loadPage(expected, load);
+    page = await loadPage(expected, hooks.load);
   } catch (error) {
-    onBadPage(error, expected.id);
+    hooks.onBadPage(error, expected.id);
     return;
   }
   if (page.kind === 'leaf') {
@@ -82,7 +103,7 @@ async function* readBelow(
     return;
   }
   for (let i = 0; i < page.children.length; i++) {
-    yield* readBelow(expectChild(page.children, i, expected), load, onBadPage);
+    yield* readBelow(expectChild(page.children, i, expected), hooks);
   }
 }
 

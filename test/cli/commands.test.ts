@@ -1,6 +1,7 @@
 /** Every command from end to end: what it prints for people, and for programs. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   contentOf,
@@ -9,6 +10,7 @@ import {
   type VarveHome,
   varveHome,
 } from '../helpers/run-varve.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
 
 const FULL_ID = /\b[0-9a-f]{32}\b/;
 
@@ -190,6 +192,56 @@ test('stats tells sizes with their factors, of the repository and of a snapshot'
     assert.equal(part?.['stored_size'], undefined);
   }
   assert.equal((await home.run(['stats', 'unknown'])).code, 1);
+});
+
+test('du tells what is stored for a snapshot or directory alone', async (t) => {
+  const home = await homeWithRepository(t);
+  const source = home.path('source');
+  const random = seededRandom();
+  mkdirSync(home.path('source', 'below'));
+  writeFileSync(home.path('source', 'both'), random.bytes(20_000));
+  writeFileSync(home.path('source', 'below', 'first'), random.bytes(3000));
+  await home.ok('snapshot', source);
+  writeFileSync(home.path('source', 'below', 'first'), random.bytes(5000));
+  await home.ok('snapshot', source);
+
+  const list = await home.ok('du');
+  const tree = await home.ok('du', '-d', '0', `latest:${source}`);
+  const { lines } = await home.runJson(['du', `latest~1:${source}`]);
+  const { lines: all } = await home.runJson(['du', '--host', 'nowhere']);
+
+  assert.match(list.stdout, /^ *raw +exclusive +snapshot +time +host +source$/m);
+  assert.match(list.stdout, /^ *22\.5 KiB +\d\.\d KiB +[0-9a-f]{8} .*source$/m);
+  assert.match(list.stdout, /^2 snapshots$/m);
+  assert.match(
+    tree.stdout,
+    /^Snapshot [0-9a-f]{8} holds 24\.4 KiB; \d\.\d KiB are stored for it alone\n.*path\n/,
+  );
+  assert.equal(tree.stdout.split('\n').length, 4);
+  assert.ok(tree.stdout.endsWith(`KiB  ${source}\n`));
+  const [first, ...rest] = lines;
+  assert.deepEqual(
+    rest.map(({ message_type, path, raw_size }) => [message_type, path, raw_size]),
+    [
+      ['directory_size', source, 23_000],
+      ['directory_size', join(source, 'below'), 3000],
+      ['summary', undefined, undefined],
+    ],
+  );
+  // Random bytes stay as they are; beside them there are pages.
+  for (const line of [first, ...rest.slice(0, 2)]) {
+    const size = line?.['exclusive_size'] as number;
+    assert.ok(size > 3000 && size < 5000, `${size}`);
+  }
+  assert.deepEqual([all.length, all[0]?.['snapshots']], [1, 0]);
+  assert.equal((await home.run(['du', 'latest:/nowhere'])).code, 1);
+  for (const wrong of [
+    ['-d', '1'],
+    ['-d', '-1', 'latest'],
+    ['-d', 'x', 'latest'],
+  ]) {
+    assert.equal((await home.run(['du', ...wrong])).code, 64);
+  }
 });
 
 test('rebuild-index counts what it found and writes nothing to the repository', async (t) => {

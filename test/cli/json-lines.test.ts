@@ -71,6 +71,8 @@ test('all commands together show every event and field, as described', async (t)
   await run('ls', '-R', 'latest');
   await run('restore', 'latest', '--target', 'out');
   await run('stats');
+  await run('du');
+  await run('du', 'latest');
   await run('rebuild-index');
   await run('ls', 'unknown');
   const [pack] = packsOf(home) as [string];

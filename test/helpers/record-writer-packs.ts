@@ -4,7 +4,7 @@
  */
 import { BLOB_TYPE, type BlobType } from '../../src/blob/blob-type.ts';
 import type { BlobRecord, EncodedFrame } from '../../src/frame/frame-builder.ts';
-import { FRAME_KIND } from '../../src/frame/frame-record.ts';
+import { FRAME_KIND, type FrameRecord } from '../../src/frame/frame-record.ts';
 import type { BlobId } from '../../src/id.ts';
 import { TAG_SIZE } from '../../src/keys/aead.ts';
 import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
@@ -30,7 +30,7 @@ export interface PlannedBlob {
 
 const random = seededRandom(4712);
 
-/** Stores one pack of class data, each blob in a frame of its own. */
+/** Stores one pack, each blob in a frame of its own; one of metadata when its first blob is. */
 export async function storePack(
   repository: Repository,
   blobs: readonly PlannedBlob[],
@@ -38,7 +38,7 @@ export async function storePack(
   const { keys, storage } = repository;
   const builder = new PackBuilder({
     keys,
-    kind: OBJECT_KIND.dataPack,
+    kind: classOf(blobs[0]) === KEY_CLASS.data ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack,
     newSalt: () => random.bytes(32),
     sessionId: '80'.repeat(16),
     writerId: '90'.repeat(16),
@@ -67,11 +67,15 @@ function encodeFrame(repository: Repository, blob: PlannedBlob): EncodedFrame {
       rawSize: plaintext.length,
       blobCount: 1,
       kind: delta === undefined ? FRAME_KIND.stored : FRAME_KIND.delta,
-      class: KEY_CLASS.data,
+      class: classOf(blob),
     },
     content,
     blobs: [record],
   };
+}
+
+function classOf(blob: PlannedBlob | undefined): FrameRecord['class'] {
+  return (blob?.type ?? BLOB_TYPE.data) === BLOB_TYPE.data ? KEY_CLASS.data : KEY_CLASS.metadata;
 }
 
 /** Versions of one plaintext, each a little different from the one before. */

@@ -18,7 +18,9 @@ import type { Content } from '../../src/tree/content.ts';
 import type { DirectoryEntry, Node } from '../../src/tree/node.ts';
 import { countEntry, PageWriter } from '../../src/tree/page.ts';
 import { toHex } from '../../src/util/bytes.ts';
+import { forgeSnapshot } from '../helpers/forged-trees.ts';
 import { b } from '../helpers/raw-path.ts';
+import { similarPlaintexts, storePack } from '../helpers/record-writer-packs.ts';
 import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import { type Client, inScope, newClient, objects, snapshot } from '../helpers/test-repository.ts';
@@ -63,10 +65,10 @@ test('stats() counts files as often as they occur and blobs once', async (t) => 
     rawSize,
     blobs,
     uniqueSize,
-    deltaSize,
-  }: typeof all) => ({ files, directories, others, rawSize, blobs, uniqueSize, deltaSize });
+    deltaBlobs,
+  }: typeof all) => ({ files, directories, others, rawSize, blobs, uniqueSize, deltaBlobs });
   const directories = above + 2;
-  const common = { directories, others: 1, deltaSize: 0 };
+  const common = { directories, others: 1, deltaBlobs: 0 };
   assert.deepEqual(counts(old), {
     ...common,
     files: 4,
@@ -78,7 +80,7 @@ test('stats() counts files as often as they occur and blobs once', async (t) => 
   assert.deepEqual(counts(latest), { ...common, ...ofLatest });
   assert.deepEqual(counts(all), {
     ...{ files: 9, directories: 2 * directories, others: 2 },
-    ...{ rawSize: 6500n, blobs: 2, uniqueSize: 1500, deltaSize: 0 },
+    ...{ rawSize: 6500n, blobs: 2, uniqueSize: 1500, deltaBlobs: 0 },
   });
   // Random bytes do not compress: each frame has one blob, as it is, and its tag.
   assert.equal(all.compressedSize, 1500 + 2 * 16);
@@ -141,9 +143,15 @@ async function chunksOf(access: ReadAccess, entry: DirectoryEntry): Promise<[str
   return found;
 }
 
+/** What a walk can count, too. */
+function countedOf(stats: SnapshotStats) {
+  const { files, directories, others, rawSize, blobs, uniqueSize } = stats;
+  return { files, directories, others, rawSize, blobs, uniqueSize };
+}
+
 function assertLaws(stats: SnapshotStats): void {
   assert.ok(BigInt(stats.uniqueSize) <= stats.rawSize, 'unique <= raw');
-  assert.ok(stats.deltaSize <= stats.uniqueSize, 'delta <= unique');
+  assert.ok(stats.deltaRawSize <= stats.uniqueSize, 'delta <= unique');
 }
 
 test('countSnapshots() agrees with a walk over all entries of any trees', async () => {
@@ -163,12 +171,11 @@ test('countSnapshots() agrees with a walk over all entries of any trees', async 
         const each: SnapshotStats[] = [];
         for (const one of taken) each.push(await countSnapshots(access, [one], {}));
 
-        const { snapshots, deltaSize, compressedSize, ...counted } = all;
-        assert.deepEqual(counted, await walkAll(client, taken));
-        assert.deepEqual([snapshots, deltaSize], [taken.length, 0]);
+        assert.deepEqual(countedOf(all), await walkAll(client, taken));
+        assert.deepEqual([all.snapshots, all.deltaBlobs], [taken.length, 0]);
         for (const stats of [all, ...each]) assertLaws(stats);
         const { storedSize } = await measureStored(client.repository);
-        assert.ok(compressedSize <= storedSize, 'compressed <= stored');
+        assert.ok(all.compressedSize <= storedSize, 'compressed <= stored');
         for (const { uniqueSize } of each) assert.ok(uniqueSize <= all.uniqueSize);
         const rawSizes = each.reduce((sum, { rawSize }) => sum + rawSize, 0n);
         assert.equal(rawSizes, all.rawSize);
@@ -192,10 +199,33 @@ test('countSnapshots() counts the chunks of large files, once', async (t) => {
 
   const stats = await countSnapshots(await openFixedAccess(client.repository), taken, {});
 
-  const { snapshots: _, deltaSize: __, compressedSize: ___, ...counted } = stats;
-  assert.deepEqual(counted, await walkAll(client, taken));
+  assert.deepEqual(countedOf(stats), await walkAll(client, taken));
   assert.equal(stats.rawSize, 6_000_000n);
   assert.ok(stats.uniqueSize < 2_600_000 && stats.blobs > 10);
+});
+
+test('countSnapshots() tells what deltas leave of the unique bytes', async (t) => {
+  const { repository } = await newClient(t);
+  const plaintexts = similarPlaintexts(3);
+  const [first, second, third] = plaintexts as [Uint8Array, Uint8Array, Uint8Array];
+  const deltas = [
+    { plaintext: second, delta: { base: first, depth: 1 } },
+    { plaintext: third, delta: { base: second, depth: 2 } },
+  ];
+  const { length: rawSize } = first;
+  await storePack(repository, [{ plaintext: first }, ...deltas]);
+  const ids = plaintexts.map((plaintext) => repository.identify(BLOB_TYPE.data, plaintext));
+  const pool = { ids, sizes: plaintexts.map(({ length }) => length) };
+  await forgeSnapshot(repository, pool, [{ type: 'f', name: 'a', chunks: [0, 1, 2, 1] }]);
+  const access = await openFixedAccess(repository);
+
+  const stats = await countSnapshots(access, access.view.snapshots, {});
+
+  const { uniqueSize, deltaBlobs, deltaRawSize, deltaStoredSize, compressedSize } = stats;
+  assert.equal(stats.rawSize, BigInt(4 * rawSize));
+  assert.deepEqual([uniqueSize, deltaBlobs, deltaRawSize], [3 * rawSize, 2, 2 * rawSize]);
+  assert.ok(deltaStoredSize > 0 && deltaStoredSize < 200);
+  assert.equal(compressedSize, rawSize + 16 + deltaStoredSize);
 });
 
 test('countSnapshots() says so when a chunk is nowhere', async (t) => {

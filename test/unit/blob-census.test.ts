@@ -36,7 +36,9 @@ test('BlobCensus counts a blob once, and what it takes as a delta', async (t) =>
   assert.deepEqual(census.sums(), {
     blobs: 2,
     uniqueSize: 2 * base.length,
-    deltaSize: similar.length,
+    deltaBlobs: 1,
+    deltaRawSize: similar.length,
+    deltaStoredSize: encodedSize,
     compressedSize: base.length + tagSize + encodedSize,
   });
 });
@@ -54,7 +56,9 @@ test('BlobCensus counts one of several copies', async (t) => {
   assert.deepEqual(census.sums(), {
     blobs: 1,
     uniqueSize: 1000,
-    deltaSize: 0,
+    deltaBlobs: 0,
+    deltaRawSize: 0,
+    deltaStoredSize: 0,
     compressedSize: 1000 + tagSize,
   });
 });

@@ -2,12 +2,12 @@
 import type { Command } from 'commander';
 import type { Repository, Snapshot, Stats } from '../../index.ts';
 import { exitCodes } from '../exit-code.ts';
-import { formatBytes, formatCount } from '../format.ts';
+import { formatCount } from '../format.ts';
 import { addFilterOptions, type CommonOptions, type FilterOptions, filterOf } from '../options.ts';
 import type { Output } from '../output.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
+import { type Savings, savingsFields, savingsLines } from '../savings.ts';
 import { addSelectorHelp } from '../snapshot-path.ts';
-import { formatTable } from '../table.ts';
 
 interface StatsOptions extends CommonOptions, FilterOptions {}
 
@@ -55,7 +55,6 @@ async function chooseSnapshots(
 }
 
 function printJson(output: Output, result: Stats): void {
-  const { rawSize, uniqueSize, compressedSize, stored } = result;
   output.event('summary', {
     code: exitCodes.done,
     snapshots_count: result.snapshots,
@@ -63,37 +62,24 @@ function printJson(output: Output, result: Stats): void {
     total_directory_count: result.directories,
     total_other_count: result.others,
     total_blob_count: result.blobs,
-    raw_size: rawSize,
-    unique_size: uniqueSize,
-    unique_factor: factorOf(rawSize, uniqueSize),
-    delta_size: result.deltaSize,
-    compressed_size: compressedSize,
-    compressed_factor: factorOf(rawSize, compressedSize),
-    pack_count: stored?.packs,
-    stored_size: stored?.storedSize,
-    stored_factor: stored && factorOf(rawSize, stored.storedSize),
+    ...savingsFields(savingsOf(result)),
+    pack_count: result.stored?.packs,
   });
 }
 
 function printTable(output: Output, result: Stats): void {
-  const { snapshots, files, directories, others, blobs, rawSize, stored } = result;
-  const row = (name: string, size: number, note = ''): string[] => {
-    const factor = factorOf(rawSize, size);
-    return [name, formatBytes(size), factor === undefined ? '' : `${factor.toFixed(2)} : 1`, note];
-  };
-  const rows = [
-    ['raw', formatBytes(rawSize), '', entryCounts({ files, directories, others })],
-    row('unique', result.uniqueSize, formatCount(blobs, 'blob')),
-    ['as deltas', formatBytes(result.deltaSize), '', ''],
-    row('compressed', result.compressedSize),
-  ];
-  if (stored !== undefined) {
-    rows.push(row('stored', stored.storedSize, formatCount(stored.packs, 'pack')));
-  }
+  const { snapshots, blobs, stored } = result;
+  const lines = savingsLines(savingsOf(result), {
+    raw: entryCounts(result),
+    unique: formatCount(blobs, 'blob'),
+    stored: formatCount(stored?.packs ?? 0, 'pack'),
+  });
   output.result(formatCount(snapshots, 'snapshot'));
-  for (const line of formatTable(rows, ['left', 'right', 'right', 'left'])) {
-    output.result(`  ${line}`);
-  }
+  for (const line of lines) output.result(`  ${line}`);
+}
+
+function savingsOf(result: Stats): Savings {
+  return { ...result, storedSize: result.stored?.storedSize };
 }
 
 function entryCounts(counts: Pick<Stats, 'files' | 'directories' | 'others'>): string {
@@ -101,9 +87,4 @@ function entryCounts(counts: Pick<Stats, 'files' | 'directories' | 'others'>): s
   const parts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) parts.push(formatCount(others, 'other entry', 'other entries'));
   return parts.join(', ');
-}
-
-/** Undefined where there is nothing to compare. */
-function factorOf(rawSize: bigint, size: number): number | undefined {
-  return size === 0 ? undefined : Number(rawSize) / size;
 }
