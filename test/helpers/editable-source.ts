@@ -3,6 +3,9 @@
  * few calls, and what such a tree holds, told without the code that saves and restores it. Every
  * change moves the change time of what it changes, as a real file system does; the time of
  * modification may stay, as after `cp --preserve`.
+ *
+ * In memory, some directories are the roots of file systems of their own, each of which counts its
+ * inodes from the same number on and gives free numbers away again.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -41,6 +44,8 @@ export interface EditableSource {
   /** With everything below. */
   remove(path: string): void;
   chmod(path: string, mode: number): void;
+  /** Whether an entry can get a name in that directory: it is in the same file system, and no root. */
+  canMove(from: string, directory: string): boolean;
   describe(): TreeDescription;
   /** What a snapshot reads it through; undefined: the file system. */
   fs(): SourceFs | undefined;
@@ -48,6 +53,8 @@ export interface EditableSource {
 
 interface MemoryNode {
   readonly type: 'f' | 'd' | 'l';
+  /** Of the file system. */
+  readonly device: number;
   readonly inode: bigint;
   content: Uint8Array;
   readonly target: string;
@@ -58,15 +65,18 @@ interface MemoryNode {
 }
 
 const firstSecond = 1_700_000_000n;
+const firstInode = 1001n;
+/** A directory with one of these paths is the root of a file system. */
+const mountPoints: ReadonlySet<string> = new Set(['a', 'b']);
 
 export class MemoryEditableSource implements EditableSource {
   readonly root = '/source';
   readonly #nodes = new Map<string, MemoryNode>();
   #tick = 0;
-  #inodeCount = 0;
+  #deviceCount = 1;
 
   constructor() {
-    this.#nodes.set('', this.#newNode('d', {}));
+    this.#nodes.set('', this.#newNode('d', { device: 1 }));
   }
 
   typeOf(path: string): 'f' | 'd' | 'l' | undefined {
@@ -80,7 +90,7 @@ export class MemoryEditableSource implements EditableSource {
   write(path: string, content: Uint8Array, isTimeKept = false): void {
     const node = this.#nodes.get(path);
     if (node === undefined) {
-      this.#add(path, this.#newNode('f', { content }));
+      this.#add(path, this.#newNode('f', { device: this.#deviceAt(path), content }));
       return;
     }
     node.content = content;
@@ -89,11 +99,12 @@ export class MemoryEditableSource implements EditableSource {
   }
 
   makeDirectory(path: string): void {
-    this.#add(path, this.#newNode('d', {}));
+    const device = mountPoints.has(path) ? ++this.#deviceCount : this.#deviceAt(path);
+    this.#add(path, this.#newNode('d', { device }));
   }
 
   symlink(path: string, target: string): void {
-    this.#add(path, this.#newNode('l', { target }));
+    this.#add(path, this.#newNode('l', { device: this.#deviceAt(path), target }));
   }
 
   link(from: string, to: string): void {
@@ -127,6 +138,11 @@ export class MemoryEditableSource implements EditableSource {
     node.ctime = ++this.#tick;
   }
 
+  canMove(from: string, directory: string): boolean {
+    const { device } = this.#node(from);
+    return device === this.#deviceAt(from) && device === this.#node(directory).device;
+  }
+
   describe(): TreeDescription {
     const names = this.#sortedPaths();
     return new Map(
@@ -152,19 +168,34 @@ export class MemoryEditableSource implements EditableSource {
   #statOf(path: string): ReturnType<DescribeEntry> {
     const node = this.#nodes.get(path.slice(this.root.length + 1));
     if (node === undefined || !path.startsWith(this.root)) return {};
-    const { inode, mode } = node;
+    const { device, inode, mode } = node;
     const linkCount = [...this.#nodes.values()].filter((each) => each === node).length;
-    return { inode, mode, linkCount, mtime: timeOf(node.mtime), ctime: timeOf(node.ctime) };
+    const [mtime, ctime] = [timeOf(node.mtime), timeOf(node.ctime)];
+    return { device, inode, mode, linkCount, mtime, ctime };
   }
 
   #newNode(
     type: MemoryNode['type'],
-    { content = new Uint8Array(0), target = '' }: { content?: Uint8Array; target?: string },
+    fields: { device: number; content?: Uint8Array; target?: string },
   ): MemoryNode {
+    const { device, content = new Uint8Array(0), target = '' } = fields;
     const time = ++this.#tick;
     const mode = type === 'd' ? 0o755 : 0o644;
-    const inode = BigInt(1000 + ++this.#inodeCount);
-    return { type, inode, content, target, mode, mtime: time, ctime: time };
+    const inode = this.#freeInode(device);
+    return { type, device, inode, content, target, mode, mtime: time, ctime: time };
+  }
+
+  #freeInode(device: number): bigint {
+    const taken = new Set<bigint>();
+    for (const node of this.#nodes.values()) if (node.device === device) taken.add(node.inode);
+    let inode = firstInode;
+    while (taken.has(inode)) inode += 1n;
+    return inode;
+  }
+
+  /** The file system of the directory that a path is in. */
+  #deviceAt(path: string): number {
+    return this.#node(parentOf(path)).device;
   }
 
   #add(path: string, node: MemoryNode): void {
@@ -241,6 +272,10 @@ export class DiskEditableSource implements EditableSource {
 
   chmod(path: string, mode: number): void {
     chmodSync(this.#path(path), mode);
+  }
+
+  canMove(): boolean {
+    return true;
   }
 
   describe(): TreeDescription {
@@ -365,13 +400,13 @@ function make(
 function linkAt(source: EditableSource, { path, other }: Edit): void {
   if (path === other || source.typeOf(other) !== 'f' || isNested(path, other)) return;
   makeRoom(source, path);
-  source.link(other, path);
+  if (source.canMove(other, parentOf(path))) source.link(other, path);
 }
 
 function renameTo(source: EditableSource, { path, other }: Edit): void {
   if (path === other || source.typeOf(other) === undefined || isNested(path, other)) return;
   makeRoom(source, path);
-  source.rename(other, path);
+  if (source.canMove(other, parentOf(path))) source.rename(other, path);
 }
 
 /** One of the two lies below the other. */
@@ -387,6 +422,22 @@ function makeRoom(source: EditableSource, path: string): void {
     source.makeDirectory(parent);
   }
   if (source.typeOf(path) !== undefined) source.remove(path);
+}
+
+/**
+ * The file system at `a` comes, with a file of two names, or goes. It is walked before that at `b`,
+ * which has such a file, too: so the latter's place among file systems changes, and nothing else of it.
+ */
+export function toggleFirstMount(source: EditableSource): void {
+  const link = (directory: string): void => {
+    const [path, other] = [`${directory}/b`, `${directory}/a`];
+    const content = { seed: directory.charCodeAt(0), size: 700 };
+    applyEdit(source, { kind: 'write', path: other, other: path, ...content });
+    applyEdit(source, { kind: 'link', path, other, ...content });
+  };
+  if (source.typeOf('b/a') !== 'f' || source.typeOf('b/b') !== 'f') link('b');
+  if (source.typeOf('a') === undefined) link('a');
+  else source.remove('a');
 }
 
 const contents = new Map<string, Uint8Array>();

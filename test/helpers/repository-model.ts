@@ -5,7 +5,8 @@
  *
  * - every acknowledged snapshot is listed, by whichever client, and restores to its tree;
  * - an interrupted snapshot is absent or complete;
- * - `check` finds no damage, and notes packs without a segment only after an interruption.
+ * - `check` finds no damage, and notes packs without a segment only after an interruption, and only
+ *   until the next snapshot has taken them over.
  *
  * After the loss of a pack (a command that only some properties have) older snapshots may be hurt;
  * what is taken from then on must be whole.
@@ -21,6 +22,7 @@ import {
   type Edit,
   editKinds,
   type TreeDescription,
+  toggleFirstMount,
 } from './editable-source.ts';
 import { StorageStopped } from './fault-storage.ts';
 import { clientCount, type ModelClient, type SnapshotCall, type World } from './model-world.ts';
@@ -31,6 +33,7 @@ export interface RepositoryModel {
   readonly acknowledged: Map<string, TreeDescription>;
   /** Listed, but hurt by the loss of a pack. */
   readonly given: Set<string>;
+  /** Since the last snapshot that was acknowledged. */
   wasInterrupted: boolean;
   isHurt: boolean;
 }
@@ -156,13 +159,36 @@ const snapshotting = fc
   )
   .map(([number, how, nth]) =>
     command(`client ${number} snapshots ${how} ${nth}`, async (model, world) => {
-      const result = await clientOf(world, number).snapshot(callFor(model, how, nth));
+      await takeSnapshot(
+        model,
+        { world, client: clientOf(world, number) },
+        callFor(model, how, nth),
+      );
 
-      assert.deepEqual([result.isForgotten, result.errorCount], [false, 0]);
-      model.acknowledged.set(result.id, world.source.describe());
       await assertSound(model, world, nth % clientCount);
     }),
   );
+
+async function takeSnapshot(
+  model: RepositoryModel,
+  by: { world: World; client: ModelClient },
+  call: SnapshotCall,
+): Promise<void> {
+  const result = await by.client.snapshot(call);
+  assert.deepEqual([result.isForgotten, result.errorCount], [false, 0]);
+  model.acknowledged.set(result.id, by.world.source.describe());
+  model.wasInterrupted = false;
+}
+
+const mounting = clientNumber.map((number) =>
+  command(`client ${number} snapshots while a file system comes and goes`, async (model, world) => {
+    for (let i = 0; i < 2; i++) {
+      toggleFirstMount(world.source);
+      await takeSnapshot(model, { world, client: clientOf(world, number) }, {});
+    }
+    await assertSound(model, world, number);
+  }),
+);
 
 function callFor({ acknowledged }: RepositoryModel, how: How, nth: number): SnapshotCall {
   const ids = [...acknowledged.keys()];
@@ -281,7 +307,7 @@ const usual = [editing, editing, snapshotting, dryRun, restoring, checking, reop
 /** Of a world in memory. */
 export const memoryCommands: readonly fc.Arbitrary<Command>[] = [
   ...usual,
-  snapshotting,
+  mounting,
   interrupting(['abort at progress', 'abort at failpoint', 'throw at failpoint', 'stop']),
 ];
 

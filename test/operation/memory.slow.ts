@@ -14,6 +14,7 @@ import { compareTrees } from '../helpers/compare-trees.ts';
 import {
   lackOfDisk,
   newPlace,
+  type Watched,
   type WatchedPlace,
   watchRestore,
   watchSnapshot,
@@ -80,15 +81,60 @@ test('a file of 5 GiB is saved and restored in bounded memory', async (t) => {
   assertEqualFiles(join(place.source, 'large'), join(place.target, 'large'));
 });
 
-test('a tree of 100,000 files is saved and restored in bounded memory', async (t) => {
-  const place = await newPlace(t);
-  for (let i = 0; i < 100_000; i++) {
-    const directory = join(place.source, `${Math.floor(i / 1000)}`);
-    if (i % 1000 === 0) mkdirSync(directory);
-    writeFileSync(join(directory, `file${i}`), `content of file ${i}\n`.repeat(i % 50));
+/** Small files with contents of their own, 200 bytes to 2 KiB, in directories of 1,000 at most. */
+function writeSmallFiles(directory: string, count: number): void {
+  const noise = new Uint32Array(2 ** 12);
+  let state = 1;
+  for (let i = 0; i < noise.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    noise[i] = state;
   }
+  const bytes = new Uint8Array(noise.buffer);
+  for (let i = 0; i < count; i++) {
+    const parent = join(directory, `${Math.floor(i / 1000)}`);
+    if (i % 1000 === 0) mkdirSync(parent);
+    const size = 200 + ((Math.imul(i, 0x9e3779b1) >>> 0) % 1849);
+    noise[0] = i;
+    writeFileSync(join(parent, `file${i}`), bytes.subarray(0, size));
+  }
+}
 
-  await saveAndRestore(t, place);
+/** Tells how long one step took, and the most memory at any sample. */
+async function tellStep<T>(
+  t: TestContext,
+  what: string,
+  step: () => Promise<Watched<T>>,
+): Promise<Watched<T>> {
+  const startMs = performance.now();
+  const watched = await step();
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+  const peak = Math.round(watched.peak / 2 ** 20);
+  t.diagnostic(`${what}: ${seconds} s, at most ${peak} MiB of anonymous memory`);
+  assert.ok(watched.peak < MEMORY_SIZE_MAX, `${what}: ${watched.peak} bytes`);
+  return watched;
+}
 
-  assert.deepEqual(compareTrees(place.source, place.target), []);
-});
+/** Ten times as many must not take more memory: the figures stand one below the other. */
+for (const count of [10_000, 100_000, 1_000_000]) {
+  const files = `${count.toLocaleString('en')} files`;
+  test(`a tree of ${files} is saved, saved again and restored in bounded memory`, async (t) => {
+    const place = await newPlace(t);
+    // Each takes a block of the disk in the source and in the target.
+    const lack = lackOfDisk(place, count * 12_000);
+    if (lack !== undefined) {
+      t.skip(lack);
+      return;
+    }
+    writeSmallFiles(place.source, count);
+
+    const first = await tellStep(t, `first, ${files}`, () => watchSnapshot(place));
+    const again = await tellStep(t, `unchanged, ${files}`, () => watchSnapshot(place));
+    const restored = await tellStep(t, `restored, ${files}`, () => watchRestore(place));
+
+    assert.deepEqual([first.result.filesNew, first.result.errorCount], [count, 0]);
+    assert.deepEqual([again.result.filesUnchanged, again.result.bytesRead], [count, 0n]);
+    assert.deepEqual([restored.result.files, restored.result.errorCount], [count, 0]);
+    // Beyond that the listings of the comparison alone take gigabytes.
+    if (count <= 100_000) assert.deepEqual(compareTrees(place.source, place.target), []);
+  });
+}

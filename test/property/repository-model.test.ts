@@ -10,7 +10,7 @@ import { testSeed as seed } from '../helpers/seeded-random.ts';
 const newWorld = memoryWorld;
 
 test('a repository keeps every snapshot that it acknowledged', { timeout: 300_000 }, async () => {
-  await assertModel(memoryCommands, { newWorld, seed, runCount: 40, lengthMax: 24 });
+  await assertModel(memoryCommands, { newWorld, seed, runCount: 24, lengthMax: 20 });
 });
 
 test('a snapshot after the loss of a pack is whole', { timeout: 300_000 }, async () => {
