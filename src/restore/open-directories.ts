@@ -20,6 +20,8 @@ export interface OpenDirectory {
   readonly parent: OpenDirectory | undefined;
   /** For the target itself: none, unless the content of one directory is restored into it. */
   readonly metadata: TargetMetadata | undefined;
+  /** Only there for what is restored in it: not to stay behind empty. */
+  readonly isPassed: boolean;
   readonly symlinks: PlannedSymlink[];
   holdCount: number;
 }
@@ -42,9 +44,11 @@ export class OpenDirectories {
   add(
     target: TargetDirectory,
     metadata: TargetMetadata | undefined,
-    parent?: OpenDirectory,
+    below?: { readonly parent: OpenDirectory; readonly isPassed: boolean },
   ): OpenDirectory {
-    const directory = { target, parent, metadata, symlinks: [], holdCount: 1 };
+    const parent = below?.parent;
+    const isPassed = below?.isPassed ?? false;
+    const directory = { target, parent, metadata, isPassed, symlinks: [], holdCount: 1 };
     if (parent !== undefined) parent.holdCount += 1;
     this.#open.add(directory);
     return directory;

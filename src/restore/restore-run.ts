@@ -142,7 +142,10 @@ export class Run {
     const { directory: parent, names } = here;
     const name = node.name.slice();
     const target = isChosen ? parent.target.enter(name) : parent.target.pass(name);
-    const directory = this.#directories.add(target, metadataOf(node), parent);
+    const directory = this.#directories.add(target, metadataOf(node), {
+      parent,
+      isPassed: !isChosen,
+    });
     if (node.directory !== undefined) {
       // Names are kept for a filter only, so that depth costs no memory.
       const below = this.#options.selection === undefined ? [] : [...names, name];
@@ -165,6 +168,8 @@ export class Run {
         this.#reportEntry(directory, name, error);
       }
     }
+    // All that was to be restored in it has failed.
+    if (directory.isPassed && target.removeIfEmpty()) return;
     try {
       target.leave(metadata);
       if (parent !== undefined) this.#directoryCount += 1;

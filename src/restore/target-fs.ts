@@ -12,6 +12,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  rmdirSync,
   symlinkSync,
   unlinkSync,
   writeSync,
@@ -50,6 +51,8 @@ export interface TargetFs {
   /** Fails where the new name is taken. */
   renameNoReplace(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
   unlink(path: Uint8Array): void;
+  /** Fails where the directory holds something. */
+  removeDirectory(path: Uint8Array): void;
   fstat(fd: number): FileStat;
   /** How many bytes were written. */
   write(fd: number, bytes: Uint8Array, position: number): number;
@@ -88,6 +91,7 @@ export const nodeTargetFs: TargetFs = {
   linkDescriptor,
   renameNoReplace,
   unlink: (path) => unlinkSync(bufferOf(path)),
+  removeDirectory: (path) => rmdirSync(bufferOf(path)),
   fstat: statDescriptor,
   write: (fd, bytes, position) => writeSync(fd, bytes, 0, bytes.length, position),
   truncate: ftruncateSync,

@@ -7,7 +7,8 @@
  *   as text, and no symlink below it is followed. Without handles root is refused.
  * - Nothing that is there is replaced or written through.
  * - A directory is private (0700) until it is left; then it gets its owner, mode and times.
- * - One that is only passed through is made when something is to be made in it, or never.
+ * - One that is only passed through is made when something is to be made in it, or never, and is
+ *   removed when nothing could be made in it after all.
  * - Open handles: one per level, and one per file being written.
  *
  * A failing entry throws `TargetError` and leaves nothing behind; the caller collects it and goes
@@ -247,6 +248,25 @@ export class TargetDirectory implements PlacedDirectory {
   refuseSpecial(name: Uint8Array, type: FileType): TargetError {
     const found = `entry of type "${type}" is not restored`;
     return this.#error(name, { operation: 'create', reason: 'special_file', found });
+  }
+
+  /**
+   * Removes the directory if it was made by this run and holds nothing. False where it stays; then
+   * it is to be left. To be called after all that belongs into it, and before what is above is left.
+   */
+  removeIfEmpty(): boolean {
+    if (this.#place === undefined || this.#opened === undefined) return false;
+    // It was there before.
+    if (this.#opened.modeBefore !== undefined) return false;
+    const { fs } = this.#run;
+    try {
+      fs.removeDirectory(childPath(this.#place.parent, this.#place.name));
+    } catch {
+      // Most hold something. Whatever else it is costs no more than an empty directory.
+      return false;
+    }
+    fs.close(this.fd);
+    return true;
   }
 
   /**

@@ -179,3 +179,21 @@ test('a passed directory that cannot be made costs one error, and what is in it'
   );
   assert.deepEqual(allNames(target), ['empty.txt', 'music', 'music/list.txt', 'readme.txt']);
 });
+
+test('passed directories do not stay behind when all that was wanted in them fails', async (t) => {
+  const { top, target, taken, client } = await save(t, 0);
+  const fs = {
+    ...nodeTargetFs,
+    createFile: (): number => {
+      throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
+    },
+  };
+  const chosen = selectionOf({ includes: ['letter.txt', 'music'] });
+
+  const restored = await restore(client, { ...taken, path: top, fs, ...chosen }, target);
+
+  assert.equal(restored.problems.length, 3);
+  // It was chosen, not passed.
+  assert.deepEqual(allNames(target), ['music']);
+  assert.equal(restored.directories, 1);
+});

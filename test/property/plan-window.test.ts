@@ -115,19 +115,29 @@ test('PlanWindow keeps a job in a bounded stretch of one pack, in the order of t
   );
 });
 
+/** How many times `add` is called until the window is full. */
+function fill(window: PlanWindow, add: (window: PlanWindow) => void): number {
+  let count = 0;
+  for (; !window.isFull; count++) add(window);
+  return count;
+}
+
+/** A window that holds as much as any. */
+function grownWindow(): PlanWindow {
+  const window = new PlanWindow();
+  for (let i = 0; i < 4; i++) window.take();
+  return window;
+}
+
 test('PlanWindow is full by files, by chunks, and by files of more than one frame', () => {
-  const fill = (add: (window: PlanWindow, i: number) => void): number => {
-    const window = new PlanWindow();
-    let count = 0;
-    while (!window.isFull) add(window, count++);
-    return count;
-  };
   const one = newFile();
   const location = locationOf({ pack: 1, frame: 0, blob: 0 });
 
-  const files = fill((window) => window.addFile(newFile()));
-  const pieces = fill((window) => window.addPiece({ file: one, position: 0, location }));
-  const spanning = fill((window) => {
+  const files = fill(grownWindow(), (window) => window.addFile(newFile()));
+  const pieces = fill(grownWindow(), (window) =>
+    window.addPiece({ file: one, position: 0, location }),
+  );
+  const spanning = fill(grownWindow(), (window) => {
     const file = newFile();
     for (const frame of [0, 1, 2]) {
       const there = locationOf({ pack: 1, frame, blob: 0 });
@@ -136,4 +146,16 @@ test('PlanWindow is full by files, by chunks, and by files of more than one fram
   });
 
   assert.deepEqual([files, pieces, spanning], [4096, 16_384, 256]);
+});
+
+test('PlanWindow takes few files first, so that workers begin soon, and then more', () => {
+  const window = new PlanWindow();
+
+  const counts = [1, 2, 3, 4].map(() => {
+    const count = fill(window, () => window.addFile(newFile()));
+    window.take();
+    return count;
+  });
+
+  assert.deepEqual(counts, [256, 1024, 4096, 4096]);
 });
