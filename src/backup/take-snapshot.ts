@@ -30,6 +30,7 @@ import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import type { SourceEntry } from '../walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import { walk } from '../walk/walk.ts';
+import { type AheadThread, startAheadThread } from '../walk/walk-ahead.ts';
 import { type EntryAction, EntrySaver } from './entry-saver.ts';
 import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
@@ -104,19 +105,25 @@ export async function takeSnapshot(
   const plan = planSources(options.paths, options.workingDirectory);
   demandOneSource(plan, fs);
   const accounts = readAccountNames();
-  const parts = { ...options, fs, plan, accounts };
-  if (isDryRun) {
-    const session = await beginDrySession(repository, { signal });
-    return await new Run(repository, { ...parts, session }).execute();
-  }
-  for (let i = 1; ; i++) {
-    const session = await beginSession(repository, { purpose: 'snapshot', signal });
-    try {
-      return await new Run(repository, { ...parts, session, committing: session }).execute();
-    } catch (error) {
-      await session.abort();
-      if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
+  // It is ready by the time the session is; another source than the system's is not for threads.
+  const aheadThread = repository.jobs > 0 && fs === nodeSourceFs ? startAheadThread() : undefined;
+  const parts = { ...options, fs, plan, accounts, aheadThread };
+  try {
+    if (isDryRun) {
+      const session = await beginDrySession(repository, { signal });
+      return await new Run(repository, { ...parts, session }).execute();
     }
+    for (let i = 1; ; i++) {
+      const session = await beginSession(repository, { purpose: 'snapshot', signal });
+      try {
+        return await new Run(repository, { ...parts, session, committing: session }).execute();
+      } catch (error) {
+        await session.abort();
+        if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
+      }
+    }
+  } finally {
+    await aheadThread?.close();
   }
 }
 
@@ -137,6 +144,8 @@ interface RunOptions extends SnapshotOptions {
   fs: SourceFs;
   plan: SourcePlan;
   accounts: AccountNames;
+  /** Lists directories ahead of the walk, where there may be threads. */
+  aheadThread: AheadThread | undefined;
   session: Session | DrySession;
   /** The same session, where there is one to commit. */
   committing?: Session;
@@ -226,7 +235,7 @@ class Run {
     root: DirectoryRoot;
     packed: { compressedSize: number; storedSize: number };
   }> {
-    const { session, fs, accounts, plan, excludes } = this.#options;
+    const { session, fs, accounts, plan, excludes, aheadThread } = this.#options;
     const { keys, config } = this.#repository;
     const pool = new SavePool({
       ...planWorkers(this.#repository, { session: this.#writer, fs }),
@@ -264,8 +273,9 @@ class Run {
     const onExcluded = (): void => {
       this.#excluded += 1;
     };
+    const ahead = aheadThread?.begin(plan, excludes);
     try {
-      for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
+      for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded, ahead })) {
         if (event.kind !== 'error') this.#currentEntry = event.entry;
         await saver.take(event);
         if (this.#turns.isOver) await this.#takeTurn();
@@ -274,6 +284,7 @@ class Run {
       await pool.finish();
       return { root, packed: pool };
     } finally {
+      ahead?.stop();
       await pool.close();
     }
   }
