@@ -10,14 +10,13 @@
 import { availableParallelism, hostname, userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import type { EntryAction } from './backup/entry-saver.ts';
-import { type SnapshotResult, takeSnapshot } from './backup/take-snapshot.ts';
-import { type ListedEntry, listEntries } from './browse/list-entries.ts';
-import { countSnapshots, type SnapshotStats } from './browse/stats.ts';
+import type { SnapshotResult } from './backup/take-snapshot.ts';
+import type { ListedEntry } from './browse/list-entries.ts';
+import type { SnapshotStats } from './browse/stats.ts';
 import type { SourceError, VarveError } from './errors.ts';
 import type { Credential } from './keys/key-slot.ts';
-import { type CheckResult, checkRepository } from './maintain/check.ts';
+import type { CheckResult } from './maintain/check.ts';
 import type { LongCall } from './progress.ts';
-import { rebuildIndex } from './repository/index-sync.ts';
 import { initRepository as initStored } from './repository/init-repository.ts';
 import { listSessions, type OpenSessions } from './repository/list-sessions.ts';
 import { defaultCacheDirectory, defaultStateDirectory } from './repository/local-directories.ts';
@@ -30,11 +29,10 @@ import {
   selectKeySlot,
 } from './repository/manage-keys.ts';
 import { openRepository as openStored } from './repository/open-repository.ts';
-import { openFixedAccess, openReadAccess } from './repository/read-access.ts';
 import type { Repository as OpenedRepository } from './repository/repository.ts';
 import { measureStored, type StoredSize } from './repository/stored-size.ts';
 import { type DamagedObject, loadView } from './repository/view.ts';
-import { type RestoreResult, restoreSnapshot } from './restore/restore-snapshot.ts';
+import type { RestoreResult } from './restore/restore-snapshot.ts';
 import {
   matchesFilter,
   type Snapshot,
@@ -290,7 +288,11 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   try {
     const opened = await openStored({
       storage,
-      askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
+      askPassphrase: async () => {
+        const given = typeof passphrase === 'function' ? await passphrase() : passphrase;
+        loadAhead();
+        return given;
+      },
       cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
       stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
       jobs,
@@ -302,6 +304,18 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     await storage.close();
     throw error;
   }
+}
+
+/**
+ * Operations are loaded when they are called. While a passphrase is stretched, in a thread of Node's
+ * own, there is time for what takes longest; one that is not called then costs nothing but memory.
+ */
+function loadAhead(): void {
+  // Once the stretching has begun.
+  setImmediate(() => {
+    // What cannot be loaded is told by the call that needs it.
+    import('./backup/take-snapshot.ts').catch(() => {});
+  });
 }
 
 /** @throws RangeError when a pattern or marker makes no sense, as `snapshot` would */
@@ -333,7 +347,10 @@ function asPublic(repository: OpenedRepository): Repository {
     },
     list: (options) => list(repository, options),
     restore: (options) => restore(repository, options),
-    check: (options) => checkRepository(repository, options),
+    check: async (options) => {
+      const { checkRepository } = await import('./maintain/check.ts');
+      return await checkRepository(repository, options);
+    },
     stats: (options = {}) => stats(repository, options),
     rebuildIndex: (options = {}) => rebuild(repository, options),
     keys: () => listKeySlots(repository),
@@ -355,6 +372,7 @@ async function snapshot(
 ): Promise<SnapshotResult> {
   const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
   if (excludes !== undefined) checkExcludes(excludes);
+  const { takeSnapshot } = await import('./backup/take-snapshot.ts');
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,
@@ -379,6 +397,8 @@ async function* list(
   options: ListOptions,
 ): AsyncGenerator<ListedEntry, void, undefined> {
   const { snapshot: chosen, path, isRecursive = false, signal } = options;
+  const { openReadAccess } = await import('./repository/read-access.ts');
+  const { listEntries } = await import('./browse/list-entries.ts');
   const access = await openReadAccess(repository, { signal });
   for await (const entry of listEntries(access, {
     snapshot: chosen,
@@ -396,6 +416,7 @@ async function restore(
 ): Promise<RestoreResult> {
   const { path, target, includes = [], excludes = [], ...rest } = options;
   const isSelecting = includes.length + excludes.length > 0;
+  const { restoreSnapshot } = await import('./restore/restore-snapshot.ts');
   return await restoreSnapshot(repository, {
     ...rest,
     names: namesOf(path),
@@ -407,6 +428,8 @@ async function restore(
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {
   const { snapshots, signal } = options;
+  const { openFixedAccess } = await import('./repository/read-access.ts');
+  const { countSnapshots } = await import('./browse/stats.ts');
   const access = await openFixedAccess(repository, { signal });
   const { view } = access;
   if (snapshots === undefined) noticeDamaged(repository, view.damaged);
@@ -422,6 +445,7 @@ function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedOb
 
 async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
   const view = await loadView(repository, 'read');
+  const { rebuildIndex } = await import('./repository/index-sync.ts');
   const { index, damaged } = await rebuildIndex(repository, view, options);
   return { ...index.counts, damaged };
 }
