@@ -277,7 +277,8 @@ class Run {
     try {
       for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded, ahead })) {
         if (event.kind !== 'error') this.#currentEntry = event.entry;
-        await saver.take(event);
+        const taken = saver.take(event);
+        if (taken !== undefined) await taken;
         if (this.#turns.isOver) await this.#takeTurn();
       }
       const root = await saver.finish();
