@@ -99,14 +99,15 @@ export async function takeSnapshot(
   repository: Repository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const { signal, isDryRun = false } = options;
+  const { signal, isDryRun = false, isForced = false } = options;
   signal?.throwIfAborted();
   const fs = options.fs ?? nodeSourceFs;
   const plan = planSources(options.paths, options.workingDirectory);
   demandOneSource(plan, fs);
   const accounts = readAccountNames();
   // It is ready by the time the session is; another source than the system's is not for threads.
-  const aheadThread = repository.jobs > 0 && fs === nodeSourceFs ? startAheadThread() : undefined;
+  const mayListAhead = repository.jobs > 0 && fs === nodeSourceFs && !isForced;
+  const aheadThread = mayListAhead ? startAheadThread() : undefined;
   const parts = { ...options, fs, plan, accounts, aheadThread };
   try {
     if (isDryRun) {
@@ -273,7 +274,8 @@ class Run {
     const onExcluded = (): void => {
       this.#excluded += 1;
     };
-    const ahead = aheadThread?.begin(plan, excludes);
+    // Where everything is read, the walk holds up nobody, and what was listed would be old by then.
+    const ahead = this.#parent === undefined ? undefined : aheadThread?.begin(plan, excludes);
     try {
       for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded, ahead })) {
         if (event.kind !== 'error') this.#currentEntry = event.entry;
