@@ -1,17 +1,12 @@
-/** The calls of an open repository, handed on to the operations with all that they do not guess. */
+/**
+ * The calls of an open repository, handed on to the operations with all that they do not guess.
+ * Operations are loaded when they are called: no command needs all of them.
+ */
 import { hostname, userInfo } from 'node:os';
-import { type SnapshotResult, takeSnapshot } from '../backup/take-snapshot.ts';
-import {
-  measureSnapshots,
-  measureTree,
-  type SnapshotSize,
-  type TreeSizes,
-} from '../browse/exclusive-sizes.ts';
-import { type ListedEntry, listEntries } from '../browse/list-entries.ts';
-import { countSnapshots } from '../browse/stats.ts';
-import { checkRepository } from '../maintain/check.ts';
+import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
+import type { ListedEntry } from '../browse/list-entries.ts';
 import type { LongCall } from '../progress.ts';
-import { rebuildIndex } from '../repository/index-sync.ts';
 import { listSessions } from '../repository/list-sessions.ts';
 import {
   addKey,
@@ -20,11 +15,11 @@ import {
   removeKey,
   selectKeySlot,
 } from '../repository/manage-keys.ts';
-import { openFixedAccess, openReadAccess } from '../repository/read-access.ts';
+import type { ReadAccess } from '../repository/read-access.ts';
 import type { Repository as OpenedRepository } from '../repository/repository.ts';
 import { measureStored } from '../repository/stored-size.ts';
 import { type DamagedObject, loadView } from '../repository/view.ts';
-import { type RestoreResult, restoreSnapshot } from '../restore/restore-snapshot.ts';
+import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import {
   matchesFilter,
   type SnapshotFilter as SnapshotByteFilter,
@@ -66,7 +61,10 @@ export function asPublic(repository: OpenedRepository): Repository {
     },
     list: (options) => list(repository, options),
     restore: (options) => restore(repository, options),
-    check: (options) => checkRepository(repository, options),
+    check: async (options) => {
+      const { checkRepository } = await import('../maintain/check.ts');
+      return await checkRepository(repository, options);
+    },
     stats: (options = {}) => stats(repository, options),
     snapshotSizes: (options = {}) => snapshotSizes(repository, options),
     treeSizes: (options) => treeSizes(repository, options),
@@ -90,6 +88,7 @@ async function snapshot(
 ): Promise<SnapshotResult> {
   const { source, host = hostname(), workingDirectory = process.cwd(), excludes } = options;
   if (excludes !== undefined) checkExcludes(excludes);
+  const { takeSnapshot } = await import('../backup/take-snapshot.ts');
   return await takeSnapshot(repository, {
     ...options,
     workingDirectory,
@@ -114,6 +113,8 @@ async function* list(
   options: ListOptions,
 ): AsyncGenerator<ListedEntry, void, undefined> {
   const { snapshot: chosen, path, isRecursive = false, signal } = options;
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { listEntries } = await import('../browse/list-entries.ts');
   const access = await openReadAccess(repository, { signal });
   for await (const entry of listEntries(access, {
     snapshot: chosen,
@@ -131,6 +132,7 @@ async function restore(
 ): Promise<RestoreResult> {
   const { path, target, includes = [], excludes = [], ...rest } = options;
   const isSelecting = includes.length + excludes.length > 0;
+  const { restoreSnapshot } = await import('../restore/restore-snapshot.ts');
   return await restoreSnapshot(repository, {
     ...rest,
     names: namesOf(path),
@@ -142,7 +144,8 @@ async function restore(
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {
   const { snapshots, signal } = options;
-  const access = await openFixedAccess(repository, { signal });
+  const { countSnapshots } = await import('../browse/stats.ts');
+  const access = await openAccess(repository, signal);
   const { view } = access;
   if (snapshots === undefined) noticeDamaged(repository, view.damaged);
   const counted = await countSnapshots(access, snapshots ?? view.snapshots, options);
@@ -154,7 +157,8 @@ async function snapshotSizes(
   repository: OpenedRepository,
   options: StatsOptions,
 ): Promise<SnapshotSize[]> {
-  const access = await openFixedAccess(repository, { signal: options.signal });
+  const { measureSnapshots } = await import('../browse/exclusive-sizes.ts');
+  const access = await openAccess(repository, options.signal);
   return await measureSnapshots(access, options.snapshots ?? access.view.snapshots, options);
 }
 
@@ -162,8 +166,17 @@ async function treeSizes(
   repository: OpenedRepository,
   { path, depthMax = Number.POSITIVE_INFINITY, ...rest }: TreeSizesOptions,
 ): Promise<TreeSizes> {
-  const access = await openFixedAccess(repository, { signal: rest.signal });
+  const { measureTree } = await import('../browse/exclusive-sizes.ts');
+  const access = await openAccess(repository, rest.signal);
   return await measureTree(access, { ...rest, names: namesOf(path), depthMax });
+}
+
+async function openAccess(
+  repository: OpenedRepository,
+  signal: AbortSignal | undefined,
+): Promise<ReadAccess> {
+  const { openFixedAccess } = await import('../repository/read-access.ts');
+  return await openFixedAccess(repository, { signal });
 }
 
 function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedObject[]): void {
@@ -173,6 +186,7 @@ function noticeDamaged(repository: OpenedRepository, damaged: readonly DamagedOb
 
 async function rebuild(repository: OpenedRepository, options: LongCall): Promise<RebuildResult> {
   const view = await loadView(repository, 'read');
+  const { rebuildIndex } = await import('../repository/index-sync.ts');
   const { index, damaged } = await rebuildIndex(repository, view, options);
   return { ...index.counts, damaged };
 }

@@ -36,7 +36,11 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   try {
     const opened = await openStored({
       storage,
-      askPassphrase: typeof passphrase === 'function' ? passphrase : async () => passphrase,
+      askPassphrase: async () => {
+        const given = typeof passphrase === 'function' ? await passphrase() : passphrase;
+        loadAhead();
+        return given;
+      },
       cacheDirectory: options.cacheDirectory ?? defaultCacheDirectory(),
       stateDirectory: options.stateDirectory ?? defaultStateDirectory(),
       jobs,
@@ -48,6 +52,18 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     await storage.close();
     throw error;
   }
+}
+
+/**
+ * While a passphrase is stretched, in a thread of Node's own, there is time to load the operation that
+ * takes longest; if it is not called, that costs nothing but memory.
+ */
+function loadAhead(): void {
+  // Once the stretching has begun.
+  setImmediate(() => {
+    // What cannot be loaded is told by the call that needs it.
+    import('../backup/take-snapshot.ts').catch(() => {});
+  });
 }
 
 /** Each text is told once. */

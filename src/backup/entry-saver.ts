@@ -106,11 +106,14 @@ export class EntrySaver {
     };
   }
 
-  async take(event: WalkEvent): Promise<void> {
-    if (event.kind === 'error') this.#options.onError(event.error);
-    else if (event.kind === 'enter') await this.#enter(event.entry);
-    else if (event.kind === 'leave') await this.#leave();
-    else await this.#save(event.entry);
+  /** A promise that comes back must be awaited. Most entries are unchanged, and then there is none. */
+  take(event: WalkEvent): Promise<void> | undefined {
+    if (event.kind === 'error') {
+      this.#options.onError(event.error);
+      return undefined;
+    }
+    if (event.kind === 'entry') return this.#save(event.entry);
+    return event.kind === 'enter' ? this.#enter(event.entry) : this.#leave();
   }
 
   /** Waits for everything that was taken; gives the root of the tree. */
@@ -162,33 +165,45 @@ export class EntrySaver {
     await this.#push({ kind: 'leave' });
   }
 
-  async #save(entry: SourceEntry): Promise<void> {
+  #save(entry: SourceEntry): Promise<void> | undefined {
     const level = this.#levels.at(-1) as Level;
     const found = level.parent?.find(entry.name);
-    const node = found instanceof Promise ? await found : found;
-    if (node !== undefined && (await this.#isReusable(level, entry, node))) {
-      const size = node.content === undefined ? 0 : Number(contentLength(node.content));
-      this.#options.onSaved(entry, 'unchanged', size);
-      await this.#addUnchanged(level, node);
-      return;
+    if (!(found instanceof Promise)) return this.#compare(level, entry, found);
+    return found.then((node) => this.#compare(level, entry, node));
+  }
+
+  #compare(level: Level, entry: SourceEntry, node: Node | undefined): Promise<void> | undefined {
+    if (node === undefined || !entry.isUnchangedFrom(node)) {
+      return this.#saveAnew(level, entry, node);
     }
+    const { content } = node;
+    const isThere = content === undefined || (level.parent?.hasContent(content) ?? false);
+    if (isThere === true) return this.#reuse(level, entry, node);
+    if (isThere === false) return this.#saveAnew(level, entry, node);
+    return isThere.then((is) =>
+      is ? this.#reuse(level, entry, node) : this.#saveAnew(level, entry, node),
+    );
+  }
+
+  #reuse(level: Level, entry: SourceEntry, node: Node): Promise<void> | undefined {
+    const size = node.content === undefined ? 0 : Number(contentLength(node.content));
+    this.#options.onSaved(entry, 'unchanged', size);
+    return this.#addUnchanged(level, node);
+  }
+
+  async #saveAnew(level: Level, entry: SourceEntry, node: Node | undefined): Promise<void> {
     if (entry.type === 'f') return await this.#saveFile(level, entry, node);
     this.#options.onSaved(entry, actionOf(node, false), 0);
     await this.#addChanged(level, makeNode(entry.metadata));
   }
 
-  async #isReusable(level: Level, entry: SourceEntry, node: Node): Promise<boolean> {
-    if (!entry.isUnchangedFrom(node)) return false;
-    return node.content === undefined || (await level.parent?.hasContent(node.content)) === true;
-  }
-
-  async #addUnchanged(level: Level, node: Node): Promise<void> {
+  #addUnchanged(level: Level, node: Node): Promise<void> | undefined {
     if (!level.isOpen && level.parent?.isWhole === true) {
       level.matched += 1;
-      return;
+      return undefined;
     }
     // Something before this entry is gone: the level has to be written anew.
-    await this.#addChanged(level, node);
+    return this.#addChanged(level, node);
   }
 
   async #addChanged(level: Level, node: Node): Promise<void> {

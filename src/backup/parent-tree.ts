@@ -90,9 +90,14 @@ export class ParentDirectory {
   }
 
   /** Whether all blobs of a content are there. */
-  async hasContent(content: Content): Promise<boolean> {
-    const { isPresent, reader } = this.#options;
+  hasContent(content: Content): boolean | Promise<boolean> {
+    const { isPresent } = this.#options;
     if (isPresent === undefined || content.kind === 'empty') return true;
+    return this.#hasChunks(content, isPresent);
+  }
+
+  async #hasChunks(content: Content, isPresent: (id: BlobId) => boolean): Promise<boolean> {
+    const { reader } = this.#options;
     try {
       for await (const chunks of readChunks(content, async (id) => {
         if (!isPresent(id)) throw new Absent();

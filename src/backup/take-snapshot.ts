@@ -32,6 +32,7 @@ import { planSources, type SourcePlan } from '../walk/plan-sources.ts';
 import type { SourceEntry } from '../walk/source-entry.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import { walk } from '../walk/walk.ts';
+import { type AheadThread, startAheadThread } from '../walk/walk-ahead.ts';
 import { type EntryAction, EntrySaver } from './entry-saver.ts';
 import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
@@ -109,25 +110,32 @@ export async function takeSnapshot(
   repository: Repository,
   options: SnapshotOptions,
 ): Promise<SnapshotResult> {
-  const { signal, isDryRun = false } = options;
+  const { signal, isDryRun = false, isForced = false } = options;
   signal?.throwIfAborted();
   const fs = options.fs ?? nodeSourceFs;
   const plan = planSources(options.paths, options.workingDirectory);
   demandOneSource(plan, fs);
   const accounts = readAccountNames();
-  const parts = { ...options, fs, plan, accounts };
-  if (isDryRun) {
-    const session = await beginDrySession(repository, { signal });
-    return await new Run(repository, { ...parts, session }).execute();
-  }
-  for (let i = 1; ; i++) {
-    const session = await beginSession(repository, { purpose: 'snapshot', signal });
-    try {
-      return await new Run(repository, { ...parts, session, committing: session }).execute();
-    } catch (error) {
-      await session.abort();
-      if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
+  // It is ready by the time the session is; another source than the system's is not for threads.
+  const mayListAhead = repository.jobs > 0 && fs === nodeSourceFs && !isForced;
+  const aheadThread = mayListAhead ? startAheadThread() : undefined;
+  const parts = { ...options, fs, plan, accounts, aheadThread };
+  try {
+    if (isDryRun) {
+      const session = await beginDrySession(repository, { signal });
+      return await new Run(repository, { ...parts, session }).execute();
     }
+    for (let i = 1; ; i++) {
+      const session = await beginSession(repository, { purpose: 'snapshot', signal });
+      try {
+        return await new Run(repository, { ...parts, session, committing: session }).execute();
+      } catch (error) {
+        await session.abort();
+        if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
+      }
+    }
+  } finally {
+    await aheadThread?.close();
   }
 }
 
@@ -148,6 +156,8 @@ interface RunOptions extends SnapshotOptions {
   fs: SourceFs;
   plan: SourcePlan;
   accounts: AccountNames;
+  /** Lists directories ahead of the walk, where there may be threads. */
+  aheadThread: AheadThread | undefined;
   session: Session | DrySession;
   /** The same session, where there is one to commit. */
   committing?: Session;
@@ -246,7 +256,7 @@ class Run {
     root: DirectoryRoot;
     packed: Pick<SavePool, 'compressedSize' | 'storedSize' | 'deltas'>;
   }> {
-    const { session, fs, accounts, plan, excludes, similarity = 'on' } = this.#options;
+    const { session, fs, accounts, plan, excludes, aheadThread, similarity = 'on' } = this.#options;
     const { keys, config } = this.#repository;
     const hasDeltas = similarity !== 'off' && config.deltaDepthMax > 0;
     const pool = new SavePool({
@@ -287,10 +297,13 @@ class Run {
     const onExcluded = (): void => {
       this.#excluded += 1;
     };
+    // Where everything is read, the walk holds up nobody, and what was listed would be old by then.
+    const ahead = this.#parent === undefined ? undefined : aheadThread?.begin(plan, excludes);
     try {
-      for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded })) {
+      for (const event of walk(plan, { fs, accounts, linkGroup, excludes, onExcluded, ahead })) {
         if (event.kind !== 'error') this.#currentEntry = event.entry;
-        await saver.take(event);
+        const taken = saver.take(event);
+        if (taken !== undefined) await taken;
         if (this.#turns.isOver) await this.#takeTurn();
       }
       const root = await saver.finish();
@@ -298,6 +311,7 @@ class Run {
       this.#noteBadBases(pool.deltas);
       return { root, packed: pool };
     } finally {
+      ahead?.stop();
       await pool.close();
     }
   }

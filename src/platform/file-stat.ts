@@ -84,15 +84,31 @@ function typeOf(mode: number): FileType | undefined {
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const statxMask = 0xfff;
 const statxBirthTime = 0x800;
-/**
- * The one result buffer of this thread, seen as the machine writes it: calls are synchronous and
- * decode it at once.
- */
+
+/** A buffer with results of `statx`, seen as the machine writes them. */
+export interface StatViews {
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly u64: BigUint64Array;
+  readonly i64: BigInt64Array;
+}
+
+/** @param buffer of a multiple of 8 bytes */
+export function statViews(buffer: ArrayBufferLike): StatViews {
+  return {
+    u16: new Uint16Array(buffer),
+    u32: new Uint32Array(buffer),
+    u64: new BigUint64Array(buffer),
+    i64: new BigInt64Array(buffer),
+  };
+}
+
+/** The one result buffer of this thread: calls are synchronous and it is read at once. */
 const result = new Uint8Array(256);
-const result16 = new Uint16Array(result.buffer);
-const result32 = new Uint32Array(result.buffer);
-const result64 = new BigUint64Array(result.buffer);
-const resultSigned64 = new BigInt64Array(result.buffer);
+const resultViews = statViews(result.buffer);
+/** Bytes of a result that say something; a multiple of 8. */
+export const packedStatSize = 144;
+const packedResult = result.subarray(0, packedStatSize);
 
 let isStatxUsable: boolean | undefined;
 
@@ -110,32 +126,89 @@ function statx(library: Libc, fd: number, path: Uint8Array, flags: number): File
   // Looking at a directory must not mount a file system on it.
   const status = library.statx(fd, path, flags | atNoAutomount, statxMask, result);
   demandSuccess(library, 'statx', status);
-  const mode = result16[14] as number;
+  return unpackStat(resultViews, 0);
+}
+
+/** Whether the two calls below can say anything here. */
+export function canPackStats(): boolean {
+  return statxLibrary() !== undefined;
+}
+
+/**
+ * What `lstatChild` says, as `packedStatSize` bytes for `unpackStat`, perhaps in another thread. False
+ * where it would throw; nothing is then put into `target`.
+ *
+ * @param offset of the place in `target`, a multiple of 8
+ */
+export function packChildStat(
+  directory: DirectoryHandle,
+  name: string,
+  target: Uint8Array,
+  offset: number,
+): boolean {
+  return pack(directory.fd, cName(name), atSymlinkNofollow, target, offset);
+}
+
+/** The same of what `statDescriptor` says. */
+export function packDescriptorStat(fd: number, target: Uint8Array, offset: number): boolean {
+  return pack(fd, emptyPath, atEmptyPath, target, offset);
+}
+
+function pack(
+  fd: number,
+  path: Uint8Array,
+  flags: number,
+  target: Uint8Array,
+  offset: number,
+): boolean {
+  const library = statxLibrary();
+  if (library === undefined) return false;
+  if (library.statx(fd, path, flags | atNoAutomount, statxMask, result) !== 0) return false;
+  target.set(packedResult, offset);
+  return true;
+}
+
+/** The parts of a packed stat that are often all that is asked. `offset` in bytes, a multiple of 8. */
+export function packedType({ u16 }: StatViews, offset: number): FileType | undefined {
+  return typeOf(u16[(offset >> 1) + 14] as number);
+}
+
+export function packedDevice({ u32 }: StatViews, offset: number): number {
+  const word = offset >> 2;
+  return (u32[word + 34] as number) * 2 ** 32 + (u32[word + 35] as number);
+}
+
+export function unpackStat(views: StatViews, offset: number): FileStat {
+  const { u32, u64 } = views;
+  const mode = views.u16[(offset >> 1) + 14] as number;
   const type = typeOf(mode);
-  const hasBirthTime = (u32(0) & statxBirthTime) !== 0;
+  const word = offset >> 2;
+  const hasBirthTime = ((u32[word] as number) & statxBirthTime) !== 0;
   return {
     type,
     mode: mode & modeMask,
-    linkCount: u32(16),
-    uid: u32(20),
-    gid: u32(24),
-    size: result64[5] as bigint,
-    device: u32(136) * 2 ** 32 + u32(140),
-    inode: result64[4] as bigint,
-    special: type === 'c' || type === 'b' ? { major: u32(128), minor: u32(132) } : noDevice,
-    mtime: timeAt(112),
-    ctime: timeAt(96),
+    linkCount: u32[word + 4] as number,
+    uid: u32[word + 5] as number,
+    gid: u32[word + 6] as number,
+    size: u64[(offset >> 3) + 5] as bigint,
+    device: packedDevice(views, offset),
+    inode: u64[(offset >> 3) + 4] as bigint,
+    special:
+      type === 'c' || type === 'b'
+        ? { major: u32[word + 32] as number, minor: u32[word + 33] as number }
+        : noDevice,
+    mtime: timeAt(views, offset + 112),
+    ctime: timeAt(views, offset + 96),
     // Written out, not spread: V8 gives every object made by a spread a shape of its own.
-    birthTime: hasBirthTime ? timeAt(80) : undefined,
+    birthTime: hasBirthTime ? timeAt(views, offset + 80) : undefined,
   };
 }
 
-function u32(offset: number): number {
-  return result32[offset >> 2] as number;
-}
-
-function timeAt(offset: number): Timestamp {
-  return { seconds: resultSigned64[offset >> 3] as bigint, nanoseconds: u32(offset + 8) };
+function timeAt({ i64, u32 }: StatViews, offset: number): Timestamp {
+  return {
+    seconds: i64[offset >> 3] as bigint,
+    nanoseconds: u32[(offset >> 2) + 2] as number,
+  };
 }
 
 function fromNode(stats: BigIntStats): FileStat {

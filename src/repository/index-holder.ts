@@ -3,7 +3,7 @@
  * longer fits, replaced by a temporary one when its disk fails.
  */
 import type { RepositoryId } from '../id.ts';
-import { LocalIndex } from '../index/local-index.ts';
+import type { LocalIndex } from '../index/local-index.ts';
 
 interface IndexHolderOptions {
   cacheDirectory: string;
@@ -23,7 +23,7 @@ export class IndexHolder {
   open(): Promise<LocalIndex> {
     const { cacheDirectory, repositoryId, onNotice } = this.#options;
     const cacheDir = this.#isTemporary ? undefined : cacheDirectory;
-    this.#index ??= LocalIndex.open({ cacheDir, repositoryId, onNotice });
+    this.#index ??= loadIndex().then((index) => index.open({ cacheDir, repositoryId, onNotice }));
     return this.#index;
   }
 
@@ -32,7 +32,8 @@ export class IndexHolder {
     await this.close();
     if (this.#isTemporary) return;
     const { cacheDirectory: cacheDir, repositoryId } = this.#options;
-    await LocalIndex.discard({ cacheDir, repositoryId });
+    const index = await loadIndex();
+    await index.discard({ cacheDir, repositoryId });
   }
 
   /** After the cache could not be written: this run goes on with one of its own. */
@@ -47,4 +48,10 @@ export class IndexHolder {
     this.#index = undefined;
     await (await index)?.close();
   }
+}
+
+/** Loaded with the first index that is opened: LMDB takes a third of the time that all else takes. */
+async function loadIndex(): Promise<typeof LocalIndex> {
+  const module = await import('../index/local-index.ts');
+  return module.LocalIndex;
 }

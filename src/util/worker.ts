@@ -62,7 +62,9 @@ export function startThread<Request, Reply>(
   setup: unknown,
   owner: WorkerOwner<Reply>,
 ): WorkerHandle<Request> {
-  const thread = new Worker(entry, { workerData: setup, resourceLimits });
+  // What a thread opens through koffi, or for another one, is not Node's to watch.
+  const trackUnmanagedFds = false;
+  const thread = new Worker(entry, { workerData: setup, resourceLimits, trackUnmanagedFds });
   let isLeaving = false;
   let hasFailed = false;
   const fail = (error: unknown): void => {

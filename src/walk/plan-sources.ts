@@ -42,6 +42,13 @@ export function plannedSources(entry: PlannedEntry): PlannedEntry[] {
   return entry.isSource ? [entry, ...below] : below;
 }
 
+/** Paths of the sources at or below `entry` that are not inside another, in the order of the walk. */
+export function outermostSources(entry: PlannedEntry): Uint8Array[] {
+  if (entry.isSource) return [entry.path];
+  const names = [...entry.children.keys()].sort();
+  return names.flatMap((name) => outermostSources(entry.children.get(name) as PlannedEntry));
+}
+
 interface MutableEntry extends PlannedEntry {
   isSource: boolean;
   readonly children: Map<string, MutableEntry>;
@@ -59,11 +66,6 @@ function childOf(parent: MutableEntry, name: string): MutableEntry {
   const child = newEntry(joinPath(parent.path, Buffer.from(name, 'latin1')));
   parent.children.set(name, child);
   return child;
-}
-
-function outermostSources(entry: PlannedEntry): Uint8Array[] {
-  if (entry.isSource) return [entry.path];
-  return [...entry.children.values()].flatMap(outermostSources);
 }
 
 /** Names from `/` to the path, as latin1 text. */

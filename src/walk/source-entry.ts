@@ -4,10 +4,13 @@
  * with what is stored, so that metadata is put together when it is asked for. So are paths, from the
  * names on the way: a deep tree costs memory by its depth and not by its depth squared.
  */
+import { constants } from 'node:os';
 import { childPath, type DirectoryHandle } from '../platform/directory-handle.ts';
 import type { FileStat, FileType } from '../platform/file-stat.ts';
+import { systemError } from '../platform/libc.ts';
 import type { Timestamp } from '../platform/times.ts';
 import type { Node } from '../tree/node.ts';
+import { assert } from '../util/assert.ts';
 import { bufferOf, equalBytes } from '../util/bytes.ts';
 import type { AccountNames } from './account-names.ts';
 import type { SourceFs } from './source-fs.ts';
@@ -141,6 +144,27 @@ export class SourceEntry {
     return { path: childPath(place, this.metadata.name), release: () => place.release() };
   }
 
+  /**
+   * Opens the directory that this entry is. It must be the one that was listed, whatever is under the
+   * name by now.
+   */
+  openDirectory(fs: SourceFs): number {
+    const place = this.#place;
+    const fd =
+      place instanceof SourceDirectory
+        ? fs.openDirectoryIn(place, this.#name)
+        : fs.openDirectory(place);
+    try {
+      const { device, inode } = fs.fstat(fd);
+      if (device === this.#stat.device && inode === this.#stat.inode) return fd;
+    } catch (error) {
+      fs.close(fd);
+      throw error;
+    }
+    fs.close(fd);
+    throw systemError('openat', constants.errno.ENOENT);
+  }
+
   get #linkGroup(): Uint8Array | undefined {
     const { type, linkCount, inode } = this.#stat;
     if (type === 'd' || linkCount === 1) return undefined;
@@ -198,17 +222,28 @@ export function childOf(directory: SourceEntry, name: Uint8Array): Uint8Array {
   return joinNames(directory.path, [bufferOf(name).toString('latin1')]);
 }
 
-/** A directory being walked. It is closed when the walk has left it and nobody holds it. */
+/**
+ * A directory being walked. Where it was listed by another thread it is opened only when something in
+ * it is looked up here. It is closed when the walk has left it and nobody holds it.
+ */
 export class SourceDirectory implements DirectoryHandle {
-  readonly fd: number;
   readonly entry: SourceEntry;
   readonly #fs: SourceFs;
+  #fd: number | undefined;
   #holderCount = 1;
 
-  constructor(fs: SourceFs, fd: number, entry: SourceEntry) {
+  /** @param fd undefined: to be opened when it is asked for */
+  constructor(fs: SourceFs, fd: number | undefined, entry: SourceEntry) {
     this.#fs = fs;
-    this.fd = fd;
+    this.#fd = fd;
     this.entry = entry;
+  }
+
+  /** @throws a system error where the directory cannot be opened, or is another by now */
+  get fd(): number {
+    assert(this.#holderCount > 0, 'a directory that is held');
+    this.#fd ??= this.entry.openDirectory(this.#fs);
+    return this.#fd;
   }
 
   get path(): Uint8Array {
@@ -221,6 +256,6 @@ export class SourceDirectory implements DirectoryHandle {
 
   release(): void {
     this.#holderCount--;
-    if (this.#holderCount === 0) this.#fs.close(this.fd);
+    if (this.#holderCount === 0 && this.#fd !== undefined) this.#fs.close(this.#fd);
   }
 }

@@ -4,8 +4,10 @@
  * first directory entered and the last one left is `/`, with an empty name: it has no node.
  *
  * Invariants:
- * - One handle per level is open; a name is looked up in the directory that listed it, whatever has
- *   become of its path since. Symlinks below a source are never followed.
+ * - At most one handle per level is open; a name is looked up in the directory that listed it, whatever
+ *   has become of its path since. Symlinks below a source are never followed.
+ * - What was found out ahead of the walk is as good as what it would ask itself, a moment older; what is
+ *   missing there is asked here. The events are the same with it and without.
  * - What cannot be read is an `error` event and costs that entry alone. A directory that cannot be
  *   read is still entered and left, and empty; one that is gone is left out.
  * - The same tree gives the same events in any order of `list`.
@@ -18,6 +20,7 @@ import type { SourceError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { assert } from '../util/assert.ts';
 import { type ExcludeOptions, Excludes } from './excludes.ts';
+import type { Listing } from './listing.ts';
 import type { NameTest, Verdict } from './pattern-list.ts';
 import { type PlannedEntry, plannedSources, type SourcePlan } from './plan-sources.ts';
 import {
@@ -37,8 +40,19 @@ export type WalkEvent =
 export interface WalkOptions extends EntryNaming {
   readonly fs: SourceFs;
   readonly excludes?: ExcludeOptions | undefined;
+  /** What another thread has found out already; what it has not is asked of `fs`. */
+  readonly ahead?: Ahead | undefined;
   /** Told of every entry left out; of a directory once, since it is not entered. */
   readonly onExcluded?: (() => void) | undefined;
+}
+
+/** Directories that were listed before the walk comes to them (`walk-ahead.ts`). */
+export interface Ahead {
+  /**
+   * The directory with these names on the way from `/` (latin1 text); undefined where it is not
+   * there, or not yet. To be asked in the order of the walk.
+   */
+  take(names: readonly string[]): Listing | undefined;
 }
 
 /** @throws RangeError on excludes that make no sense, at the first event */
@@ -58,6 +72,8 @@ interface Level {
   readonly directory: SourceDirectory | undefined;
   /** As latin1 text, sorted. */
   readonly names: readonly string[];
+  /** What is known of these names already. */
+  readonly listing: Listing | undefined;
   /** Sources that were named at or below this directory. */
   readonly planned: PlannedEntry | undefined;
   /** Undefined where nothing is left out. */
@@ -74,6 +90,9 @@ interface Candidate {
   readonly directory: SourceDirectory | undefined;
   readonly planned: PlannedEntry | undefined;
   readonly verdict: Verdict;
+  /** What is known of the names of that directory, and the place of this one among them. */
+  readonly listing: Listing | undefined;
+  readonly position: number;
 }
 
 class Walker {
@@ -88,7 +107,14 @@ class Walker {
     this.#options = options;
     this.#fs = options.fs;
     this.#excludes = new Excludes(options.excludes);
-    this.#visit({ name: '', directory: undefined, planned: plan.root, verdict: 'none' });
+    this.#visit({
+      name: '',
+      directory: undefined,
+      planned: plan.root,
+      verdict: 'none',
+      listing: undefined,
+      position: 0,
+    });
   }
 
   next(): WalkEvent | undefined {
@@ -113,12 +139,12 @@ class Walker {
   }
 
   #visitNext(level: Level): void {
-    const { names, directory, planned, test, position } = level;
+    const { names, directory, planned, test, listing, position } = level;
     level.position++;
     const name = names[position] as string;
     const child = planned?.children.get(name);
     const verdict = test === undefined || child?.isSource === true ? 'none' : test(name);
-    const candidate = { name, directory, planned: child, verdict };
+    const candidate = { name, directory, planned: child, verdict, listing, position };
     if (verdict === 'all') this.#leaveOut(candidate);
     else if (position > 0 && names[position - 1] === name) {
       this.#fail(candidate, 'list', 'duplicate_name');
@@ -163,15 +189,18 @@ class Walker {
   }
 
   #stat(candidate: Candidate): FileStat {
-    if (candidate.directory !== undefined) {
-      return this.#fs.lstatIn(candidate.directory, candidate.name);
+    const { name, directory, planned, listing, position } = candidate;
+    if (directory !== undefined) {
+      return listing?.statOf(position) ?? this.#fs.lstatIn(directory, name);
     }
-    const { path } = candidate.planned as PlannedEntry;
+    const { path } = planned as PlannedEntry;
     return isParentOnly(candidate) ? this.#fs.stat(path) : this.#fs.lstat(path);
   }
 
-  #readLink({ name, directory, planned }: Candidate): Uint8Array {
-    if (directory !== undefined) return this.#fs.readLinkIn(directory, name);
+  #readLink({ name, directory, planned, listing, position }: Candidate): Uint8Array {
+    if (directory !== undefined) {
+      return listing?.targetOf(position) ?? this.#fs.readLinkIn(directory, name);
+    }
     return this.#fs.readLink((planned as PlannedEntry).path);
   }
 
@@ -196,6 +225,14 @@ class Walker {
 
   #enterSource(candidate: Candidate, listed: KnownStat): void {
     const { planned } = candidate;
+    const listing = this.#options.ahead?.take(this.#namesTo(candidate));
+    if (listing !== undefined) {
+      const entry = this.#entry(candidate, listing.stat);
+      const directory = new SourceDirectory(this.#fs, undefined, entry);
+      this.#reportMissing(planned, listing.names);
+      this.#enterDirectory(candidate, { entry, directory, names: listing.names, listing });
+      return;
+    }
     let opened: { fd: number; stat: KnownStat };
     try {
       opened = this.#openDirectory(candidate);
@@ -211,14 +248,36 @@ class Walker {
     const entry = this.#entry(candidate, opened.stat);
     const directory = new SourceDirectory(this.#fs, opened.fd, entry);
     const names = this.#list(candidate, directory);
-    const test = this.#excludes.testIn(this.#fs, directory, names);
-    const device = this.#deviceBelow(candidate, opened.stat);
-    this.#pushLevel({ entry, directory, names, planned, test, device });
+    this.#enterDirectory(candidate, { entry, directory, names, listing: undefined });
   }
 
-  #deviceBelow({ planned }: Candidate, stat: FileStat): number | undefined {
+  #enterDirectory(
+    { planned }: Candidate,
+    listed: {
+      readonly entry: SourceEntry;
+      readonly directory: SourceDirectory;
+      readonly names: readonly string[];
+      readonly listing: Listing | undefined;
+    },
+  ): void {
+    const { entry, directory, names, listing } = listed;
+    const test = this.#excludes.testIn(this.#fs, directory, names);
+    const device = this.#deviceBelow(planned, entry.identity.device);
+    this.#pushLevel({ entry, directory, names, listing, planned, test, device });
+  }
+
+  #deviceBelow(planned: PlannedEntry | undefined, device: number): number | undefined {
     if (!this.#excludes.isOneFileSystem) return undefined;
-    return planned?.isSource === true ? stat.device : this.#levels.at(-1)?.device;
+    return planned?.isSource === true ? device : this.#levels.at(-1)?.device;
+  }
+
+  /** From `/`, which has no name. */
+  #namesTo({ name }: Candidate): string[] {
+    if (this.#levels.length === 0) return [];
+    const names: string[] = [];
+    for (let i = 1; i < this.#levels.length; i++) names.push((this.#levels[i] as Level).entry.name);
+    names.push(name);
+    return names;
   }
 
   #openDirectory({ name, directory, planned }: Candidate): { fd: number; stat: KnownStat } {
@@ -249,11 +308,15 @@ class Walker {
       this.#fail(candidate, 'list', sourceReason(cause), cause);
       return [];
     }
-    for (const [name, planned] of candidate.planned?.children ?? []) {
-      if (names.includes(name)) continue;
-      for (const { path } of plannedSources(planned)) this.#failAt(path, 'stat', 'missing');
-    }
+    this.#reportMissing(candidate.planned, names);
     return names;
+  }
+
+  #reportMissing(planned: PlannedEntry | undefined, names: readonly string[]): void {
+    for (const [name, child] of planned?.children ?? []) {
+      if (names.includes(name)) continue;
+      for (const { path } of plannedSources(child)) this.#failAt(path, 'stat', 'missing');
+    }
   }
 
   #entry(candidate: Candidate, stat: KnownStat, target?: Uint8Array): SourceEntry {
@@ -293,7 +356,7 @@ class Walker {
 }
 
 /** Of a level whose directory is not listed. */
-const unlisted = { directory: undefined, test: undefined, device: undefined };
+const unlisted = { directory: undefined, listing: undefined, test: undefined, device: undefined };
 
 /** Whether a verdict that depends on the kind of entry is against this one. */
 function isOfKind(verdict: Verdict, { type }: FileStat): boolean {
