@@ -68,7 +68,7 @@ export function recipesOf(
 ): Recipe[] {
   const recipes: Recipe[] = [];
   for (const [name, source] of sources) {
-    const about = `trees of ${source.tags.length} tags, ${source.tags[0]} to ${source.tags.at(-1)}`;
+    const about = 'source trees out of a git repository';
     recipes.push({ name, about, make: (maker) => makeTrees(maker, source) });
     if (name !== imageSource) continue;
     const aboutImages = `ext4 images with trees of ${name}`;

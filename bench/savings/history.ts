@@ -123,7 +123,8 @@ async function measureStored({ repository, history }: Runner): Promise<void> {
   const { argv, environment } = repository.command(stats);
   const [program = '', ...args] = argv;
   const answer = execFileSync(program, args, { env: environment, encoding: 'utf8' });
-  const { compressed_size } = JSON.parse(answer) as { compressed_size: number };
+  const summary = answer.trim().split('\n').at(-1)!;
+  const { compressed_size } = JSON.parse(summary) as { compressed_size: number };
   history.dataSize = compressed_size;
 }
 
