@@ -41,7 +41,7 @@ function check(repository: BenchRepository, command: Check): Contender {
   return {
     name: repository.program.name,
     codesPartial: [],
-    prepare: () => repository.check(command),
+    prepare: () => repository.command(command),
     finish: () => undefined,
   };
 }

@@ -17,7 +17,7 @@ export interface Place {
   sources: readonly string[];
   /** Existing empty directory to restore into. */
   target: string;
-  /** For programs that name their snapshots: the one to make, or the last one made. */
+  /** Name of the snapshot to make or to restore. */
   snapshot: string;
 }
 
@@ -33,10 +33,14 @@ export interface Program {
   /** False where a second snapshot would be the first once more. */
   isIncremental: boolean;
   restore: (place: Place) => Argv;
+  /** Whether `restore` takes the last snapshot, whatever its name. */
+  restoresLast?: boolean;
   /** Whether `restore` writes to its working directory, which is then the target. */
   restoresHere?: boolean;
   check?: (place: Place) => Argv;
   checkReadData?: (place: Place) => Argv;
+  /** Prints what the repository holds, in JSON; varve only. */
+  stats?: (place: Place) => Argv;
   /** Exit codes that mean: done, except for entries that could not be read or written. */
   codesPartial: readonly number[];
 }
@@ -55,13 +59,29 @@ export const varveProgram: Program = {
   version: [...varve, '--version'],
   environment: ({ repository }) => ({ VARVE_REPOSITORY: repository, VARVE_PASSWORD: passphrase }),
   init: () => [[...varve, 'init']],
-  snapshot: ({ sources }) => [...varve, 'snapshot', ...sources],
+  snapshot: ({ snapshot, sources }) => [...varve, 'snapshot', '--tag', snapshot, ...sources],
   isIncremental: true,
-  restore: ({ target }) => [...varve, 'restore', 'latest', '--target', target],
+  restore: ({ snapshot, target }) => [
+    ...[...varve, 'restore', 'latest', '--tag', snapshot],
+    ...['--target', target],
+  ],
   check: () => [...varve, 'check'],
   checkReadData: () => [...varve, 'check', '--read-data'],
+  stats: () => [...varve, 'stats', '--json'],
   codesPartial: [3],
 };
+
+/** varve with further options of `snapshot`, under another name. */
+export function varveWith(name: string, options: readonly string[]): Program {
+  const snapshot = (place: Place): Argv => [...varveProgram.snapshot(place), ...options];
+  return { ...varveProgram, name, snapshot };
+}
+
+/** Whether `varve snapshot` knows an option, such as `--tag`. */
+export function hasSnapshotOption(option: string): boolean {
+  const [program = '', ...args] = [...varve, 'help', 'snapshot'];
+  return execFileSync(program, args, { encoding: 'utf8' }).includes(`${option} `);
+}
 
 export const peers: readonly Program[] = [
   {
@@ -73,9 +93,12 @@ export const peers: readonly Program[] = [
       RESTIC_CACHE_DIR: join(home, 'restic-cache'),
     }),
     init: () => [['restic', 'init']],
-    snapshot: ({ sources }) => ['restic', 'backup', ...sources],
+    snapshot: ({ snapshot, sources }) => ['restic', 'backup', '--tag', snapshot, ...sources],
     isIncremental: true,
-    restore: ({ target }) => ['restic', 'restore', 'latest', '--target', target],
+    restore: ({ snapshot, target }) => [
+      ...['restic', 'restore', 'latest', '--tag', snapshot],
+      ...['--target', target],
+    ],
     check: () => ['restic', 'check'],
     checkReadData: () => ['restic', 'check', '--read-data'],
     codesPartial: [3],
@@ -117,6 +140,7 @@ export const peers: readonly Program[] = [
     snapshot: ({ sources }) => ['kopia', 'snapshot', 'create', '--no-progress', ...sources],
     isIncremental: true,
     restore: ({ target, sources }) => ['sh', '-c', kopiaRestore, 'sh', target, ...sources],
+    restoresLast: true,
     check: () => ['kopia', 'snapshot', 'verify'],
     checkReadData: () => ['kopia', 'snapshot', 'verify', '--verify-files-percent=100'],
     codesPartial: [],
@@ -133,6 +157,7 @@ export const peers: readonly Program[] = [
     snapshot: ({ sources }) => ['rustic', 'backup', ...sources],
     isIncremental: true,
     restore: ({ target }) => ['rustic', 'restore', 'latest', target],
+    restoresLast: true,
     check: () => ['rustic', 'check'],
     checkReadData: () => ['rustic', 'check', '--read-data'],
     codesPartial: [],
@@ -145,6 +170,7 @@ export const peers: readonly Program[] = [
     snapshot: ({ sources }) => ['bash', '-c', tarToZstd, 'bash', ...sources],
     isIncremental: false,
     restore: () => ['bash', '-c', zstdToTar],
+    restoresLast: true,
     restoresHere: true,
     codesPartial: [1],
   },

@@ -44,18 +44,23 @@ export class BenchRepository {
 
   /** The next snapshot, under a name of its own. */
   snapshot(): Command {
-    this.#place.snapshot = `snapshot-${this.#snapshotCount++}`;
+    this.#place.snapshot = nameOf(this.#snapshotCount++);
     return this.#command(this.program.snapshot(this.#place));
   }
 
-  /** Restores what was saved last; makes the directory for it. */
-  restore(): Command {
+  /**
+   * Restores what was saved last, or the snapshot of this number, the first being 0, if the program
+   * can; makes the directory for it.
+   */
+  restore(i: number = this.#snapshotCount - 1): Command {
     mkdirSync(this.target);
+    this.#place.snapshot = nameOf(i);
     const command = this.#command(this.program.restore(this.#place));
     return this.program.restoresHere ? { ...command, cwd: this.target } : command;
   }
 
-  check(argv: (place: Place) => Argv): Command {
+  /** Any other command on the repository. */
+  command(argv: (place: Place) => Argv): Command {
     return this.#command(argv(this.#place));
   }
 
@@ -84,4 +89,8 @@ export class BenchRepository {
     };
     return { argv, cwd: home, environment };
   }
+}
+
+function nameOf(i: number): string {
+  return `snapshot-${i}`;
 }
