@@ -10,7 +10,7 @@ import { CacheFailed } from '../index/environment.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { candidateAt, type Location, usableChain } from '../index/presence.ts';
 import { type Candidate, countVotes, rankCandidates, scoreOf } from '../similarity/choose-base.ts';
-import { FeatureTable, hitsLength } from '../similarity/feature-table.ts';
+import { FeatureTable, hitsLength, slotBitsFor } from '../similarity/feature-table.ts';
 import { type FlatTrials, RefusedTrials } from '../similarity/guards.ts';
 import { type BasePlan, baseRow, PlanRows } from './base-plan.ts';
 import type { OnNotice } from './repository.ts';
@@ -82,7 +82,7 @@ export class BaseFinder {
   }
 
   async #open(): Promise<void> {
-    const table = new FeatureTable();
+    const table = new FeatureTable(slotBitsFor(this.#index.counts.blobs));
     this.#index.loadFeatures(table);
     await this.#index.refillFeatures();
     this.#table = table;

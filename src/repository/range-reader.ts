@@ -54,6 +54,7 @@ export class RangeReader {
   readonly #core: WorkerCore;
   readonly #bases: BaseReader;
   #decoded = new Uint8Array(0);
+  #lastDelta: Promise<void> = Promise.resolve();
 
   constructor(core: WorkerCore) {
     this.#core = core;
@@ -88,6 +89,17 @@ export class RangeReader {
    * @throws CorruptionError, NotFoundError, StorageError
    */
   async decodeDelta(
+    content: Uint8Array,
+    piece: DeltaPiece,
+    to: { plan: BasePlan; into: Uint8Array },
+  ): Promise<void> {
+    // Jobs of a worker overlap; bases are read one after the other.
+    const decoded = this.#lastDelta.then(() => this.#decodeDelta(content, piece, to));
+    this.#lastDelta = decoded.catch(() => {});
+    await decoded;
+  }
+
+  async #decodeDelta(
     content: Uint8Array,
     piece: DeltaPiece,
     { plan, into }: { plan: BasePlan; into: Uint8Array },

@@ -17,7 +17,9 @@
 import { assert } from '../util/assert.ts';
 
 /** 48 MiB: 1.4 million chunks, about 85 GiB of unique data. */
-export const defaultSlotBits = 22;
+const slotBitsDefault = 22;
+/** 12 MiB: entries go anywhere in a table, and each page that is touched costs time and memory. */
+const slotBitsSmall = 20;
 const slotBitsMin = 16;
 const slotBitsMax = 26;
 
@@ -34,6 +36,12 @@ const layoutVersion = 1;
 /** Words that `lookUp` fills in: packNo and slot for each super-feature. */
 export const hitsLength: number = 2 * featureCount;
 
+/** Size of a table for so many chunks and as many again, as the power of two of its slots. */
+export function slotBitsFor(chunkCount: number): number {
+  const bits = Math.ceil(Math.log2(Math.max(1, 2 * featureCount * chunkCount)));
+  return Math.min(slotBitsDefault, Math.max(slotBitsSmall, bits));
+}
+
 export class FeatureTable {
   /** What pages of another table must have in common with this one to be loaded. */
   readonly layout: string;
@@ -47,7 +55,7 @@ export class FeatureTable {
   readonly #starts = new Uint32Array(featureCount);
   readonly #tags = new Uint32Array(featureCount);
 
-  constructor(slotBits: number = defaultSlotBits) {
+  constructor(slotBits: number = slotBitsDefault) {
     assert(slotBits >= slotBitsMin && slotBits <= slotBitsMax, 'size of the feature table');
     const bucketCount = 2 ** (slotBits - 2);
     this.layout = `${layoutVersion} ${slotBits}`;

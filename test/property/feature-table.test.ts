@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FeatureTable, hitsLength } from '../../src/similarity/feature-table.ts';
+import { FeatureTable, hitsLength, slotBitsFor } from '../../src/similarity/feature-table.ts';
 import { concatBytes, encodeU32 } from '../../src/util/bytes.ts';
 import { testSeed } from '../helpers/seeded-random.ts';
 
@@ -231,4 +231,16 @@ test('a full FeatureTable of 2^16 slots finds the newest chunks', () => {
     if (hits[0] === i || hits[2] === i || hits[4] === i) found++;
   }
   assert.ok(found > 990, `${found} of 1,001`);
+});
+
+test('slotBitsFor() leaves room for as many chunks again, within bounds', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 4_000_000 }), (chunkCount) => {
+      const bits = slotBitsFor(chunkCount);
+      assert.ok(bits >= 20 && bits <= 22);
+      const { capacity } = new FeatureTable(bits);
+      assert.ok(capacity >= Math.min(2 * chunkCount, 1_390_000), `${chunkCount} chunks`);
+    }),
+    { seed: testSeed, numRuns: 20, examples: [[0], [87_381], [87_382], [174_763], [349_525]] },
+  );
 });
