@@ -30,7 +30,9 @@ type Tree = ReadonlyMap<string, Uint8Array>;
 
 /** Letters: they compress, and no two texts resemble each other. */
 function textOf(salt: number, size: number): Uint8Array {
-  return seededRandom(salt).bytes(size).map((byte) => 97 + (byte & 15));
+  return seededRandom(salt)
+    .bytes(size)
+    .map((byte) => 97 + (byte & 15));
 }
 
 /** Some bytes replaced, without a shift. */
