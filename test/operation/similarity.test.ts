@@ -12,6 +12,7 @@ import type { Storage } from '../../src/storage/storage.ts';
 import { concatBytes, toHex } from '../../src/util/bytes.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
+import { edited, inserted, textOf } from '../helpers/similar-versions.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
@@ -27,29 +28,6 @@ import {
 
 /** Content by path below the source. */
 type Tree = ReadonlyMap<string, Uint8Array>;
-
-/** Letters: they compress, and no two texts resemble each other. */
-function textOf(salt: number, size: number): Uint8Array {
-  return seededRandom(salt)
-    .bytes(size)
-    .map((byte) => 97 + (byte & 15));
-}
-
-/** Some bytes replaced, without a shift. */
-function edited(content: Uint8Array, salt: number, count = 1): Uint8Array {
-  const random = seededRandom(salt);
-  const result = content.slice();
-  for (let i = 0; i < count; i++) {
-    result.set(textOf(salt + i, 9), random.below(content.length - 9));
-  }
-  return result;
-}
-
-/** Some bytes put in, so that the rest moves. */
-function inserted(content: Uint8Array, salt: number): Uint8Array {
-  const at = seededRandom(salt).below(content.length);
-  return concatBytes(content.subarray(0, at), textOf(salt, 100), content.subarray(at));
-}
 
 /** Puts a tree where another one was. */
 function writeTree(source: string, tree: Tree): void {
