@@ -1,9 +1,12 @@
 /** What may come between while bases are sought and read: cancelling, fences, failing workers. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { BlobId } from '../../src/id.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import type { Storage } from '../../src/storage/storage.ts';
+import { equalBytes } from '../../src/util/bytes.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { interceptStorage } from '../helpers/fault-storage.ts';
@@ -11,12 +14,14 @@ import { RecordWriter } from '../helpers/record-writer.ts';
 import {
   edited,
   newVersionedRepository,
+  textOf,
   type VersionedRepository,
 } from '../helpers/similar-versions.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
   check,
+  newClient,
   objectNames,
   openClient,
   restore,
@@ -98,4 +103,29 @@ test('a session that is fenced after it made deltas starts over and relies on th
   await restore(reader, { ...taken, path: source }, target);
   assert.deepEqual(compareTrees(source, target), []);
   assert.deepEqual((await check(reader, true)).findings, []);
+});
+
+test('a base with other content than its id says is not used', async (t) => {
+  const source = join(tempDir(t), 'source');
+  mkdirSync(source);
+  const [base, content] = [textOf(1, 9000), edited(textOf(1, 9000), 2)];
+  writeFileSync(join(source, 'file'), base);
+  const client = await newClient(t);
+  await snapshot(client, [source]);
+  writeFileSync(join(source, 'file'), content);
+  const { identify } = client.repository;
+  const other = new Uint8Array(32).fill(1) as BlobId;
+  const repository: Repository = {
+    ...client.repository,
+    identify: (type, plaintext) =>
+      equalBytes(plaintext, base) ? other : identify(type, plaintext),
+  };
+
+  const taken = await snapshot({ ...client, repository }, [source]);
+
+  assert.equal(taken.deltaBlobs, 0);
+  assert.match(client.notices.join(), /^Cannot read 1 chunks that new ones resemble/);
+  const target = join(tempDir(t), 'target');
+  await restore(client, { ...taken, path: source }, target);
+  assert.deepEqual(compareTrees(source, target), []);
 });
