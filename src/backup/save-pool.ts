@@ -85,6 +85,7 @@ export class SavePool {
   readonly #waiters: Waiter[] = [];
   #durable: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
+  #isClosing = false;
   /** Bytes of frame contents, and of packs, that the workers have written; after `finish`. */
   compressedSize = 0;
   storedSize = 0;
@@ -150,6 +151,7 @@ export class SavePool {
 
   /** Lets the workers end what they are about, and waits for them; what is durable by then counts. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     await Promise.all(this.#workers.map(({ handle }) => handle.close()));
     await this.#durable;
   }
@@ -249,6 +251,8 @@ export class SavePool {
     this.#options.bases
       .open()
       .then(() => {
+        // The index may be closed by now, and the worker is about to leave.
+        if (this.#isClosing) return;
         const bases = (running[slot] as RunningBatch).findBases(sought);
         handle.post({ kind: 'encode', slot, bases });
       })

@@ -134,30 +134,6 @@ export function candidateAt(
   return baseLength < 0 ? undefined : location;
 }
 
-/** How a blob that is present is kept. */
-export interface ChainLink {
-  /** Deltas up to a whole copy. */
-  depth: number;
-  /** Of its present copy of that depth; undefined for a whole one. */
-  base: BlobId | undefined;
-}
-
-/**
- * By which chain a blob is present (rules PRESENT and CHAIN); undefined when it is not. Counted over
- * copies present now: the depth in a directory was true when it was written.
- */
-export function chainOf(index: LocalIndex, id: BlobId): ChainLink | undefined {
-  const lengthMax = DELTA_DEPTH_MAX;
-  const failures: Failures = new Map();
-  for (const copy of index.copies(id)) {
-    if (!index.isUsable(copy.packNo)) continue;
-    if (copy.depth === 0) return { depth: 0, base: undefined };
-    const depth = deltaChainLength(index, { id, copy, lengthMax }, failures);
-    if (depth >= 0) return { depth, base: baseOf(index, copy, id) };
-  }
-  return undefined;
-}
-
 function rank(state: PackState): number {
   return state === PACK_STATE.live || state === PACK_STATE.unindexed ? 0 : state;
 }

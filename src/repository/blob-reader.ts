@@ -142,10 +142,13 @@ export class BlobReader {
     try {
       return await this.#resolve(base, blob.type, attempt);
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
+      const isNamed = error instanceof CorruptionError && error.kind === object.kind;
+      const isToName = error instanceof NotFoundError || error instanceof CorruptionError;
+      if (isNamed || !isToName) throw error;
       // The blob that was asked for has a copy, so it is not missing but unreadable.
-      const found = `missing base ${toHex(base)}`;
-      throw new CorruptionError({ ...object, found, expected: 'a base that is there' }, error);
+      const what = error instanceof NotFoundError ? 'missing base' : 'damaged base';
+      const found = `${what} ${toHex(base)} (${error.message})`;
+      throw new CorruptionError({ ...object, found, expected: 'a base that can be read' }, error);
     } finally {
       attempt.busy.delete(key);
     }

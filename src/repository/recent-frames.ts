@@ -58,19 +58,21 @@ export class RecentFrames {
   find(features: Uint8Array): RecentBlob | undefined {
     const hits = this.#hits;
     this.#table.lookUp(features, hits);
-    let best: RecentBlob | undefined;
+    let [number, position, votes] = [0, 0, 0];
     for (let i = 0; i < hits.length; i += 2) {
-      const number = hits[i] as number;
-      const frame = this.#frames[number % frameCount];
-      if (number === 0 || frame?.number !== number) continue;
-      const position = hits[i + 1] as number;
-      const votes = countVotes(hits, number, position);
-      if (best !== undefined && best.votes >= votes) continue;
-      const { id, rawSize } = frame.blobs[position] as BlobRecord;
-      const start = frame.starts[position] as number;
-      best = { id, plaintext: frame.raw.subarray(start, start + rawSize), votes };
+      const hitNumber = hits[i] as number;
+      if (hitNumber === 0 || this.#frames[hitNumber % frameCount]?.number !== hitNumber) continue;
+      const hitPosition = hits[i + 1] as number;
+      const hitVotes = countVotes(hits, hitNumber, hitPosition);
+      const isNewer = hitNumber - number || hitPosition - position;
+      if (hitVotes < votes || (hitVotes === votes && isNewer <= 0)) continue;
+      [number, position, votes] = [hitNumber, hitPosition, hitVotes];
     }
-    return best;
+    if (votes === 0) return undefined;
+    const { blobs, raw, starts } = this.#frames[number % frameCount] as RecentFrame;
+    const { id, rawSize } = blobs[position] as BlobRecord;
+    const start = starts[position] as number;
+    return { id, plaintext: raw.subarray(start, start + rawSize), votes };
   }
 }
 

@@ -8,11 +8,6 @@ import { equalBytes } from '../util/bytes.ts';
 
 /** What the place in the previous version counts for: less than a vote, it decides between equals. */
 const HINT_SCORE = 0.5;
-/** Where a chain starts anew that has reached the limit. */
-const REBASE_DEPTH = 2;
-/** Links of a chain that are followed; the format has no longer ones. */
-const CHAIN_LENGTH_MAX = 32;
-
 /** A place in the repository with the super-features it shares with the new chunk. */
 export interface Vote {
   packNo: number;
@@ -76,40 +71,4 @@ function unite(a: Candidate, b: Candidate): Candidate {
 
 export function scoreOf({ votes, isHinted }: Candidate): number {
   return votes + (isHinted ? HINT_SCORE : 0);
-}
-
-/** How a stored chunk is kept: deltas down to a whole copy, and the base of the first of them. */
-export interface Link {
-  depth: number;
-  /** Undefined at depth 0. */
-  base: BlobId | undefined;
-}
-
-/** The base to use, and its depth: the delta's own is one more. */
-export interface Base {
-  id: BlobId;
-  depth: number;
-}
-
-/**
- * The candidate, or when it is as deep as a chunk may be, its ancestor where the chain starts anew.
- * Undefined when that cannot be found, or no deltas are allowed.
- * @param linkOf undefined for a chunk that is not present.
- */
-export function limitDepth(
-  candidate: BlobId,
-  depthMax: number,
-  linkOf: (id: BlobId) => Link | undefined,
-): Base | undefined {
-  let id = candidate;
-  let link = linkOf(id);
-  if (link !== undefined && link.depth < depthMax) return { id, depth: link.depth };
-  const rebaseDepth = Math.min(REBASE_DEPTH, depthMax - 1);
-  for (let steps = 0; link !== undefined && steps <= CHAIN_LENGTH_MAX; steps++) {
-    if (link.depth <= rebaseDepth) return { id, depth: link.depth };
-    if (link.base === undefined) return undefined;
-    id = link.base;
-    link = linkOf(id);
-  }
-  return undefined;
 }

@@ -1,20 +1,12 @@
-/** Votes, ranking and depth of candidates, each against its rule said plainly. */
+/** Votes and ranking of candidates, each against its rule said plainly. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BlobId } from '../../src/id.ts';
-import {
-  type Candidate,
-  countVotes,
-  type Link,
-  limitDepth,
-  rankCandidates,
-} from '../../src/similarity/choose-base.ts';
-import { toHex } from '../../src/util/bytes.ts';
+import { type Candidate, countVotes, rankCandidates } from '../../src/similarity/choose-base.ts';
 import { idOf } from '../helpers/index-packs.ts';
 import { testSeed } from '../helpers/seeded-random.ts';
 
-const CHAIN_LENGTH_MAX = 32;
 const ids = Array.from({ length: 5 }, (_, i) => idOf(`chunk ${i}`));
 
 const candidate: fc.Arbitrary<Candidate> = fc.record(
@@ -103,72 +95,4 @@ test('rankCandidates() lets a hint decide between equals and not against two vot
     const other = { id: b, packNo: 9, slot: 9, votes, isHinted: false };
     assert.equal(rankCandidates([other, hinted], rule)[0]?.id, first);
   }
-});
-
-/** Chunk i has `depths[i]`, and any other as its base. */
-const links: fc.Arbitrary<(Link | undefined)[]> = fc.array(
-  fc
-    .option(fc.record({ depth: fc.nat(CHAIN_LENGTH_MAX), base: fc.nat(ids.length - 1) }), {
-      nil: undefined,
-      freq: 8,
-    })
-    .map(
-      (link) => link && { depth: link.depth, base: link.depth > 0 ? ids[link.base] : undefined },
-    ),
-  { minLength: ids.length, maxLength: ids.length },
-);
-
-test('limitDepth() gives a chunk of the chain below the limit, whatever is said of chains', () => {
-  fc.assert(
-    fc.property(links, fc.nat(CHAIN_LENGTH_MAX), (chain, depthMax) => {
-      const linkOf = (id: BlobId): Link | undefined => chain[ids.indexOf(id)];
-
-      const base = limitDepth(ids[0] as BlobId, depthMax, linkOf);
-
-      if (base === undefined) return;
-      assert.ok(base.depth < depthMax);
-      assert.equal(linkOf(base.id)?.depth, base.depth);
-      const seen: BlobId[] = [];
-      for (let id = ids[0]; id !== undefined && !seen.includes(id); id = linkOf(id)?.base)
-        seen.push(id);
-      assert.ok(seen.includes(base.id));
-    }),
-    { seed: testSeed, numRuns: 1000 },
-  );
-});
-
-test('limitDepth() keeps what is not too deep, and goes back to depth 2 otherwise', () => {
-  const chain = Array.from({ length: 33 }, (_, i) => idOf(`link ${i}`));
-  const depthOf = new Map(chain.map((id, depth) => [toHex(id), depth]));
-  const linkOf = (id: BlobId): Link => {
-    const depth = depthOf.get(toHex(id)) as number;
-    return { depth, base: chain[depth - 1] };
-  };
-
-  for (let depthMax = 0; depthMax <= CHAIN_LENGTH_MAX; depthMax++) {
-    for (const [depth, id] of chain.entries()) {
-      const base = limitDepth(id, depthMax, linkOf);
-
-      const expected = depth < depthMax ? depth : Math.min(2, depthMax - 1);
-      if (depthMax === 0) assert.equal(base, undefined);
-      else assert.deepEqual(base, { id: chain[expected], depth: expected });
-    }
-  }
-});
-
-test('limitDepth() gives nothing where a chain is broken or goes in a circle', () => {
-  const [a, b] = ids as [BlobId, BlobId];
-
-  assert.equal(
-    limitDepth(a, 8, () => undefined),
-    undefined,
-  );
-  assert.equal(
-    limitDepth(a, 8, (id) => (id === a ? { depth: 8, base: b } : undefined)),
-    undefined,
-  );
-  assert.equal(
-    limitDepth(a, 8, (id) => ({ depth: 8, base: id === a ? b : a })),
-    undefined,
-  );
 });

@@ -4,9 +4,8 @@ import { type TestContext, test } from 'node:test';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import type { BlobId, PackName } from '../../src/id.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
-import { candidateAt, chainOf, isPresent, locate } from '../../src/index/presence.ts';
+import { candidateAt, isPresent, locate } from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
-import { equalBytes } from '../../src/util/bytes.ts';
 import {
   type BlobPlan,
   idOf,
@@ -260,34 +259,3 @@ test('candidateAt() gives a delta only with the whole chain of its bases', async
     assert.equal(candidateAt(index, place), undefined, gone.name);
   }
 });
-
-test('chainOf() tells depth and base of the copy that counts', async (t) => {
-  const root = packOf('root', [{ id: link(0) }]);
-  const packs = [root, ...chainPacks(34)];
-  const shortcut = packOf('shortcut', [{ id: link(3), base: link(0), depth: 1 }]);
-  const index = await indexOf(t, [...packs, shortcut]);
-
-  assert.deepEqual(chainOf(index, link(0)), { depth: 0, base: undefined });
-  assertChain(index, 1, { depth: 1, base: 0 });
-  assertChain(index, 2, { depth: 2, base: 1 });
-  assertChain(index, 3, { depth: 1, base: 0 });
-  assertChain(index, 34, { depth: 32, base: 33 });
-  assert.equal(chainOf(index, idOf('unknown')), undefined);
-
-  await index.updateStates({ listed: listingOf(packs), dead: nothing });
-  assertChain(index, 3, { depth: 3, base: 2 });
-  assertChain(index, 32, { depth: 32, base: 31 });
-  assert.equal(chainOf(index, link(33)), undefined, 'too long');
-  await index.updateStates({ listed: listingOf(packs.slice(1)), dead: nothing });
-  assert.equal(chainOf(index, link(3)), undefined, 'no whole copy');
-});
-
-function assertChain(
-  index: LocalIndex,
-  i: number,
-  expected: { depth: number; base: number },
-): void {
-  const found = chainOf(index, link(i));
-  assert.equal(found?.depth, expected.depth);
-  assert.ok(found.base !== undefined && equalBytes(found.base, link(expected.base)));
-}

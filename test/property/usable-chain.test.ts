@@ -1,0 +1,191 @@
+/** Chains of deltas against rules PRESENT and CHAIN said plainly, on random graphs of copies. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { BlobId } from '../../src/id.ts';
+import { LocalIndex } from '../../src/index/local-index.ts';
+import { candidateAt, isPresent, type Location, usableChain } from '../../src/index/presence.ts';
+import type { PackRecord } from '../../src/pack/pack-record.ts';
+import { equalBytes } from '../../src/util/bytes.ts';
+import {
+  type BlobPlan,
+  idOf,
+  listingOf,
+  packOf,
+  segmentName,
+  segmentOf,
+  testRepositoryId,
+} from '../helpers/index-packs.ts';
+import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+import { inScope, type Scope } from '../helpers/test-repository.ts';
+
+const LENGTH_MAX = 32;
+const features = new Uint8Array(24).fill(1);
+
+/** A copy of a blob; whole without a base. Both are numbers of blobs. */
+interface Copy {
+  readonly blob: number;
+  readonly base: number | undefined;
+  readonly pack: number;
+}
+
+interface Graph {
+  readonly blobCount: number;
+  readonly packCount: number;
+  readonly copies: readonly Copy[];
+}
+
+/** Copies on anything: circles, second ways, and nothing at the end. */
+function thicket(salt: number): Graph {
+  const random = seededRandom(salt);
+  const [blobCount, packCount] = [14, 9];
+  const copies = Array.from({ length: 36 }, (): Copy => {
+    const [blob, base] = [random.below(blobCount), random.below(blobCount)];
+    const isWhole = blob === base || random.below(8) === 0;
+    return { blob, base: isWhole ? undefined : base, pack: random.below(packCount) };
+  });
+  return { blobCount, packCount, copies };
+}
+
+/** Long chains with a few short cuts and whole copies: some blobs are just too deep. */
+function ladder(salt: number): Graph {
+  const random = seededRandom(salt);
+  const [blobCount, packCount] = [60, 12];
+  const copies: Copy[] = [{ blob: 0, base: undefined, pack: 0 }];
+  for (let blob = 1; blob < blobCount; blob++) {
+    copies.push({ blob, base: blob - 1, pack: random.below(packCount) });
+  }
+  for (let i = 0; i < 12; i++) {
+    const [blob, base] = [random.below(blobCount), random.below(blobCount)];
+    if (blob !== base) copies.push({ blob, base, pack: random.below(packCount) });
+  }
+  copies.push({ blob: 20 + random.below(30), base: undefined, pack: 1 });
+  return { blobCount, packCount, copies };
+}
+
+function blobId(blob: number): BlobId {
+  return idOf(`blob ${blob}`);
+}
+
+function packsOf({ copies, packCount }: Graph): PackRecord[] {
+  return Array.from({ length: packCount }, (_, pack) => {
+    const inside = copies.filter((copy) => copy.pack === pack);
+    // What a directory says of depth was true once, at best.
+    const plans = inside.map(({ blob, base }, i): BlobPlan => {
+      const plan = { id: blobId(blob), features };
+      return base === undefined ? plan : { ...plan, base: blobId(base), depth: 1 + (i % 32) };
+    });
+    return packOf(`pack ${pack}`, plans.length > 0 ? plans : [{ id: idOf(`filler ${pack}`) }]);
+  });
+}
+
+/** Deltas down to a whole copy by the shortest way, for each blob that has one. */
+function shortestChains({ copies }: Graph, isUsable: (pack: number) => boolean) {
+  const lengths = new Map<number, number>();
+  const usable = copies.filter(({ pack }) => isUsable(pack));
+  for (const { blob, base } of usable) if (base === undefined) lengths.set(blob, 0);
+  for (let length = 1; length <= usable.length; length++) {
+    for (const { blob, base } of usable) {
+      const isNext = base !== undefined && lengths.get(base) === length - 1;
+      if (isNext && !lengths.has(blob)) lengths.set(blob, length);
+    }
+  }
+  return lengths;
+}
+
+/** Each link is a usable copy of what the link before names as its base; the last one is whole. */
+function assertChain(index: LocalIndex, id: BlobId, chain: readonly Location[]): void {
+  let wanted = id;
+  for (const [i, { packNo, slot, blob }] of chain.entries()) {
+    assert.ok(index.isUsable(packNo), 'in a usable pack');
+    assert.ok(equalBytes(blob.id, wanted), `link ${i}`);
+    assert.deepEqual(index.openDirectory(packNo)?.blobs.at(slot), blob);
+    const isLast = i === chain.length - 1;
+    assert.equal(blob.delta === undefined, isLast, 'ends whole, and only there');
+    wanted = blob.delta?.base ?? wanted;
+  }
+  assert.ok(chain.length - 1 <= LENGTH_MAX, `${chain.length - 1} deltas`);
+}
+
+/** An index with all packs of the graph in a segment. */
+async function openIndex(scope: Scope, packs: readonly PackRecord[]): Promise<LocalIndex> {
+  const index = await LocalIndex.open({
+    cacheDir: tempDir(scope),
+    repositoryId: testRepositoryId,
+  });
+  scope.after(() => index.close());
+  await index.applySegments([{ name: segmentName('all'), segment: segmentOf([...packs]) }]);
+  return index;
+}
+
+/** Which packs are missing, or only dead, of those of a graph. */
+type Loss = readonly ['missing' | 'dead', readonly number[]];
+
+async function lose(index: LocalIndex, packs: readonly PackRecord[], [how, lost]: Loss) {
+  const gone = lost.map((i) => packs[i] as PackRecord);
+  const listed = how === 'missing' ? packs.filter((pack) => !gone.includes(pack)) : [...packs];
+  const dead = new Set(how === 'dead' ? gone.map(({ name }) => name) : []);
+  await index.updateStates({ listed: listingOf(listed), dead });
+}
+
+function assertPresent(index: LocalIndex, graph: Graph, lengths: ReadonlyMap<number, number>) {
+  // The deepest first, so that no shorter chain is remembered.
+  for (let blob = graph.blobCount - 1; blob >= 0; blob--) {
+    const chain = usableChain(index, blobId(blob));
+
+    const shortest = lengths.get(blob) ?? Number.POSITIVE_INFINITY;
+    assert.equal(chain !== undefined, shortest <= LENGTH_MAX, `blob ${blob}`);
+    assert.equal(isPresent(index, blobId(blob)), chain !== undefined);
+    if (chain !== undefined) assertChain(index, blobId(blob), chain);
+  }
+}
+
+for (const [shape, make] of Object.entries({ thicket, ladder })) {
+  test(`usableChain() gives a chain exactly when isPresent() says so: ${shape}`, async () => {
+    for (let salt = 1; salt <= 6; salt++) {
+      const graph = make(salt);
+      const packs = packsOf(graph);
+      const loss = fc.tuple(
+        fc.constantFrom('missing' as const, 'dead' as const),
+        fc.subarray([...packs.keys()], { maxLength: 4 }),
+      );
+      await inScope(async (scope) => {
+        const index = await openIndex(scope, packs);
+        await fc.assert(
+          fc.asyncProperty(loss, async (lost) => {
+            await lose(index, packs, lost);
+            const isUsable = (pack: number): boolean => !lost[1].includes(pack);
+            const lengths = shortestChains(graph, isUsable);
+
+            assertPresent(index, graph, lengths);
+            assertCandidates(index, { graph, lengths, isUsable });
+          }),
+          { seed: testSeed, numRuns: 12 },
+        );
+      });
+    }
+  });
+}
+
+/** Every copy of the graph as a candidate: it must be usable, and its base present. */
+function assertCandidates(
+  index: LocalIndex,
+  model: {
+    graph: Graph;
+    lengths: ReadonlyMap<number, number>;
+    isUsable: (pack: number) => boolean;
+  },
+): void {
+  const { graph, lengths, isUsable } = model;
+  for (let pack = 0; pack < graph.packCount; pack++) {
+    const inside = graph.copies.filter((copy) => copy.pack === pack);
+    for (const [slot, { base }] of inside.entries()) {
+      const found = candidateAt(index, { packNo: pack + 1, slot });
+
+      const baseLength = base === undefined ? -1 : (lengths.get(base) ?? LENGTH_MAX);
+      const isExpected = isUsable(pack) && baseLength < LENGTH_MAX;
+      assert.equal(found !== undefined, isExpected, `pack ${pack} slot ${slot}`);
+    }
+  }
+}
