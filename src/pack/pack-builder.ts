@@ -152,7 +152,8 @@ export class PackBuilder {
 
   #appendSealed(record: FrameRecord, content: Uint8Array): void {
     const key = this.#keys().frame(record.class);
-    this.#write(sealFrame(key, { record, offset: this.#size }, content));
+    const parts = sealFrame(key, { record, offset: this.#size }, content);
+    for (const part of parts) this.#write(part);
     this.#frames.push(record);
   }
 

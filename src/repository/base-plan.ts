@@ -91,9 +91,7 @@ export function planBases(
   for (let slot = 0; slot < blobs.count; slot++) {
     const { type, delta } = blobs.at(slot) as BlobEntry;
     if (delta === undefined) continue;
-    baseRows[slot] = isWanted(slot)
-      ? planner.rowOf(delta.base, type)
-      : baseRow.notWanted;
+    baseRows[slot] = isWanted(slot) ? planner.rowOf(delta.base, type) : baseRow.notWanted;
   }
   const { copies } = planner.rows;
   return { plan: { ...planner.rows.finish(), baseRows }, copies };

@@ -26,7 +26,7 @@ import type { Repository } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 /** Decoded frames kept, in bytes; neighbours of a blob are usually wanted next. */
-const FRAME_CACHE_SIZE_MAX = 2 ** 26;
+const FRAME_CACHE_SIZE_MAX = 2 ** 25;
 /** Copies tried for one blob that was asked for, bases included: bounds a hostile delta graph. */
 const COPIES_TRIED_MAX = 1024;
 

@@ -54,6 +54,8 @@ export class RangeReader {
   readonly #core: WorkerCore;
   readonly #bases: BaseReader;
   #decoded = new Uint8Array(0);
+  /** Deltas are decoded one after the other, whoever asks for them: bases share memory. */
+  #lastDelta: Promise<void> = Promise.resolve();
 
   constructor(core: WorkerCore) {
     this.#core = core;
@@ -87,7 +89,17 @@ export class RangeReader {
    * @param content of the frame, opened
    * @throws CorruptionError, NotFoundError, StorageError
    */
-  async decodeDelta(
+  decodeDelta(
+    content: Uint8Array,
+    piece: DeltaPiece,
+    target: { plan: BasePlan; into: Uint8Array },
+  ): Promise<void> {
+    const decoded = this.#lastDelta.then(() => this.#decodeDelta(content, piece, target));
+    this.#lastDelta = decoded.catch(() => {});
+    return decoded;
+  }
+
+  async #decodeDelta(
     content: Uint8Array,
     piece: DeltaPiece,
     { plan, into }: { plan: BasePlan; into: Uint8Array },
