@@ -20,6 +20,7 @@ import type { PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { concatBytes, encodeU32, encodeU64, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
+import { release } from '../util/release.ts';
 import {
   BLOB_COUNT_MAX,
   blobRecordSize,
@@ -153,7 +154,10 @@ export class PackBuilder {
   #appendSealed(record: FrameRecord, content: Uint8Array): void {
     const key = this.#keys().frame(record.class);
     const parts = sealFrame(key, { record, offset: this.#size }, content);
-    for (const part of parts) this.#write(part);
+    for (const part of parts) {
+      this.#write(part);
+      release(part);
+    }
     this.#frames.push(record);
   }
 

@@ -14,6 +14,7 @@ import { FRAME_KIND } from '../frame/frame-record.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
 import { equalBytes } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import { RingCache, type RingValue } from '../util/ring-cache.ts';
 import { type BaseFrame, type BasePlace, type BasePlan, basePlace, frameKey } from './base-plan.ts';
 import { FrameSource } from './pack-access.ts';
@@ -94,6 +95,7 @@ export class BaseReader {
       ? this.#decode(held, () => decodeWholeFrame(this.#core.codec, frame, content, bytes))
       : content;
     if (decoded !== bytes) bytes.set(decoded);
+    release(content);
     this.#frames.set(key, { bytes });
     return bytes;
   }

@@ -19,6 +19,7 @@ import { encodedDelta } from '../pack/pack-reader.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import { WeightedCache } from '../util/weighted-cache.ts';
 import { ZstdCodec } from '../util/zstd.ts';
 import { FrameSource } from './pack-access.ts';
@@ -165,6 +166,7 @@ export class BlobReader {
       frame.kind === FRAME_KIND.delta
         ? content
         : decodeStored(object, () => decodeWholeFrame(this.#codec, frame, content));
+    if (decoded !== content) release(content);
     this.#frames.set(key, decoded, decoded.length);
     return decoded;
   }
