@@ -46,8 +46,6 @@ export interface PackBuilderOptions {
   createdMs: number;
   /** Size the file should not pass, bytes; a single larger frame still gets its pack. */
   sizeTarget: number;
-  /** Memory to build in, of a pack that is done with; a larger one is made where it is too small. */
-  buffer?: Uint8Array | undefined;
 }
 
 export interface FinishedPack {
@@ -56,7 +54,7 @@ export interface FinishedPack {
   blobs: readonly BlobRecord[];
   /** The whole file. */
   bytes: Uint8Array;
-  /** The memory it lies in, for another pack once this one is stored. */
+  /** The memory it lies in, to be released once it is stored. */
   buffer: Uint8Array;
 }
 
@@ -74,7 +72,8 @@ export class PackBuilder {
   constructor(options: PackBuilderOptions) {
     assert(options.sizeTarget <= PACK_SIZE_MAX, 'pack size target');
     this.#options = options;
-    this.#buffer = options.buffer ?? new Uint8Array(options.sizeTarget);
+    // Its pages come as they are written to: a small pack takes little of it.
+    this.#buffer = new Uint8Array(options.sizeTarget);
     this.#bodySize = directoryBodySize(1, []);
   }
 

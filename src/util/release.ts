@@ -18,7 +18,8 @@ port.close();
 
 /**
  * The bytes, which are all of their buffer, are no longer needed: they and all views of them are empty
- * from now on. A part of a larger buffer stays as it is.
+ * from now on. A part of a larger buffer stays as it is, and so does everything in the first turns of
+ * a thread.
  */
 export function release(bytes: Uint8Array): void {
   const { buffer, length } = bytes;
