@@ -3,7 +3,7 @@
  * ciphertext to its offset (nonce) and record (associated data); the caller checks each blob's id,
  * which is the last word.
  */
-import { NONCE_DOMAIN, openAead, sealAead } from '../keys/aead.ts';
+import { NONCE_DOMAIN, openAead, sealAeadParts } from '../keys/aead.ts';
 import { demand } from '../util/byte-reader.ts';
 import { isZero } from '../util/bytes.ts';
 import type { ZstdCodec } from '../util/zstd.ts';
@@ -15,10 +15,17 @@ interface FramePlace {
   offset: number;
 }
 
-/** @param key `K(frame)` of the frame's class in its pack. */
-export function sealFrame(key: Uint8Array, place: FramePlace, content: Uint8Array): Uint8Array {
+/**
+ * The sealed frame, in two parts that lie one behind the other.
+ * @param key `K(frame)` of the frame's class in its pack.
+ */
+export function sealFrame(
+  key: Uint8Array,
+  place: FramePlace,
+  content: Uint8Array,
+): [ciphertext: Uint8Array, tag: Uint8Array] {
   const aad = encodeFrameRecord(place.record);
-  return sealAead(key, frameNonce(place), { aad, plaintext: content });
+  return sealAeadParts(key, frameNonce(place), { aad, plaintext: content });
 }
 
 /** @throws Malformed when the tag does not match or a pad frame holds anything but zeros. */

@@ -32,10 +32,21 @@ export function sealAead(
   nonce: Nonce,
   options: { aad: Uint8Array; plaintext: Uint8Array },
 ): Uint8Array {
+  return concatBytes(...sealAeadParts(key, nonce, options));
+}
+
+/** The same in two parts, for whoever puts it somewhere: bulk data need not be joined before. */
+export function sealAeadParts(
+  key: Uint8Array,
+  nonce: Nonce,
+  options: { aad: Uint8Array; plaintext: Uint8Array },
+): [ciphertext: Uint8Array, tag: Uint8Array] {
   const cipher = createCipheriv('aes-256-gcm', key, encodeNonce(nonce), { authTagLength: 16 });
   cipher.setAAD(options.aad);
-  const head = cipher.update(options.plaintext);
-  return concatBytes(head, cipher.final(), cipher.getAuthTag());
+  const ciphertext = cipher.update(options.plaintext);
+  // Of this mode it is empty, and must be called for.
+  cipher.final();
+  return [ciphertext, cipher.getAuthTag()];
 }
 
 /**

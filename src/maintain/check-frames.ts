@@ -13,13 +13,14 @@ import type { RepositoryCore } from '../repository/repository.ts';
 import { notAsSealed } from '../repository/stored-records.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import type { Finding } from './finding.ts';
 
 export type DataFinding = Pick<Finding, 'kind' | 'object' | 'message'>;
 
 /** A frame of deltas, opened. */
 export interface DeltaFrame {
-  /** In memory of its own. */
+  /** In memory of its own, to be released. */
   readonly content: Uint8Array;
   readonly blobs: readonly BlobEntry[];
   /** Of the first of them. */
@@ -71,6 +72,7 @@ export class FrameChecker {
     const [first] = blobs;
     if (first?.delta !== undefined) return { content, blobs, slot };
     if (first !== undefined) this.#checkWhole(frame, blobs, content);
+    release(content);
     return undefined;
   }
 

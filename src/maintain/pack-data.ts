@@ -14,6 +14,7 @@ import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { PackBases } from '../repository/base-plan.ts';
 import type { WorkerCore } from '../repository/repository.ts';
 import { toHex } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import { Turns } from '../util/turns.ts';
 import type { Post, WorkerBody } from '../util/worker.ts';
 import type { Numbered } from '../util/worker-pool.ts';
@@ -109,7 +110,10 @@ class PackDataReader {
       hash.update(held.bytes);
       for (let i = 0; i < piece.frameCount; i++) {
         const frame = frames.checkNext(held);
-        if (frame !== undefined) await onDeltas(frame);
+        if (frame !== undefined) {
+          await onDeltas(frame);
+          release(frame.content);
+        }
         if (turns.isOver) await turns.next();
       }
     }

@@ -13,6 +13,7 @@ import type { PackInfo } from '../index/pack-states.ts';
 import { type BlobEntry, type FrameEntry, scanBlobs } from '../pack/directory.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { type CopyPlace, planBases } from '../repository/base-plan.ts';
+import { shareForCheck } from '../repository/memory-shares.ts';
 import type { ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
@@ -21,11 +22,6 @@ import { type Numbered, WorkerPool } from '../util/worker-pool.ts';
 import { type DataFinding, damagedBlob } from './check-frames.ts';
 import { type PackReport, type PackRequest, startPackData } from './pack-data.ts';
 import { VerifiedCopies } from './verified-copies.ts';
-
-/** What the main thread takes: frames and windows of tree pages, pack directories, its heap. */
-const mainMemory = 192 * 2 ** 20;
-/** What a worker takes: its heap, a piece of a pack, a frame opened and decoded, bases of deltas. */
-const workerMemory = 80 * 2 ** 20;
 
 export interface PackResult {
   findings: DataFinding[];
@@ -101,8 +97,7 @@ function deepestFirst(index: LocalIndex, packs: readonly PackInfo[]): number[] {
 }
 
 function startPool(repository: Repository): WorkerPool<PackRequest, PackReport> {
-  const { jobs, memory } = repository;
-  if (jobs === 0) {
+  if (repository.jobs === 0) {
     return new WorkerPool(1, (owner) =>
       startInline<Numbered<PackRequest>, Numbered<PackReport>>(
         (reply) => startPackData(repository, reply),
@@ -110,10 +105,9 @@ function startPool(repository: Repository): WorkerPool<PackRequest, PackReport> 
       ),
     );
   }
-  const affordable = Math.max(1, Math.floor((memory - mainMemory) / workerMemory));
   const entry = new URL('./pack-data-thread.js', import.meta.url);
   const setup = coreSetup(repository);
-  return new WorkerPool(Math.min(jobs, affordable), (owner) => startThread(entry, setup, owner));
+  return new WorkerPool(shareForCheck(repository), (owner) => startThread(entry, setup, owner));
 }
 
 /** Reads each of these deltas by itself, and tells what is wrong with it. */

@@ -20,6 +20,7 @@ import type { PackKind } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { concatBytes, encodeU32, encodeU64, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
+import { release } from '../util/release.ts';
 import {
   BLOB_COUNT_MAX,
   blobRecordSize,
@@ -45,8 +46,6 @@ export interface PackBuilderOptions {
   createdMs: number;
   /** Size the file should not pass, bytes; a single larger frame still gets its pack. */
   sizeTarget: number;
-  /** Memory to build in, of a pack that is done with; a larger one is made where it is too small. */
-  buffer?: Uint8Array | undefined;
 }
 
 export interface FinishedPack {
@@ -55,7 +54,7 @@ export interface FinishedPack {
   blobs: readonly BlobRecord[];
   /** The whole file. */
   bytes: Uint8Array;
-  /** The memory it lies in, for another pack once this one is stored. */
+  /** The memory it lies in, to be released once it is stored. */
   buffer: Uint8Array;
 }
 
@@ -73,7 +72,8 @@ export class PackBuilder {
   constructor(options: PackBuilderOptions) {
     assert(options.sizeTarget <= PACK_SIZE_MAX, 'pack size target');
     this.#options = options;
-    this.#buffer = options.buffer ?? new Uint8Array(options.sizeTarget);
+    // Its pages come as they are written to: a small pack takes little of it.
+    this.#buffer = new Uint8Array(options.sizeTarget);
     this.#bodySize = directoryBodySize(1, []);
   }
 
@@ -152,7 +152,11 @@ export class PackBuilder {
 
   #appendSealed(record: FrameRecord, content: Uint8Array): void {
     const key = this.#keys().frame(record.class);
-    this.#write(sealFrame(key, { record, offset: this.#size }, content));
+    const parts = sealFrame(key, { record, offset: this.#size }, content);
+    for (const part of parts) {
+      this.#write(part);
+      release(part);
+    }
     this.#frames.push(record);
   }
 

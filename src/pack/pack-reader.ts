@@ -17,6 +17,7 @@ import type { PackKind } from '../record/object-kind.ts';
 import { ByteReader, demand, Malformed } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
+import { release } from '../util/release.ts';
 import type { ZstdCodec } from '../util/zstd.ts';
 import {
   type BlobEntry,
@@ -198,7 +199,7 @@ export class FrameVerifier {
 
 /**
  * Decodes every frame of an opened pack and recomputes the id of every whole blob. Deltas are left
- * to `onDelta`, because resolving them takes other packs.
+ * to `onDelta`, because resolving them takes other packs; their bytes are valid until it returns.
  * @throws Malformed naming the first frame or blob that is not what the directory says.
  */
 export function verifyPack(
@@ -215,9 +216,11 @@ export function verifyPack(
     slot += frame.blobCount;
     if (frame.kind === FRAME_KIND.delta) {
       for (const blob of blobs) onDelta(blob, encodedDelta(blob, content));
+      release(content);
       continue;
     }
     const [wrong] = verifier.wrongBlobs(frame, blobs, content);
+    release(content);
     if (wrong === undefined) continue;
     throw new Malformed(`${BLOB_TYPE_NAMES[wrong.type]} ${toHex(wrong.id)} has another id`);
   }

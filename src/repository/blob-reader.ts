@@ -19,6 +19,7 @@ import { encodedDelta } from '../pack/pack-reader.ts';
 import { packStorageName } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import { WeightedCache } from '../util/weighted-cache.ts';
 import { ZstdCodec } from '../util/zstd.ts';
 import { FrameSource } from './pack-access.ts';
@@ -26,7 +27,7 @@ import type { Repository } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 /** Decoded frames kept, in bytes; neighbours of a blob are usually wanted next. */
-const FRAME_CACHE_SIZE_MAX = 2 ** 26;
+const FRAME_CACHE_SIZE_MAX = 2 ** 25;
 /** Copies tried for one blob that was asked for, bases included: bounds a hostile delta graph. */
 const COPIES_TRIED_MAX = 1024;
 
@@ -168,6 +169,7 @@ export class BlobReader {
       frame.kind === FRAME_KIND.delta
         ? content
         : decodeStored(object, () => decodeWholeFrame(this.#codec, frame, content));
+    if (decoded !== content) release(content);
     this.#frames.set(key, decoded, decoded.length);
     return decoded;
   }

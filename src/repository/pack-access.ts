@@ -24,10 +24,10 @@ const WHOLE_PACK_SIZE_MAX = 2 ** 22;
 const TAIL_SIZE = GRID_SIZE;
 /** What a window reads beyond the frame asked for: the next frames are usually wanted next. */
 const READ_AHEAD_SIZE = 2 ** 20;
-/** Sealed windows kept unless the caller says otherwise, in bytes. */
-const WINDOW_CACHE_SIZE_MAX = 2 ** 25;
+/** Sealed windows kept, in bytes, unless the caller keeps them. */
+const WINDOW_CACHE_SIZE_MAX = 2 ** 23;
 
-interface Window {
+export interface Window {
   offset: number;
   bytes: Uint8Array;
 }
@@ -36,15 +36,40 @@ interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Keeps windows by their pack. */
+export interface WindowCache {
+  get(pack: PackName): Window | undefined;
+  set(pack: PackName, window: Window): void;
+  /** Memory for a window that is about to be read; undefined for new memory. */
+  take(size: number): Uint8Array | undefined;
+}
+
+/** Keeps the windows used last, each in memory of its own. */
+class LatestWindows implements WindowCache {
+  readonly #windows = new WeightedCache<PackName, Window>(WINDOW_CACHE_SIZE_MAX);
+
+  get(pack: PackName): Window | undefined {
+    return this.#windows.get(pack);
+  }
+
+  set(pack: PackName, window: Window): void {
+    this.#windows.set(pack, window, window.bytes.length);
+  }
+
+  take(): undefined {
+    return undefined;
+  }
+}
+
 /** Opens frames of packs that the index knows; keeps the last windows it read. */
 export class FrameSource {
   readonly #core: RepositoryCore;
-  readonly #windows: WeightedCache<PackName, Window>;
+  readonly #windows: WindowCache;
 
-  /** @param windowsSizeMax bytes of the sealed windows that are kept. */
-  constructor(core: RepositoryCore, windowsSizeMax: number = WINDOW_CACHE_SIZE_MAX) {
+  /** @param windows if they are kept in memory that is used again, one call follows the other */
+  constructor(core: RepositoryCore, windows: WindowCache = new LatestWindows()) {
     this.#core = core;
-    this.#windows = new WeightedCache(windowsSizeMax);
+    this.#windows = windows;
   }
 
   /**
@@ -72,9 +97,12 @@ export class FrameSource {
     let window = this.#windows.get(pack.name);
     if (window === undefined || !covers(window, frame.offset, end)) {
       const range = windowFor(pack.length, frame.offset, end);
-      const bytes = await this.#core.storage.getRange(packStorageName(pack), range, options);
+      const bytes = await this.#core.storage.getRange(packStorageName(pack), range, {
+        signal: options.signal,
+        into: this.#windows.take(range.length),
+      });
       window = { offset: range.offset, bytes };
-      this.#windows.set(pack.name, window, bytes.length);
+      this.#windows.set(pack.name, window);
     }
     return window.bytes.subarray(frame.offset - window.offset, end - window.offset);
   }

@@ -21,6 +21,7 @@ import { assert } from '../util/assert.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
+import { release } from '../util/release.ts';
 import type { NewDelta } from './delta-encoder.ts';
 import { pass } from './failpoints.ts';
 import { RecentFrames } from './recent-frames.ts';
@@ -89,8 +90,6 @@ export class PackWriter {
   #dataPack: PackBuilder | undefined;
   #metadataPack: PackBuilder | undefined;
   readonly #uploads = new Set<Promise<void>>();
-  /** Memory of data packs that are stored. New pages would be zeroed again for every pack. */
-  readonly #spareBuffers: Uint8Array[] = [];
   #uploadFailure: { error: unknown } | undefined;
   /** Bytes of packs stored so far, and of frame contents in them. */
   storedSize = 0;
@@ -240,7 +239,6 @@ export class PackWriter {
       writerId,
       createdMs: nowMs(clock),
       sizeTarget,
-      buffer: isData ? this.#spareBuffers.pop() : undefined,
     });
   }
 
@@ -258,7 +256,7 @@ export class PackWriter {
       })
       .finally(() => {
         this.#uploads.delete(upload);
-        if (kind === OBJECT_KIND.dataPack) this.#spareBuffers.push(pack.buffer);
+        release(pack.buffer);
       });
     this.#uploads.add(upload);
   }

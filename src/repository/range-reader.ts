@@ -12,6 +12,7 @@ import { packKeysOf } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { ByteRange } from '../storage/storage.ts';
 import { equalBytes } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import type { BasePlan } from './base-plan.ts';
 import { BaseReader } from './base-reader.ts';
 import { rangeOnGrid } from './pack-access.ts';
@@ -34,8 +35,10 @@ export interface OpenRange {
    * @throws CorruptionError
    */
   decode(frame: FrameEntry): Uint8Array;
-  /** The content of a delta frame, as it lies there. @throws CorruptionError */
+  /** The content of a delta frame, as it lies there, in new memory. @throws CorruptionError */
   open(frame: FrameEntry): Uint8Array;
+  /** Gives the memory of the range back, which is of no use then. */
+  close(): void;
 }
 
 /** A delta to decode, within its frame. */
@@ -54,6 +57,7 @@ export class RangeReader {
   readonly #core: WorkerCore;
   readonly #bases: BaseReader;
   #decoded = new Uint8Array(0);
+  /** Deltas are decoded one after the other, whoever asks for them: bases share memory. */
   #lastDelta: Promise<void> = Promise.resolve();
 
   constructor(core: WorkerCore) {
@@ -80,6 +84,7 @@ export class RangeReader {
     return {
       decode: (frame) => decodeStored(object, () => this.#decode(frame, open(frame))),
       open: (frame) => decodeStored(object, () => open(frame)),
+      close: () => release(bytes),
     };
   }
 
@@ -88,15 +93,14 @@ export class RangeReader {
    * @param content of the frame, opened
    * @throws CorruptionError, NotFoundError, StorageError
    */
-  async decodeDelta(
+  decodeDelta(
     content: Uint8Array,
     piece: DeltaPiece,
-    to: { plan: BasePlan; into: Uint8Array },
+    target: { plan: BasePlan; into: Uint8Array },
   ): Promise<void> {
-    // Jobs of a worker overlap; bases are read one after the other.
-    const decoded = this.#lastDelta.then(() => this.#decodeDelta(content, piece, to));
+    const decoded = this.#lastDelta.then(() => this.#decodeDelta(content, piece, target));
     this.#lastDelta = decoded.catch(() => {});
-    await decoded;
+    return decoded;
   }
 
   async #decodeDelta(
@@ -121,6 +125,8 @@ export class RangeReader {
   #decode(frame: FrameEntry, content: Uint8Array): Uint8Array {
     if (this.#decoded.length < frame.rawSize) this.#decoded = new Uint8Array(frame.rawSize);
     const into = this.#decoded.subarray(0, frame.rawSize);
-    return decodeWholeFrame(this.#core.codec, frame, content, into);
+    const decoded = decodeWholeFrame(this.#core.codec, frame, content, into);
+    if (decoded !== content) release(content);
+    return decoded;
   }
 }

@@ -13,6 +13,7 @@ import { type PackedError, packError, TargetError, VarveError } from '../errors.
 import { joinPath } from '../platform/directory-handle.ts';
 import { isDeltaFrame, type OpenRange, type RangeReader } from '../repository/range-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
+import { release } from '../util/release.ts';
 import { attempt } from './target-error.ts';
 import { TargetFile, writeAll } from './target-file.ts';
 import type { TargetFs } from './target-fs.ts';
@@ -38,7 +39,11 @@ export interface JobTools {
 /** @throws what is neither damage nor a failing target */
 export async function runJob(tools: JobTools, job: WriteJob): Promise<WriteAnswer> {
   const range = await openRange(tools.reader, job);
-  return await new JobWriter(tools, job).run(range);
+  try {
+    return await new JobWriter(tools, job).run(range);
+  } finally {
+    range?.close();
+  }
 }
 
 async function openRange(
@@ -148,6 +153,7 @@ class JobWriter {
         if (!(error instanceof VarveError)) throw error;
       }
     }
+    release(content);
     return into;
   }
 

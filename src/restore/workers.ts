@@ -1,5 +1,6 @@
 /** The workers of a restore: threads, or the calling thread where a test brings its own tools. */
 
+import { shareForRestore } from '../repository/memory-shares.ts';
 import { RangeReader } from '../repository/range-reader.ts';
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
@@ -13,18 +14,12 @@ import type { WriteAnswer, WriteJob } from './write-job.ts';
 
 export type RestorePool = WorkerPool<WriteJob, WriteAnswer>;
 
-/** What the main thread takes: frames of tree pages, pack directories, two windows. */
-const mainMemory = 2 ** 28;
-/** What a worker takes: a heap of its own, two ranges, one frame opened and one decoded. */
-const workerMemory = 80 * 2 ** 20;
-
 export function startWorkers(repository: Repository, fs: TargetFs | undefined): RestorePool {
-  const { jobs, memory } = repository;
-  if (jobs === 0 || fs !== undefined) return startInlineWorker(repository, fs ?? nodeTargetFs);
+  if (repository.jobs === 0 || fs !== undefined)
+    return startInlineWorker(repository, fs ?? nodeTargetFs);
   const entry = new URL('./restore-thread.js', import.meta.url);
   const setup = coreSetup(repository);
-  const affordable = Math.max(1, Math.floor((memory - mainMemory) / workerMemory));
-  return new WorkerPool(Math.min(jobs, affordable), (owner) => startThread(entry, setup, owner));
+  return new WorkerPool(shareForRestore(repository), (owner) => startThread(entry, setup, owner));
 }
 
 function startInlineWorker(repository: Repository, fs: TargetFs): RestorePool {

@@ -46,7 +46,7 @@ export function makeHostilePack(pack: HostilePack): Uint8Array {
   const pieces: Uint8Array[] = [header];
   let offset = HEADER_SIZE;
   const put = (record: FrameRecord, content: Uint8Array): void => {
-    pieces.push(sealFrame(packKeys.frame(record.class), { record, offset }, content));
+    pieces.push(...sealFrame(packKeys.frame(record.class), { record, offset }, content));
     offset += content.length + TAG_SIZE;
   };
   for (const { record, content } of frames) put(record, content);
