@@ -43,7 +43,10 @@ export class BaseReader {
 
   constructor(core: WorkerCore) {
     this.#core = core;
-    this.#source = new FrameSource(core, new RingCache(windowsSize));
+    this.#source = new FrameSource(core, {
+      windows: new RingCache(windowsSize),
+      isScattered: true,
+    });
   }
 
   /**

@@ -22,7 +22,7 @@ const GRID_SIZE = 2 ** 18;
 const WHOLE_PACK_SIZE_MAX = 2 ** 22;
 /** Most directories lie within this distance from the end of their pack. */
 const TAIL_SIZE = GRID_SIZE;
-/** What a window reads beyond the frame asked for: the next frames are usually wanted next. */
+/** What a window reads beyond the frame asked for, where the next frames are usually wanted next. */
 const READ_AHEAD_SIZE = 2 ** 20;
 /** Sealed windows kept, in bytes, unless the caller keeps them. */
 const WINDOW_CACHE_SIZE_MAX = 2 ** 23;
@@ -65,11 +65,19 @@ class LatestWindows implements WindowCache {
 export class FrameSource {
   readonly #core: RepositoryCore;
   readonly #windows: WindowCache;
+  readonly #isScattered: boolean;
 
-  /** @param windows if they are kept in memory that is used again, one call follows the other */
-  constructor(core: RepositoryCore, windows: WindowCache = new LatestWindows()) {
+  /**
+   * @param options.windows if they are kept in memory that is used again, one call follows the other
+   * @param options.isScattered whether frames of many packs are wanted by turns: nothing is read ahead
+   */
+  constructor(
+    core: RepositoryCore,
+    options: { windows?: WindowCache; isScattered?: boolean } = {},
+  ) {
     this.#core = core;
-    this.#windows = windows;
+    this.#windows = options.windows ?? new LatestWindows();
+    this.#isScattered = options.isScattered ?? false;
   }
 
   /**
@@ -96,7 +104,9 @@ export class FrameSource {
     const end = frame.offset + frame.storedSize;
     let window = this.#windows.get(pack.name);
     if (window === undefined || !covers(window, frame.offset, end)) {
-      const range = windowFor(pack.length, frame.offset, end);
+      const range = this.#isScattered
+        ? rangeOnGrid(pack.length, frame.offset, end)
+        : windowFor(pack.length, frame.offset, end);
       const bytes = await this.#core.storage.getRange(packStorageName(pack), range, {
         signal: options.signal,
         into: this.#windows.take(range.length),
