@@ -4,9 +4,9 @@
  * go on, with whole chunks where a base cannot be read.
  */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { StorageError } from '../../src/errors.ts';
 import type { Finding } from '../../src/maintain/finding.ts';
@@ -19,7 +19,6 @@ import {
   newVersionedRepository,
   type VersionedRepository,
 } from '../helpers/similar-versions.ts';
-import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
   check,
@@ -80,10 +79,10 @@ function assertCheckTells(findings: readonly Finding[], { world, ids }: Damaged)
   }
 }
 
-async function assertRestoreTells(t: TestContext, { world, client, ids }: Damaged) {
+async function assertRestoreTells({ world, client, ids }: Damaged): Promise<void> {
   const { source, taken, pack } = world;
   for (const [i, one] of taken.entries()) {
-    const target = join(tempDir(t), 'target');
+    const target = mkdtempSync(`${source}-restored-`);
     const { problems, files } = await restore(client, { ...one, path: source }, target);
 
     const told = new Map(problems.map(({ error, path }) => [`${Buffer.from(path)}`, error]));
@@ -108,7 +107,7 @@ for (const [how, damage] of Object.entries(damages)) {
       const client = await openClient(t, world.storage, { jobs });
       const damaged = { world, client, ids: idsOf(client, world) };
       assertCheckTells((await check(client, true)).findings, damaged);
-      await assertRestoreTells(t, damaged);
+      await assertRestoreTells(damaged);
     }
   });
 
@@ -128,7 +127,7 @@ for (const [how, damage] of Object.entries(damages)) {
       const notice = /^Cannot read \d chunks that new ones resemble: please check the repository$/;
       if (how === 'damaged') assert.match(client.notices.join('\n'), notice);
       else assert.deepEqual(client.notices, []);
-      const target = join(tempDir(t), 'target');
+      const target = mkdtempSync(`${source}-restored-`);
       const path = join(source, 'changing');
       const { problems } = await restore(client, { ...taken, path }, target);
       assert.deepEqual(problems, []);

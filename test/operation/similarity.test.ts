@@ -3,9 +3,17 @@
  * choice of a base ever changes what a snapshot is. With threads and without.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import type { Similarity } from '../../src/backup/take-snapshot.ts';
 import { openFixedAccess } from '../../src/repository/read-access.ts';
 import type { Storage } from '../../src/storage/storage.ts';
@@ -50,11 +58,10 @@ function assertTree(directory: string, tree: Tree): void {
 }
 
 async function assertRestores(
-  t: TestContext,
   client: Client,
   from: { taken: Taken; source: string; tree: Tree },
 ): Promise<void> {
-  const target = join(tempDir(t), 'target');
+  const target = mkdtempSync(join(dirname(from.source), 'target-'));
   const { problems } = await restore(client, { ...from.taken, path: from.source }, target);
   assert.deepEqual(problems, []);
   assertTree(target, from.tree);
@@ -145,7 +152,7 @@ for (const jobs of [0, 3]) {
     for (const reading of [0, 3]) {
       const client = await openClient(t, storages.on, { jobs: reading });
       for (const [i, tree] of versions.entries()) {
-        await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
+        await assertRestores(client, { taken: taken[i] as Taken, source, tree });
       }
       await assertSound(client);
     }
@@ -164,33 +171,31 @@ function versionsOfFile(count: number, salt = 50, size = 12_000): Tree[] {
 }
 
 // A chain at its limit starts anew on its ancestor of depth 2, or as near to that as it may.
-for (const [depthMax, expected] of [
-  [8, [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 4, 5]],
-  [2, [0, 1, 2, 2, 2]],
-  [1, [0, 1, 1, 1]],
-  [0, [0, 0, 0]],
+for (const [depthMax, how, expected] of [
+  [8, 'a hint', [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 4, 5]],
+  [8, 'features', [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 4, 5]],
+  [2, 'a hint', [0, 1, 2, 2, 2]],
+  [1, 'features', [0, 1, 1, 1]],
+  [0, 'a hint', [0, 0, 0]],
 ] as const) {
-  for (const isHinted of [true, false]) {
-    const how = isHinted ? 'a hint' : 'features';
-    test(`a chain of deltas by ${how} is at most ${depthMax} deep`, async (t) => {
-      const source = join(tempDir(t), 'source');
-      const client = withDepthMax(await newClient(t), depthMax);
-      const versions = versionsOfFile(expected.length);
-      const taken: Taken[] = [];
+  test(`a chain of deltas by ${how} is at most ${depthMax} deep`, async (t) => {
+    const source = join(tempDir(t), 'source');
+    const client = withDepthMax(await newClient(t), depthMax);
+    const versions = versionsOfFile(expected.length);
+    const taken: Taken[] = [];
 
-      for (const tree of versions) {
-        writeTree(source, tree);
-        taken.push(await snapshot(client, [source], { isForced: !isHinted }));
-      }
+    for (const tree of versions) {
+      writeTree(source, tree);
+      // Without a parent there are features only.
+      taken.push(await snapshot(client, [source], { isForced: how === 'features' }));
+    }
 
-      assert.deepEqual(await depthsOf(client), expected);
-
-      for (const [i, tree] of versions.entries()) {
-        await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
-      }
-      await assertSound(client);
-    });
-  }
+    assert.deepEqual(await depthsOf(client), expected);
+    for (const [i, tree] of versions.entries()) {
+      await assertRestores(client, { taken: taken[i] as Taken, source, tree });
+    }
+    await assertSound(client);
+  });
 }
 
 test('a repository goes on with any similarity and depth after any other', async (t) => {
@@ -218,7 +223,7 @@ test('a repository goes on with any similarity and depth after any other', async
 
   assert.deepEqual(deltaCounts, [0, 1, 0, 1, 1, 0, 1]);
   for (const [i, tree] of versions.entries()) {
-    await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
+    await assertRestores(client, { taken: taken[i] as Taken, source, tree });
   }
   await assertSound(client);
 });
@@ -243,7 +248,7 @@ test('clients with caches of their own find bases in what the others stored', as
   );
   for (const client of clients) {
     for (const [i, tree] of versions.entries()) {
-      await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
+      await assertRestores(client, { taken: taken[i] as Taken, source, tree });
     }
     await assertSound(client);
   }
@@ -269,7 +274,7 @@ test('clients that write at the same time make deltas on what is durable for eac
   for (const [i, one] of taken.entries()) {
     assert.ok(one.deltaBlobs > 0);
     const tree = versions[i + 1] as Tree;
-    await assertRestores(t, first, { taken: one, source: sources[i] as string, tree });
+    await assertRestores(first, { taken: one, source: sources[i] as string, tree });
   }
   await assertSound(first);
 });
@@ -292,7 +297,7 @@ test('a lost cache costs no base', async (t) => {
   assert.ok(taken.slice(1).every(({ deltaBlobs }) => deltaBlobs > 0));
   const client = await openClient(t, storage);
   for (const [i, tree] of versions.entries()) {
-    await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
+    await assertRestores(client, { taken: taken[i] as Taken, source, tree });
   }
   await assertSound(client);
 });
@@ -322,7 +327,7 @@ test('a process that ends between its commit and keeping the table costs no base
   assert.equal(taken.deltaBlobs, 1);
   const depths = await depthsOf(client);
   assert.deepEqual(depths, [0, 1, 2], 'on what the process had stored before it ended');
-  await assertRestores(t, client, { taken, source, tree: versions[2] as Tree });
+  await assertRestores(client, { taken, source, tree: versions[2] as Tree });
   await assertSound(client);
 });
 
@@ -349,7 +354,7 @@ test('data that is not compressed becomes deltas where its previous version is k
   assert.equal(deltas[1], 0, 'it has no features');
   assert.ok((deltas[2] as number) > 0, 'in its place');
   for (const [i, tree] of trees.entries()) {
-    await assertRestores(t, client, { taken: taken[i] as Taken, source, tree });
+    await assertRestores(client, { taken: taken[i] as Taken, source, tree });
   }
   await assertSound(client);
 });
@@ -384,7 +389,7 @@ for (const [how, content] of Object.entries(changesOfFile)) {
     assert.equal(off.newBlobs, 0, 'all was stored');
     const roots = [on, off].map(({ snapshot: { manifest } }) => toHex(manifest.root.id));
     assert.equal(roots[0], roots[1]);
-    await assertRestores(t, client, { taken: on, source, tree });
+    await assertRestores(client, { taken: on, source, tree });
     await assertSound(client);
   });
 }
