@@ -2,8 +2,9 @@
  * The coordinator's side of the save workers: hands batches to free slots, decides for every chunk that
  * comes back whether it is new, and takes packs over as they become durable.
  *
- * A worker is started when all others are busy, so that a snapshot of little costs one at most. The
- * first failure of any worker ends the run.
+ * A worker is started when all others are busy, so that a snapshot of little costs one at most; the
+ * last one, which only fills the time in which others wait, when there turns out to be much. The first
+ * failure of any worker ends the run.
  */
 import type { BlobId } from '../id.ts';
 import type {
@@ -31,6 +32,8 @@ import {
 } from './save-messages.ts';
 
 const idSize = 32;
+/** Batches after which the last worker is worth its start. */
+const batchCountMuch = 16;
 
 export type StartSaveWorker = (
   workerNumber: number,
@@ -83,6 +86,7 @@ export class SavePool {
   readonly #workers: Member[] = [];
   readonly #queue: (readonly FilePart[])[] = [];
   readonly #waiters: Waiter[] = [];
+  #batchCount = 0;
   #durable: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
   #isClosing = false;
@@ -104,6 +108,7 @@ export class SavePool {
   /** Gives a batch to a worker, waiting for a free slot. */
   async submit(batch: readonly FilePart[]): Promise<void> {
     this.#queue.push(batch);
+    this.#batchCount += 1;
     this.#dispatch();
     while (this.#queue.includes(batch)) await this.changed();
   }
@@ -184,8 +189,13 @@ export class SavePool {
     for (const worker of this.#workers)
       if (freeCount(worker) > (best ? freeCount(best) : 0)) best = worker;
     const isIdle = best !== undefined && freeCount(best) === slotCount;
-    if (isIdle || this.#workers.length === this.#options.workerCount) return best;
+    if (isIdle || this.#workers.length === this.#workerCountMax) return best;
     return this.#startWorker();
+  }
+
+  get #workerCountMax(): number {
+    const { workerCount } = this.#options;
+    return this.#batchCount < batchCountMuch ? Math.max(1, workerCount - 1) : workerCount;
   }
 
   #startWorker(): Member {
