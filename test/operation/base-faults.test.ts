@@ -49,7 +49,8 @@ async function assertGoesOn(t: TestContext, { storage, source, taken }: Versione
   assert.deepEqual(await objectNames(storage, 'sessions/'), []);
   assert.deepEqual((await check(client, true)).findings, []);
   const next = await snapshot(client, [source]);
-  assert.equal(next.deltaBlobs, 1);
+  // What the other try had stored by then is used.
+  assert.equal(next.deltaBlobs, next.newBlobs === 0 ? 0 : 1);
   assert.equal(next.parent, taken.at(-1)?.id);
   const target = join(tempDir(t), 'target');
   await restore(client, { ...next, path: source }, target);
