@@ -59,6 +59,11 @@ export interface FoundBases {
   readonly candidates: readonly (readonly BaseCandidate[])[];
 }
 
+/** A candidate and the frame that would have to be read for it. */
+interface KnownCandidate extends Candidate {
+  readonly frame: Location['frame'];
+}
+
 export class BaseFinder {
   readonly #index: LocalIndex;
   readonly #depthMax: number;
@@ -91,17 +96,25 @@ export class BaseFinder {
   /** Chunks to try as bases. */
   find(wanted: readonly WantedBase[]): FoundBases {
     const rows = new PlanRows();
-    const candidates = wanted.map((one) => this.#findFor(one, rows));
+    const known = wanted.map((one) => this.#candidatesOf(one));
+    const uses = countUses(known);
+    const candidates = wanted.map(({ id }, i) => {
+      const worthIt = (known[i] as KnownCandidate[]).filter((one) => isWorthReading(one, uses));
+      return this.#choose(id, worthIt, rows);
+    });
     return { plan: rows.finish(), candidates };
   }
 
-  #findFor(wanted: WantedBase, rows: PlanRows): BaseCandidate[] {
-    const { id, features, hint, isFlat } = wanted;
-    const candidates: Candidate[] = [];
+  #candidatesOf({ features, hint, isFlat }: WantedBase): KnownCandidate[] {
+    const candidates: KnownCandidate[] = [];
     if (features !== undefined) this.#addHits(features, candidates);
     if (hint !== undefined && !(isFlat && hint.flatTrials.isOver)) this.#addHint(hint, candidates);
+    return candidates;
+  }
+
+  #choose(self: BlobId, candidates: readonly Candidate[], rows: PlanRows): BaseCandidate[] {
     if (candidates.length === 0) return [];
-    const rule = { self: id, votesMin: this.#refused.votesMin };
+    const rule = { self, votesMin: this.#refused.votesMin };
     const found: BaseCandidate[] = [];
     for (const candidate of rankCandidates(candidates, rule)) {
       if (found.length === candidateCountMax) break;
@@ -132,21 +145,21 @@ export class BaseFinder {
     }
   }
 
-  #addHits(features: Uint8Array, candidates: Candidate[]): void {
+  #addHits(features: Uint8Array, candidates: KnownCandidate[]): void {
     this.#table?.lookUp(features, this.#hits);
     for (const { packNo, slot, count } of countVotes(this.#hits)) {
       const location = candidateAt(this.#index, { packNo, slot });
       if (location === undefined) continue;
       const { id } = location.blob;
-      candidates.push({ id, packNo, slot, votes: count, isHinted: false });
+      candidates.push({ id, packNo, slot, votes: count, isHinted: false, frame: location.frame });
     }
   }
 
-  #addHint({ id }: ChunkHint, candidates: Candidate[]): void {
+  #addHint({ id }: ChunkHint, candidates: KnownCandidate[]): void {
     const [location] = usableChain(this.#index, id) ?? [];
     if (location === undefined || location.blob.type !== BLOB_TYPE.data) return;
     const { packNo, slot } = location;
-    candidates.push({ id, packNo, slot, votes: 0, isHinted: true });
+    candidates.push({ id, packNo, slot, votes: 0, isHinted: true, frame: location.frame });
   }
 
   /** A candidate as deep as a chunk may be is replaced by an ancestor. */
@@ -170,4 +183,29 @@ export class BaseFinder {
       row,
     };
   }
+}
+
+/** How many chunks have a candidate in each frame. */
+function countUses(
+  candidates: readonly (readonly KnownCandidate[])[],
+): Map<KnownCandidate['frame'], number> {
+  const uses = new Map<KnownCandidate['frame'], number>();
+  for (const list of candidates) {
+    for (const frame of new Set(list.map((one) => one.frame))) {
+      uses.set(frame, (uses.get(frame) ?? 0) + 1);
+    }
+  }
+  return uses;
+}
+
+/**
+ * To read, open and decompress a frame takes longer than to compress ten chunks. What a single
+ * super-feature speaks for is worth that only where several chunks want the frame, as they do when
+ * they were neighbours before.
+ */
+function isWorthReading(
+  { frame, votes, isHinted }: KnownCandidate,
+  uses: ReadonlyMap<KnownCandidate['frame'], number>,
+): boolean {
+  return isHinted || votes > 1 || (uses.get(frame) ?? 0) > 1;
 }
