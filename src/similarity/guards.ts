@@ -3,27 +3,44 @@
  * what it is told and knows nothing else.
  */
 
-const PROBE_AFTER_CHUNKS = 4096;
+/** Chunks whose features were computed, after which it is judged whether that was worth it. */
+const JUDGED_CHUNKS = 4096;
+const JUDGED_PROBES = 512;
+/** Accepted deltas for each of them, below which it was not. */
+const YIELD_MIN = 1 / 10;
 /** Of so many chunks one run of so many is probed, so that neighbours can meet their likes. */
 const PROBE_PERIOD = 256;
 const PROBE_LENGTH = 32;
 
-/** Leaves out features after many new chunks without an accepted delta, but for one in eight. */
+/**
+ * Leaves out the features of seven in eight chunks while few chunks become deltas: there, looking for
+ * bases and reading them takes more time than it saves space.
+ */
 export class ProbeMode {
   #chunkCount = 0;
-  #inVain = 0;
+  #computed = 0;
+  #accepted = 0;
+  #isProbing = false;
 
   /** A new chunk that is not flat: whether to compute its features. */
   next(): boolean {
     const isProbed = this.#chunkCount % PROBE_PERIOD < PROBE_LENGTH;
-    const isWanted = this.#inVain < PROBE_AFTER_CHUNKS || isProbed;
     this.#chunkCount++;
-    this.#inVain++;
-    return isWanted;
+    if (this.#isProbing && !isProbed) return false;
+    this.#judge();
+    this.#computed++;
+    return true;
   }
 
   noteAccepted(): void {
-    this.#inVain = 0;
+    this.#accepted++;
+  }
+
+  #judge(): void {
+    if (this.#computed < (this.#isProbing ? JUDGED_PROBES : JUDGED_CHUNKS)) return;
+    this.#isProbing = this.#accepted < YIELD_MIN * this.#computed;
+    this.#computed = 0;
+    this.#accepted = 0;
   }
 }
 

@@ -58,22 +58,35 @@ test('Acceptance takes a delta of three quarters of the estimate, its record inc
   assert.equal(acceptance.accepts(9, 151), true);
 });
 
-test('ProbeMode asks for all features until 4,096 chunks came in vain, then for one in eight', () => {
-  const probe = new ProbeMode();
-  const next = (count: number): boolean[] => Array.from({ length: count }, () => probe.next());
+/** Asks for so many chunks; of those whose features are wanted one in `per` becomes a delta. */
+function probeChunks(probe: ProbeMode, count: number, per: number): boolean[] {
+  let wanted = 0;
+  return Array.from({ length: count }, () => {
+    const isWanted = probe.next();
+    if (isWanted && wanted++ % per === 0) probe.noteAccepted();
+    return isWanted;
+  });
+}
 
-  assert.ok(next(4096).every(Boolean));
-  for (let i = 0; i < 3; i++) {
-    const period = next(256);
+test('ProbeMode asks for all features while enough chunks become deltas', () => {
+  const probe = new ProbeMode();
+
+  assert.ok(probeChunks(probe, 20_000, 9).every(Boolean));
+});
+
+test('ProbeMode asks for one in eight after 4,096 chunks with fewer deltas, until there are more', () => {
+  const probe = new ProbeMode();
+
+  assert.ok(probeChunks(probe, 4096, 11).every(Boolean));
+  for (let i = 0; i < 16; i++) {
+    const period = probeChunks(probe, 256, 11);
     assert.ok(period.slice(0, 32).every(Boolean));
     assert.ok(!period.slice(32).some(Boolean));
   }
-  next(100);
-  probe.noteAccepted();
-  assert.ok(next(4096).every(Boolean));
-  // Chunk number 4,096 + 3 * 256 + 100 + 4,096 is the 101st of its period.
-  assert.ok(!next(256 - 100).some(Boolean));
-  assert.ok(next(32).every(Boolean));
+  // The next 512 probes are judged at the first chunk after them.
+  const better = probeChunks(probe, 16 * 256, 5);
+  assert.equal(better.filter(Boolean).length, 512);
+  assert.ok(probeChunks(probe, 4096, 5).every(Boolean));
 });
 
 test('RefusedTrials asks for two votes above a half of the last 64, until below a quarter', () => {
