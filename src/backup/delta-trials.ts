@@ -24,12 +24,11 @@ import { isFlat } from '../similarity/flat.ts';
 import { ProbeMode } from '../similarity/guards.ts';
 import { createSuperFeatures, type SuperFeatures } from '../similarity/super-features.ts';
 import { assert } from '../util/assert.ts';
-import { equalBytes, isZero } from '../util/bytes.ts';
-import { CHUNK, type SoughtBases, TRIAL } from './save-messages.ts';
+import { equalBytes } from '../util/bytes.ts';
+import { CHUNK, featuresAt, featuresSize, type SoughtBases, TRIAL } from './save-messages.ts';
 
 /** Chunks below are never deltas. */
 const deltaSizeMin = 1024;
-const featuresSize = 24;
 const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
 /** Bases tried for one chunk. */
 const trialsMax = 2;
@@ -250,10 +249,4 @@ class SoughtList {
       isFlat: this.#isFlat.slice(0, count),
     };
   }
-}
-
-/** A view of the super-features of chunk `k`; undefined where there are none. */
-export function featuresAt(all: Uint8Array, k: number): Uint8Array | undefined {
-  const features = all.subarray(k * featuresSize, (k + 1) * featuresSize);
-  return isZero(features) ? undefined : features;
 }

@@ -15,6 +15,7 @@ import type { PackedError } from '../errors.ts';
 import type { FoundBases } from '../repository/base-finder.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
+import { isZero } from '../util/bytes.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 
 /** Batches that one worker holds: one is scanned while another waits for its answer. */
@@ -105,3 +106,12 @@ export type SaveReply =
       readonly storedSize: number;
       readonly deltas: DeltaCounts;
     };
+
+/** Of one chunk in `SoughtBases`, bytes. */
+export const featuresSize = 24;
+
+/** A view of the super-features of chunk `k`; undefined where there are none. */
+export function featuresAt(all: Uint8Array, k: number): Uint8Array | undefined {
+  const features = all.subarray(k * featuresSize, (k + 1) * featuresSize);
+  return isZero(features) ? undefined : features;
+}
