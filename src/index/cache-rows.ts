@@ -21,7 +21,15 @@ import type { PackName } from '../id.ts';
 import { type PackRecord, sealedDirectorySize } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { ByteReader, demand } from '../util/byte-reader.ts';
-import { concatBytes, encodeU32, encodeU64, fromHex, toHex, viewOf } from '../util/bytes.ts';
+import {
+  concatBytes,
+  encodeU32,
+  encodeU64,
+  fromHex,
+  plainBytes,
+  toHex,
+  viewOf,
+} from '../util/bytes.ts';
 
 export const CACHE_SCHEMA = 'varve.index/2';
 export const BLOB_KEY_SIZE = 16;
@@ -178,7 +186,8 @@ export function withCrc(key: Uint8Array, ...content: Uint8Array[]): Uint8Array {
 export function checkCrc(key: Uint8Array, value: Uint8Array): ByteReader {
   demand(value.length > CRC_SIZE, 'row shorter than its check sum');
   const size = value.length - CRC_SIZE;
-  const content = value.subarray(0, size);
+  // LMDB gives a `Buffer`, of which a `slice` would be a view of the whole row.
+  const content = plainBytes(value).subarray(0, size);
   demand(viewOf(value).getUint32(size, true) === crc32(content, crc32(key)), 'row check sum');
   return new ByteReader(content);
 }

@@ -80,6 +80,23 @@ test('LocalIndex keeps records and states when it is opened again', async (t) =>
   assert.equal(second.directory(99), undefined);
 });
 
+test('a copy of an id that the index gives does not keep the directory of its pack', async (t) => {
+  const cacheDir = tempDir(t);
+  const pack = packOf('1', [{ id: idOf('a') }]);
+  const first = await LocalIndex.open({ cacheDir, repositoryId });
+  await first.updateStates({ listed: listingOf([pack]), ...noneDead });
+  await first.applySegments([{ name: segmentName('s'), segment: segmentOf([pack]) }]);
+  await first.close();
+  const index = await LocalIndex.open({ cacheDir, repositoryId });
+  t.after(() => index.close());
+
+  const [location] = locate(index, idOf('a'));
+
+  for (const bytes of [location?.blob.id, location?.pack.salt]) {
+    assert.equal(bytes?.slice().buffer.byteLength, 32);
+  }
+});
+
 test('applySegments() keeps the numbers of known packs and copies of one blob apart', async (t) => {
   const index = await LocalIndex.open({ cacheDir: tempDir(t), repositoryId });
   t.after(() => index.close());
