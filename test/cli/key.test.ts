@@ -24,7 +24,9 @@ function onTerminal(home: VarveHome, args: string, answers: string[]): Promise<s
     let [shown, seen] = ['', 0];
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       shown += text;
-      if (!/(\[y\/N\]|assphrase:|again:) $/.test(shown.slice(seen))) return;
+      const news = shown.slice(seen);
+      const isDrawnAgain = news.includes('\x1b[2K'); // With the answer that was just given.
+      if (isDrawnAgain || !/(\[y\/N\]|assphrase:|again:) $/.test(news)) return;
       seen = shown.length;
       child.stdin?.write(answers.shift() ?? '\x03');
     });
