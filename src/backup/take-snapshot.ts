@@ -13,7 +13,6 @@ import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
-import { ERROR_SAMPLE_COUNT_MAX } from '../snapshot/manifest.ts';
 import { type Snapshot, selectSnapshot } from '../snapshot/selection.ts';
 import type { DirectoryRoot } from '../tree/node.ts';
 import {
@@ -38,11 +37,10 @@ import { SavePool } from './save-pool.ts';
 import { TreeSaver } from './save-tree.ts';
 import { planWorkers } from './save-workers.ts';
 import { planSlices } from './slices.ts';
+import { type EntryCounts, SnapshotTally } from './snapshot-tally.ts';
 
 const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
-/** Bytes of failed paths in a manifest: those of deep trees are long, and a record has its limit. */
-const ERROR_SAMPLE_SIZE_MAX = 2 ** 20;
 const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isForgotten: false };
 /** A session that loses against a collection this often gives up. */
 const TRIES_MAX = 3;
@@ -79,18 +77,9 @@ export interface SnapshotOptions extends LongCall {
 }
 
 /** A dry run makes no snapshot: its id and head are empty. */
-export interface SnapshotResult extends CommitResult, WriteCounts {
+export interface SnapshotResult extends CommitResult, WriteCounts, EntryCounts {
   /** The snapshot that this one was compared with. */
   parent: CommitResult['id'] | undefined;
-  files: number;
-  filesNew: number;
-  filesChanged: number;
-  filesUnchanged: number;
-  directories: number;
-  /** Everything else: symlinks, devices, fifos, sockets. */
-  others: number;
-  /** What was left out on demand; a directory counts once. */
-  excluded: number;
   /** Bytes of file content in the snapshot, and how many of them were read. */
   bytes: bigint;
   bytesRead: bigint;
@@ -173,18 +162,7 @@ class Run {
   readonly #source: Uint8Array;
   readonly #parent: Snapshot | undefined;
   readonly #bases: BaseFinder;
-  readonly #errorSample: { path: Uint8Array; code: string }[] = [];
-  #errorSampleSize = 0;
-  #errorCount = 0;
-  readonly #files = { new: 0, changed: 0, unchanged: 0 };
-  #directories = 0;
-  #others = 0;
-  /** Bytes of files saved so far, and how many of them were read. */
-  #bytesSaved = 0;
-  #bytesRead = 0;
-  #excluded = 0;
-  /** Bytes of files that are still being read, but for holes. */
-  #bytesUnderWay = 0;
+  readonly #tally = new SnapshotTally();
   /** What the walk has come to; its path is put together only when it is told. */
   #currentEntry: SourceEntry | undefined;
 
@@ -217,25 +195,15 @@ class Run {
       storedBytes: session.counts.storedBytes + packed.storedSize,
       ...(committed ?? noSnapshot),
       parent: this.#parent?.id,
-      files: this.#fileCount,
-      filesNew: this.#files.new,
-      filesChanged: this.#files.changed,
-      filesUnchanged: this.#files.unchanged,
-      directories: this.#directories,
-      others: this.#others,
+      ...this.#tally.entries,
       bytes: root.bytes,
-      bytesRead: BigInt(this.#bytesRead),
+      bytesRead: BigInt(this.#tally.bytesRead),
       deltaBlobs: packed.deltas.blobs,
       deltaBytes: packed.deltas.rawSize,
       deltaEncodedBytes: packed.deltas.encodedSize,
-      excluded: this.#excluded,
-      errorCount: this.#errorCount,
+      errorCount: this.#tally.errorCount,
       durationNs: this.#repository.clock.monotonicNs() - this.#startedMonotonicNs,
     };
-  }
-
-  get #fileCount(): number {
-    return this.#files.new + this.#files.changed + this.#files.unchanged;
   }
 
   /** @throws NotFoundError when the parent that was asked for is not there. */
@@ -258,14 +226,13 @@ class Run {
   }> {
     const { session, fs, accounts, plan, excludes, aheadThread, similarity = 'on' } = this.#options;
     const { keys, config } = this.#repository;
+    const tally = this.#tally;
     const hasDeltas = similarity !== 'off' && config.deltaDepthMax > 0;
     const pool = new SavePool({
       ...planWorkers(this.#repository, { session: this.#writer, fs, hasDeltas }),
       store: session,
       bases: this.#bases,
-      onKept: (size) => {
-        this.#bytesUnderWay += size;
-      },
+      onKept: (size) => tally.noteUnderWay(size),
       afterWait: async () => {
         if (this.#turns.isOver) await this.#takeTurn();
       },
@@ -285,18 +252,13 @@ class Run {
       accounts,
       parent: this.#openParent(),
       onSaved: (entry, action, size) => this.#onSaved(entry, action, size),
-      onRead: (size) => {
-        this.#bytesRead += size;
-        this.#bytesUnderWay = Math.max(0, this.#bytesUnderWay - size);
-      },
+      onRead: (size) => tally.noteRead(size),
       onError: (error) => this.#onError(error),
     });
     const linkHash = createKeyedHasher(keys.linkGroup);
     const linkGroup = (mountOrdinal: number, inode: bigint): Uint8Array =>
       linkHash(concatBytes(encodeU32(mountOrdinal), encodeU64(inode))).subarray(0, LINK_GROUP_SIZE);
-    const onExcluded = (): void => {
-      this.#excluded += 1;
-    };
+    const onExcluded = (): void => tally.noteExcluded();
     // Where everything is read, the walk holds up nobody, and what was listed would be old by then.
     const ahead = this.#parent === undefined ? undefined : aheadThread?.begin(plan, excludes);
     try {
@@ -345,11 +307,7 @@ class Run {
   }
 
   #onSaved(entry: SourceEntry, action: EntryAction, size: number): void {
-    const { type } = entry;
-    if (type === 'd') this.#directories += 1;
-    else if (type === 'f') this.#files[action] += 1;
-    else this.#others += 1;
-    this.#bytesSaved += size;
+    this.#tally.noteSaved(entry, action, size);
     this.#options.onEntry?.(entry.path, action, size);
   }
 
@@ -358,8 +316,8 @@ class Run {
     const parent = this.#parent;
     this.#options.onProgress?.({
       phase: 'snapshot',
-      filesDone: this.#fileCount,
-      bytesDone: this.#bytesSaved + this.#bytesUnderWay,
+      filesDone: this.#tally.entries.files,
+      bytesDone: this.#tally.bytesDone,
       // What the parent held is the best guess at what is to come.
       ...(parent !== undefined && { bytesTotal: Number(parent.manifest.root.bytes) }),
       ...(currentPath !== undefined && { currentPath }),
@@ -369,12 +327,7 @@ class Run {
   }
 
   #onError(error: SourceError): void {
-    this.#errorCount += 1;
-    const size = this.#errorSampleSize + error.path.length;
-    if (this.#errorSample.length < ERROR_SAMPLE_COUNT_MAX && size <= ERROR_SAMPLE_SIZE_MAX) {
-      this.#errorSample.push({ path: error.path, code: error.reason });
-      this.#errorSampleSize = size;
-    }
+    this.#tally.noteError(error);
     this.#options.onError?.(error);
   }
 
@@ -392,23 +345,23 @@ class Run {
       tags: [...(tags ?? [])],
       parents: this.#parent === undefined ? [] : [this.#parent.id],
       excludeHash: excludeHash(excludes),
-      errorCount: this.#errorCount,
-      errorSample: this.#errorSample,
-      isPartial: this.#errorCount > 0,
+      ...this.#tally.errors,
     };
   }
 
   #stats(root: DirectoryRoot): Record<string, number> {
     const { newBlobs, newBytes } = this.#options.session.counts;
+    const { files, filesNew, filesChanged, filesUnchanged, directories, others } =
+      this.#tally.entries;
     return {
-      files: this.#fileCount,
-      files_new: this.#files.new,
-      files_changed: this.#files.changed,
-      files_unchanged: this.#files.unchanged,
-      directories: this.#directories,
-      others: this.#others,
+      files,
+      files_new: filesNew,
+      files_changed: filesChanged,
+      files_unchanged: filesUnchanged,
+      directories,
+      others,
       bytes: Number(root.bytes),
-      bytes_read: this.#bytesRead,
+      bytes_read: this.#tally.bytesRead,
       new_blobs: newBlobs,
       new_bytes: newBytes,
     };
