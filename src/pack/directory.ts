@@ -74,12 +74,18 @@ export interface DirectoryInput {
   writerId: string;
   createdMs: number;
   frames: readonly FrameRecord[];
-  blobs: readonly BlobRecord[];
+  blobCount: number;
+  /** The records of all blobs, in order, as `encodeBlobRecords` gives them. */
+  blobRecords: readonly Uint8Array[];
 }
 
-/** Size of the directory body for these counts, before padding. */
-export function directoryBodySize(frameCount: number, blobs: readonly BlobRecord[]): number {
-  let size = DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * frameCount;
+/** Size of the directory body, before padding, with so many bytes of blob records. */
+export function directoryBodySize(frameCount: number, blobRecordsSize: number): number {
+  return DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * frameCount + blobRecordsSize;
+}
+
+export function blobRecordsSize(blobs: readonly BlobRecord[]): number {
+  let size = 0;
   for (const blob of blobs) size += blobRecordSize(blob);
   return size;
 }
@@ -92,13 +98,27 @@ export function blobRecordSize(blob: BlobRecord): number {
   );
 }
 
+/** Records of blobs that follow each other. */
+export function encodeBlobRecords(blobs: readonly BlobRecord[]): Uint8Array {
+  const records = new Uint8Array(blobRecordsSize(blobs));
+  const view = viewOf(records);
+  let offset = 0;
+  for (const blob of blobs) {
+    writeBlobRecord(records, view, { blob, offset });
+    offset += blobRecordSize(blob);
+  }
+  return records;
+}
+
 /** The directory body, without padding. */
 export function encodeDirectory(input: DirectoryInput): Uint8Array {
-  const body = new Uint8Array(directoryBodySize(input.frames.length, input.blobs));
+  let recordsSize = 0;
+  for (const records of input.blobRecords) recordsSize += records.length;
+  const body = new Uint8Array(directoryBodySize(input.frames.length, recordsSize));
   const view = viewOf(body);
   body.set(DIRECTORY_MAGIC, 0);
   view.setUint32(4, input.frames.length, true);
-  view.setUint32(8, input.blobs.length, true);
+  view.setUint32(8, input.blobCount, true);
   view.setUint32(12, body.length, true);
   body.set(fromHex(input.sessionId), 16);
   body.set(fromHex(input.writerId), 32);
@@ -108,9 +128,9 @@ export function encodeDirectory(input: DirectoryInput): Uint8Array {
     body.set(encodeFrameRecord(frame), offset);
     offset += FRAME_RECORD_SIZE;
   }
-  for (const blob of input.blobs) {
-    writeBlobRecord(body, view, { blob, offset });
-    offset += blobRecordSize(blob);
+  for (const records of input.blobRecords) {
+    body.set(records, offset);
+    offset += records.length;
   }
   return body;
 }

@@ -8,7 +8,7 @@
  * is ever used twice under its key.
  */
 import { createHash } from 'node:crypto';
-import type { BlobRecord, EncodedFrame } from '../frame/frame-builder.ts';
+import type { EncodedFrame } from '../frame/frame-builder.ts';
 import { sealFrame } from '../frame/frame-codec.ts';
 import { FRAME_KIND, FRAME_RECORD_SIZE, type FrameRecord } from '../frame/frame-record.ts';
 import type { PackName } from '../id.ts';
@@ -22,9 +22,9 @@ import { concatBytes, encodeU32, encodeU64, toHex } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
 import { release } from '../util/release.ts';
 import {
-  BLOB_COUNT_MAX,
-  blobRecordSize,
+  blobRecordsSize,
   directoryBodySize,
+  encodeBlobRecords,
   encodeDirectory,
   FRAME_COUNT_MAX,
 } from './directory.ts';
@@ -36,6 +36,12 @@ import {
   TRAILER_MAGIC,
   TRAILER_SIZE,
 } from './pack-record.ts';
+
+/**
+ * Blobs of a full pack, a sixteenth of what a directory may list, because directories are read and
+ * kept whole. Only blobs of less than 1 KiB come to as many.
+ */
+const BLOB_COUNT_TARGET = 2 ** 16;
 
 export interface PackBuilderOptions {
   keys: RepositoryKeys;
@@ -50,8 +56,8 @@ export interface PackBuilderOptions {
 
 export interface FinishedPack {
   record: PackRecord;
-  /** In the order of their slots. */
-  blobs: readonly BlobRecord[];
+  /** What `BlobRecord` tells of the digests of deltas, one after another in the order of their slots. */
+  deltaDigests: Uint8Array;
   /** The whole file. */
   bytes: Uint8Array;
   /** The memory it lies in, to be released once it is stored. */
@@ -61,7 +67,10 @@ export interface FinishedPack {
 export class PackBuilder {
   readonly #options: PackBuilderOptions;
   readonly #frames: FrameRecord[] = [];
-  readonly #blobs: BlobRecord[] = [];
+  /** Blob records of each frame: bytes, since objects for as many blobs are ten times larger. */
+  readonly #blobRecords: Uint8Array[] = [];
+  #blobCount = 0;
+  readonly #deltaDigests: Uint8Array[] = [];
   #buffer: Uint8Array;
   /** Bytes used: header and frames so far. */
   #size = HEADER_SIZE;
@@ -74,7 +83,7 @@ export class PackBuilder {
     this.#options = options;
     // Its pages come as they are written to: a small pack takes little of it.
     this.#buffer = new Uint8Array(options.sizeTarget);
-    this.#bodySize = directoryBodySize(1, []);
+    this.#bodySize = directoryBodySize(1, 0);
   }
 
   get isEmpty(): boolean {
@@ -84,25 +93,25 @@ export class PackBuilder {
   /** Whether the file stays within its target, and the format's limits, with this frame in it. */
   hasRoomFor(frame: EncodedFrame): boolean {
     if (this.isEmpty) return true;
-    let bodySize = this.#bodySize + FRAME_RECORD_SIZE;
-    for (const blob of frame.blobs) bodySize += blobRecordSize(blob);
+    const bodySize = this.#bodySize + FRAME_RECORD_SIZE + blobRecordsSize(frame.blobs);
     const fixed = TAG_SIZE + sealedDirectorySize(bodySize) + TRAILER_SIZE;
     const length = padme(this.#size + frame.record.storedSize + fixed);
     return (
       length <= this.#options.sizeTarget &&
       this.#frames.length + 2 <= FRAME_COUNT_MAX &&
-      this.#blobs.length + frame.blobs.length <= BLOB_COUNT_MAX
+      this.#blobCount + frame.blobs.length <= BLOB_COUNT_TARGET
     );
   }
 
   append(frame: EncodedFrame): void {
     if (this.#salt === undefined) this.#salt = this.#options.newSalt(frame.content);
     this.#appendSealed(frame.record, frame.content);
-    this.#bodySize += FRAME_RECORD_SIZE;
-    for (const blob of frame.blobs) {
-      this.#blobs.push(blob);
-      this.#bodySize += blobRecordSize(blob);
-    }
+    const records = encodeBlobRecords(frame.blobs);
+    this.#blobRecords.push(records);
+    this.#blobCount += frame.blobs.length;
+    this.#bodySize += FRAME_RECORD_SIZE + records.length;
+    const digests = frame.blobs.flatMap(({ delta }) => delta?.digest ?? []);
+    if (digests.length > 0) this.#deltaDigests.push(concatBytes(...digests));
   }
 
   /** Pads, seals the directory and names the pack. The builder is of no use afterwards. */
@@ -112,7 +121,12 @@ export class PackBuilder {
     assert(salt !== undefined && !this.isEmpty, 'pack without frames');
     const directorySize = sealedDirectorySize(this.#bodySize);
     this.#appendPad(directorySize + TRAILER_SIZE);
-    const body = encodeDirectory({ ...this.#options, frames: this.#frames, blobs: this.#blobs });
+    const body = encodeDirectory({
+      ...this.#options,
+      frames: this.#frames,
+      blobCount: this.#blobCount,
+      blobRecords: this.#blobRecords,
+    });
     assert(body.length === this.#bodySize, 'directory size');
 
     const header = encodeHeader(keys, { kind, generation: keys.current, salt }, '');
@@ -132,7 +146,8 @@ export class PackBuilder {
     const name = toHex(sha256(bytes)) as PackName;
     const generation = keys.current.number;
     const record = { name, kind, length, generation, salt, body };
-    return { record, blobs: this.#blobs, bytes, buffer: this.#buffer };
+    const deltaDigests = concatBytes(...this.#deltaDigests);
+    return { record, deltaDigests, bytes, buffer: this.#buffer };
   }
 
   #appendPad(sizeBehind: number): void {

@@ -29,6 +29,8 @@ import type { WorkerCore } from './repository.ts';
 
 /** Below this much new data (compressed) a session writes one pack in all. */
 const SMALL_SESSION_SIZE_MAX = 2 ** 22;
+/** And with more blobs than that it is not small, however well they are compressed. */
+const SMALL_SESSION_BLOB_COUNT_MAX = 2 ** 14;
 /** Packs being stored while the next one fills. */
 const UPLOADS_IN_FLIGHT_MAX = 1;
 
@@ -87,6 +89,7 @@ export class PackWriter {
   /** Data frames of a session that is still small; undefined once it is not. */
   #heldFrames: EncodedFrame[] | undefined = [];
   #heldSize = 0;
+  #heldBlobCount = 0;
   #dataPack: PackBuilder | undefined;
   #metadataPack: PackBuilder | undefined;
   readonly #uploads = new Set<Promise<void>>();
@@ -201,7 +204,9 @@ export class PackWriter {
     }
     this.#heldFrames.push({ ...frame, content: frame.content.slice() });
     this.#heldSize += frame.content.length;
-    if (this.#heldSize < SMALL_SESSION_SIZE_MAX) return;
+    this.#heldBlobCount += frame.blobs.length;
+    const isFew = this.#heldBlobCount < SMALL_SESSION_BLOB_COUNT_MAX;
+    if (isFew && this.#heldSize < SMALL_SESSION_SIZE_MAX) return;
     const held = this.#heldFrames;
     this.#heldFrames = undefined;
     for (const heldFrame of held) await this.#appendTo(OBJECT_KIND.dataPack, heldFrame);
@@ -266,13 +271,14 @@ export class PackWriter {
     const { keys, codec, identify } = this.#core;
     try {
       const opened = openNamedPack(keys, { ...pack.record, bytes: pack.bytes });
-      const deltas = pack.blobs.flatMap(({ delta }) => (delta === undefined ? [] : [delta]));
       let next = 0;
       // A delta was decoded when it was made; it must have the digest it had then.
       verifyPack(opened, { codec, identify }, ({ id }, encoded) => {
-        const digest = deltas[next++]?.digest;
-        assert(digest !== undefined, 'digest of a new delta');
-        const isSame = equalBytes(identify(BLOB_TYPE.data, encoded), digest);
+        const actual = identify(BLOB_TYPE.data, encoded);
+        const digest = pack.deltaDigests.subarray(next, next + actual.length);
+        next += actual.length;
+        assert(digest.length === actual.length, 'digest of a new delta');
+        const isSame = equalBytes(actual, digest);
         if (!isSame) throw new Malformed(`delta ${toHex(id)} is not as it was made`);
       });
     } catch (error) {

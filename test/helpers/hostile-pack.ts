@@ -11,7 +11,7 @@ import { FRAME_KIND, type FrameRecord } from '../../src/frame/frame-record.ts';
 import type { PackName } from '../../src/id.ts';
 import { NONCE_DOMAIN, sealAead, TAG_SIZE } from '../../src/keys/aead.ts';
 import { KEY_CLASS, type RepositoryKeys } from '../../src/keys/key-hierarchy.ts';
-import { directoryBodySize, encodeDirectory } from '../../src/pack/directory.ts';
+import { directoryBodySize, encodeBlobRecords, encodeDirectory } from '../../src/pack/directory.ts';
 import { derivePackKeys } from '../../src/pack/pack-keys.ts';
 import { type OpenedPack, openFrameOf, openPack, verifyPack } from '../../src/pack/pack-reader.ts';
 import { sealedDirectorySize, TRAILER_MAGIC, TRAILER_SIZE } from '../../src/pack/pack-record.ts';
@@ -52,14 +52,17 @@ export function makeHostilePack(pack: HostilePack): Uint8Array {
   for (const { record, content } of frames) put(record, content);
 
   const blobs = frames.flatMap((frame) => frame.blobs);
-  const directorySize = sealedDirectorySize(directoryBodySize(frames.length + 1, blobs));
+  const blobRecords = encodeBlobRecords(blobs);
+  const bodySize = directoryBodySize(frames.length + 1, blobRecords.length);
+  const directorySize = sealedDirectorySize(bodySize);
   const unpadded = offset + TAG_SIZE + directorySize + TRAILER_SIZE;
   const pad = makePad(padme(unpadded) - unpadded + (pack.padExtra ?? 0));
   put(pad, new Uint8Array(pad.rawSize).fill(pack.padByte ?? 0));
 
   const plaintext = new Uint8Array(directorySize - TAG_SIZE);
   const records = [...frames.map(({ record }) => record), pad];
-  plaintext.set(encodeDirectory({ ...identity, frames: records, blobs }));
+  const described = { blobCount: blobs.length, blobRecords: [blobRecords] };
+  plaintext.set(encodeDirectory({ ...identity, frames: records, ...described }));
   pack.editDirectory?.(plaintext);
   const length = offset + directorySize + TRAILER_SIZE;
   const trailer = concatBytes(

@@ -6,7 +6,7 @@ import { FRAME_KIND, type FrameRecord } from '../../src/frame/frame-record.ts';
 import type { BlobId, PackName, RepositoryId, SegmentName } from '../../src/id.ts';
 import type { Segment } from '../../src/index/segment.ts';
 import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
-import { encodeDirectory } from '../../src/pack/directory.ts';
+import { encodeBlobRecords, encodeDirectory } from '../../src/pack/directory.ts';
 import { type PackRecord, sealedDirectorySize, TRAILER_SIZE } from '../../src/pack/pack-record.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { toHex } from '../../src/util/bytes.ts';
@@ -78,15 +78,16 @@ export function bigPackOf(text: string, ids: readonly BlobId[], features?: Uint8
 }
 
 function finishPack(text: string, frames: FrameRecord[], blobs: BlobRecord[]): PackRecord {
-  const header = { sessionId: SESSION_ID, writerId: WRITER_ID, createdMs: CREATED_MS, blobs };
+  const header = { sessionId: SESSION_ID, writerId: WRITER_ID, createdMs: CREATED_MS };
+  const described = { ...header, blobCount: blobs.length, blobRecords: [encodeBlobRecords(blobs)] };
   const pad: FrameRecord = { storedSize: TAG_SIZE, rawSize: 0, blobCount: 0, kind: 3, class: 0 };
-  const bodySize = encodeDirectory({ ...header, frames: [...frames, pad] }).length;
+  const bodySize = encodeDirectory({ ...described, frames: [...frames, pad] }).length;
   let unpadded = HEADER_SIZE + TAG_SIZE + sealedDirectorySize(bodySize) + TRAILER_SIZE;
   for (const frame of frames) unpadded += frame.storedSize;
   const length = padme(unpadded);
   pad.rawSize = length - unpadded;
   pad.storedSize = pad.rawSize + TAG_SIZE;
-  const body = encodeDirectory({ ...header, frames: [...frames, pad] });
+  const body = encodeDirectory({ ...described, frames: [...frames, pad] });
   const name = toHex(idOf(`pack ${text}`)) as PackName;
   const isData = frames.every((frame) => frame.class === KEY_CLASS.data);
   const kind = isData ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
