@@ -14,6 +14,7 @@
  * segment can rely on the records in it.
  */
 import type { PackName, SegmentName } from '../id.ts';
+import { blobCountOf } from '../pack/directory.ts';
 import { directoryOf, type PackRecord, sealedDirectorySize } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind, SEGMENT_SIZE_MAX } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
@@ -62,7 +63,7 @@ export function encodeSegment(segment: Segment): Uint8Array {
   }
   for (const pack of packs) {
     writePackRecord(payload, view, { pack, offset });
-    blobCount += directoryOf(pack).blobs.length;
+    blobCount += blobCountOf(pack.body);
     offset += PACK_RECORD_SIZE + pack.body.length;
   }
   view.setBigUint64(64, BigInt(blobCount), true);

@@ -39,7 +39,9 @@ import { loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
 const BLOB_ID_SIZE = 32;
-const SEGMENT_PACK_COUNT = 64;
+/** What a segment holds at most, but for one large pack: until it is written all is in memory. */
+const SEGMENT_PACK_COUNT_MAX = 64;
+const SEGMENT_BODY_SIZE_MAX = 2 ** 24;
 const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
 const HEARTBEAT_INTERVAL_NS = 10n * 60n * 1_000_000_000n;
 
@@ -93,8 +95,10 @@ export class Session {
   /** Blobs of durable packs that could not be written to the cache. */
   readonly #uncached = new Set<string>();
   /** Durable packs that no segment of this session names yet. */
-  #unpublished: PackRecord[];
-  readonly #segments: { name: SegmentName; segment: Segment }[] = [];
+  readonly #unpublished: PackRecord[] = [];
+  /** Bytes of their directories. */
+  #unpublishedSize = 0;
+  readonly #segments: SegmentName[] = [];
   #segmentDueNs: bigint;
   #heartbeatDueNs: bigint;
   #heartbeatCount = 0;
@@ -111,7 +115,7 @@ export class Session {
     this.#lease = parts.lease;
     this.#state = state;
     this.#newSalt = newSalt;
-    this.#unpublished = parts.adopted;
+    for (const record of parts.adopted) this.#noteUnpublished(record);
     this.#signal = parts.signal;
     this.#packs = new PackWriter(repository, {
       newSalt,
@@ -199,7 +203,9 @@ export class Session {
       this.#heartbeatDueNs = now + HEARTBEAT_INTERVAL_NS;
       await this.#beat();
     }
-    const isFull = this.#unpublished.length >= SEGMENT_PACK_COUNT;
+    const isFull =
+      this.#unpublished.length >= SEGMENT_PACK_COUNT_MAX ||
+      this.#unpublishedSize >= SEGMENT_BODY_SIZE_MAX;
     if (isFull || (now >= this.#segmentDueNs && this.#unpublished.length > 0)) {
       this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
       await this.#publish();
@@ -227,7 +233,7 @@ export class Session {
       ...input,
       chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
       sessionId: this.id,
-      segments: this.#segments.map(({ name }) => name),
+      segments: this.#segments,
     };
     this.#signal?.throwIfAborted(); // From here on there is no way back.
     const head = await this.#putManifest(manifest);
@@ -253,7 +259,7 @@ export class Session {
 
   /** A pack of this session is durable: from now on it may be named. */
   async addDurable(record: PackRecord): Promise<void> {
-    this.#unpublished.push(record);
+    this.#noteUnpublished(record);
     let isCached = true;
     try {
       await this.sync.index.addPack(record);
@@ -270,11 +276,33 @@ export class Session {
     });
   }
 
-  /** Step 4: a level-0 segment over the packs that no segment of this session names yet. */
+  #noteUnpublished(record: PackRecord): void {
+    this.#unpublished.push(record);
+    this.#unpublishedSize += record.body.length;
+  }
+
+  /** Step 4: level-0 segments over the packs that no segment of this session names yet. */
   async #publish(): Promise<void> {
-    if (this.#unpublished.length === 0) return;
-    const { keys, storage, clock } = this.#repository;
-    const packs = [...this.#unpublished];
+    while (this.#unpublished.length > 0) {
+      const packs = this.#nextOfSegment();
+      await this.#putSegment(packs);
+      this.#unpublished.splice(0, packs.length);
+      for (const { body } of packs) this.#unpublishedSize -= body.length;
+    }
+  }
+
+  #nextOfSegment(): PackRecord[] {
+    let [count, size] = [0, 0];
+    for (const { body } of this.#unpublished) {
+      size += body.length;
+      if (count === SEGMENT_PACK_COUNT_MAX || (count > 0 && size > SEGMENT_BODY_SIZE_MAX)) break;
+      count += 1;
+    }
+    return this.#unpublished.slice(0, count);
+  }
+
+  async #putSegment(packs: PackRecord[]): Promise<void> {
+    const { keys, storage, clock, onNotice } = this.#repository;
     const segment: Segment = {
       level: 0,
       sessionId: this.id,
@@ -292,8 +320,13 @@ export class Session {
     await storage.put(`index/0-${name}`, file);
     await storage.sync();
     await pass('session.4.after');
-    this.#unpublished = this.#unpublished.slice(packs.length);
-    this.#segments.push({ name, segment });
+    this.#segments.push(name);
+    try {
+      await this.sync.index.applySegments([{ name, segment }]);
+    } catch (error) {
+      if (!(error instanceof CacheFailed)) throw error;
+      onNotice(`Cannot write the cache: ${error.message}`);
+    }
   }
 
   /** Step 6. Losing the name with equal bytes means that an earlier attempt of ours had won it. */
@@ -327,7 +360,6 @@ export class Session {
     const { onNotice } = this.#repository;
     await pass('session.8.before');
     try {
-      await this.sync.index.applySegments(this.#segments);
       await this.#lease.save(
         rememberHeads({ state: this.#state, view: this.view, chain: manifest.chain, head }),
       );

@@ -75,6 +75,8 @@ export function watchRestore(place: WatchedPlace): Promise<Watched<RestoreResult
 async function runWatched<T>(job: Job): Promise<Watched<T>> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(job)], {
     serialization: 'advanced',
+    // As the command does; and the maps of sources are memory of tests.
+    execArgv: ['--no-parallel-scavenge', '--heap-growing-percent=30'],
     // The runner would take the child for a part of this run.
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, [jobVariable]: '1' },
   });
