@@ -73,7 +73,7 @@ export class TargetFile {
       }
       // A hole at the end is never written, so the size may have to be set.
       if (stat.size !== BigInt(size)) this.#attempt('write', () => fs.truncate(this.fd, size));
-      const entry = { fd: this.fd, path: () => this.path, isSymlink: false, stat };
+      const entry = { fd: this.fd, path: () => this.path, kind: 'file' as const, stat };
       applyMetadata(this.#run, entry, metadata);
       const names = { from: this.#temporaryName, to: this.#name };
       this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));

@@ -21,11 +21,11 @@ export interface TargetMetadata {
 export interface OpenEntry {
   readonly fd: number;
   readonly path: () => Uint8Array;
-  readonly isSymlink: boolean;
+  readonly kind: 'directory' | 'file' | 'symlink';
 }
 
-/** Setuid, setgid, sticky. */
-const specialBits = 0o7000;
+const setuidAndSetgid = 0o6000;
+const sticky = 0o1000;
 
 /** @param stat of the entry as it is before this. */
 export function applyMetadata(
@@ -34,7 +34,7 @@ export function applyMetadata(
   metadata: TargetMetadata,
 ): void {
   const isOwnerSet = reporting(run, () => applyOwner(run, entry, metadata.owner)) ?? false;
-  if (metadata.mode !== undefined && !entry.isSymlink) {
+  if (metadata.mode !== undefined && entry.kind !== 'symlink') {
     const { mode } = metadata;
     reporting(run, () => applyMode(run, entry, { mode, isOwnerSet }));
   }
@@ -80,13 +80,13 @@ function isOwnedBy(stat: FileStat, owner: { uid: number; gid: number }): boolean
 /** What the system said if it refused. An ordinary user may still choose among own groups. */
 function changeOwner(
   { fs, isRoot }: WriterRun,
-  { fd, isSymlink }: OpenEntry,
+  { fd, kind }: OpenEntry,
   { uid, gid }: { uid: number; gid: number },
 ): unknown {
   let refusal: unknown;
   for (const user of isRoot ? [uid] : [uid, -1]) {
     try {
-      if (isSymlink) fs.chownEntry(fd, user, gid);
+      if (kind === 'symlink') fs.chownEntry(fd, user, gid);
       else fs.chown(fd, user, gid);
       return undefined;
     } catch (cause) {
@@ -96,22 +96,24 @@ function changeOwner(
   return refusal;
 }
 
-function applyTimes({ fs }: WriterRun, { fd, path, isSymlink }: OpenEntry, times: FileTimes): void {
+function applyTimes({ fs }: WriterRun, { fd, path, kind }: OpenEntry, times: FileTimes): void {
   attempt({ path, operation: 'set times of' }, () => {
-    if (isSymlink) fs.setEntryTimes(fd, times);
+    if (kind === 'symlink') fs.setEntryTimes(fd, times);
     else fs.setTimes(fd, times);
   });
 }
 
 function applyMode(
   run: WriterRun,
-  { fd, path }: OpenEntry,
+  { fd, path, kind }: OpenEntry,
   { mode, isOwnerSet }: { mode: number; isOwnerSet: boolean },
 ): void {
   const operation = 'set mode of';
+  // A sticky directory gives nobody a right; it only keeps others from deleting what is not theirs.
+  const guarded = kind === 'directory' ? setuidAndSetgid : setuidAndSetgid | sticky;
   const mayBeSpecial = run.isRoot && isOwnerSet;
-  attempt({ path, operation }, () => run.fs.chmod(fd, mayBeSpecial ? mode : mode & ~specialBits));
-  if (mayBeSpecial || (mode & specialBits) === 0) return;
+  attempt({ path, operation }, () => run.fs.chmod(fd, mayBeSpecial ? mode : mode & ~guarded));
+  if (mayBeSpecial || (mode & guarded) === 0) return;
   const found = 'setuid, setgid and sticky are set as root only, after the owner';
   throw targetError({ path: path(), operation, reason: 'special_bits', found });
 }

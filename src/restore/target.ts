@@ -284,7 +284,7 @@ export class TargetDirectory implements PlacedDirectory {
       if (modeBefore !== undefined && metadata.mode === undefined) {
         attempt({ operation: 'set mode of', path }, () => fs.chmod(this.fd, modeBefore));
       }
-      applyMetadata(this.#run, { fd: this.fd, path, isSymlink: false }, metadata);
+      applyMetadata(this.#run, { fd: this.fd, path, kind: 'directory' }, metadata);
     } finally {
       fs.close(this.fd);
     }
@@ -327,7 +327,7 @@ export class TargetDirectory implements PlacedDirectory {
         const found = 'it is no longer the symlink just made';
         throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
       }
-      const entry = { fd, path: () => this.#pathOf(name), isSymlink: true, stat };
+      const entry = { fd, path: () => this.#pathOf(name), kind: 'symlink' as const, stat };
       applyMetadata(this.#run, entry, metadata);
       recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
     } finally {

@@ -550,12 +550,16 @@ userTest(
     put(target.root, 'foreign', { mode: 0o4755, owner: foreign });
     put(target.root, 'own', { mode: 0o644, owner: own });
     target.root.symlink(b('link'), b('x'), { owner: foreign });
+    put(target.root, 'sticky', { mode: 0o1644, owner: own });
+    target.root.enter(b('group')).leave({ mode: 0o3775, owner: own });
     target.root.enter(b('sub')).leave({ mode: 0o1777, owner: own });
 
     assert.equal(target.notes.ownerNotSetCount, 2);
-    assert.deepEqual(reasons(problems), ['set mode of special_bits', 'set mode of special_bits']);
-    assert.equal(statSync(join(dir, 'foreign')).mode & 0o7777, 0o755);
-    assert.equal(statSync(join(dir, 'sub')).mode & 0o7777, 0o777);
+    assert.deepEqual(reasons(problems), new Array(3).fill('set mode of special_bits'));
+    const modes = { foreign: 0o755, sticky: 0o644, group: 0o1775, sub: 0o1777 };
+    for (const [name, mode] of Object.entries(modes)) {
+      assert.equal(statSync(join(dir, name)).mode & 0o7777, mode, name);
+    }
   },
 );
 
