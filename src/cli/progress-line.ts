@@ -126,6 +126,11 @@ export class ProgressLine {
     this.#isDrawn = true;
   }
 
+  /** Elapsed time begins anew. */
+  restart(): void {
+    this.#dueMs = 0;
+  }
+
   clear(): void {
     if (!this.#isDrawn) return;
     this.#stream.write(CLEAR_LINE);

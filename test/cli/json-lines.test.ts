@@ -87,6 +87,8 @@ test('all commands together show every event and field, as described', async (t)
     'summary of key',
     'session: ',
     'summary of sess',
+    'benchmark: ',
+    'summary of benchmark',
   ];
   const described = [
     ...Object.entries(events),
