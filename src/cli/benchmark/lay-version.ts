@@ -36,8 +36,8 @@ const PIECE_SIZE = 2 ** 20;
 const slash = Buffer.from('/');
 const zeros = Buffer.alloc(PIECE_SIZE);
 
-/** Where the copy is to be, not where the version is, something is wrong. */
-const targetCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
+/** There is no room for the copy. */
+const codesNoSpace: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 export interface LayOptions extends LongCall {
   signal: AbortSignal;
@@ -47,7 +47,7 @@ export interface LayOptions extends LongCall {
 
 /**
  * Makes of `live`, which holds another version or does not exist, a copy of `next`.
- * @throws the error of the system where the copy cannot be written, for want of space for one.
+ * @throws the error of the system where there is no room for the copy.
  */
 export async function layVersion(
   live: string,
@@ -79,7 +79,7 @@ class Laying {
       else await this.#layOther({ from, to, stat });
     } catch (error) {
       const code = errnoCode(error);
-      if (code === undefined || targetCodes.has(code)) throw error;
+      if (code === undefined || codesNoSpace.has(code)) throw error;
       const message = `Cannot copy "${printable(from)}": ${code}`;
       const problem = new SourceError(from, 'copy', reasonOf(code), message, error);
       if (this.#options.onError === undefined) throw problem;

@@ -196,10 +196,9 @@ async function prepareData(
     try {
       await layVersion(source, versions[i] as Uint8Array, { ...options, onError });
     } catch (error) {
-      const code = errnoCode(error);
-      if (code === undefined) throw error;
-      const message = `Cannot copy a version to "${scratch}": ${code}, ${freeSpace(scratch)}`;
-      throw new BenchmarkError('no_space', message, error);
+      if (errnoCode(error) === undefined) throw error;
+      const found = `no space left on device, ${freeSpace(scratch)}`;
+      throw new BenchmarkError('no_space', `Cannot copy a version: ${found}`, error);
     }
   };
   return { source, lay };
