@@ -60,8 +60,11 @@ export interface HistoryOptions extends LongCall {
 /** What is no damage: such entries are not restored, or not by this user. */
 const codesNotRestored: ReadonlySet<string> = new Set(['special_file', 'special_bits', 'owner']);
 const TICK_MS = 1000;
-/** With fewer there is none between the first and the last. */
-export const VERSIONS_WITH_MIDDLE = 3;
+
+/** Whether there is a version between the first and the last. */
+export function hasMiddle(versionCount: number): boolean {
+  return versionCount > 2;
+}
 
 /**
  * @throws BenchmarkError when a run of varve fails, ChildFailed when one of another program does,
@@ -107,8 +110,9 @@ class Runner {
     const unchangedSeconds = await this.#save('unchanged');
     const last = versionCount - 1;
     const restoreSeconds = await this.#restore(last);
-    const hasMiddle = versionCount >= VERSIONS_WITH_MIDDLE;
-    const restoreMiddleSeconds = hasMiddle ? await this.#restore(last >> 1) : undefined;
+    const restoreMiddleSeconds = hasMiddle(versionCount)
+      ? await this.#restore(last >> 1)
+      : undefined;
     return {
       ...{ storedSize, savings, saveSeconds, unchangedSeconds },
       ...{ restoreSeconds, restoreMiddleSeconds },

@@ -4,7 +4,7 @@ import type { JsonFields } from '../json.ts';
 import { factorOf, formatFactor, savingsLines } from '../savings.ts';
 import { formatTable } from '../table.ts';
 import { ChildFailed } from './child.ts';
-import { VERSIONS_WITH_MIDDLE } from './history.ts';
+import { hasMiddle } from './history.ts';
 import type { BenchmarkResult, BenchmarkRun } from './run-benchmark.ts';
 
 const heads = ['', 'stored', 'factor', 'save', 'unchanged', 'restore', 'middle'];
@@ -21,9 +21,8 @@ const labels: Readonly<Record<string, string>> = { varve_similarity_off: '  simi
  *       raw …
  */
 export function benchmarkLines({ versionCount, runs, savings }: BenchmarkResult): string[] {
-  const isMiddleShown = versionCount >= VERSIONS_WITH_MIDDLE;
   const rows = [heads, ...runs.map((run) => rowOf(run, savings.rawSize))].map((row) =>
-    isMiddleShown ? row : row.slice(0, -1),
+    hasMiddle(versionCount) ? row : row.slice(0, -1),
   );
   const alignments = heads.map((head) => (head === '' ? 'left' : 'right'));
   return [
