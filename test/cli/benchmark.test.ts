@@ -187,6 +187,7 @@ test('benchmark takes links as what they lead to, and a path that is named twice
   symlinkSync(other, home.path('link'));
   const PATH = makePrograms(home, {
     restic: `export -p >> "$0.log"; echo "ran $*" >> "$0.log"
+      cd .. && echo "beside" * >> "$0.log"
       [ "$1" != init ] || printf 1234567890 > "$RESTIC_REPOSITORY"`,
     borg: '[ "$1" != create ] || exit 2',
   });
@@ -208,6 +209,7 @@ test('benchmark takes links as what they lead to, and a path that is named twice
   const log = readFileSync(join(PATH, 'restic.log'), 'utf8');
   assert.doesNotMatch(log, /mine/);
   assert.match(log, /TMPDIR=.*varve-benchmark-/);
+  assert.match(log, /^beside data restic$/m, 'nothing of varve is left');
   const ran = [...log.matchAll(/^ran (.*)$/gm)].map(([, args]) => args as string);
   assert.deepEqual(
     ran.map((args) => args.replace(/ \/\S*\//, ' …/')),
