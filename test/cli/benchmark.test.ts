@@ -3,7 +3,7 @@
  * Other programs are played by scripts, and run themselves where they are.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { userTest } from '../helpers/as-user.ts';
 import { events, summaries } from '../helpers/json-lines.ts';
 import {
   type Ended,
@@ -150,6 +151,7 @@ function makePrograms(home: VarveHome, scripts: Readonly<Record<string, string>>
 test('benchmark tells people of one version in a table and step by step', async (t) => {
   const { home, run } = benchHome(t);
   const [version] = makeVersions(home, 1) as [string];
+  execFileSync('mkfifo', [join(version, 'fifo')]);
   const before = look(version);
   const PATH = makePrograms(home, { restic: '[ "$1" != backup ] || { echo no way >&2; exit 1; }' });
   const env = { PATH, VARVE_DRY_RUN: '1', VARVE_PASSWORD_FD: '77' };
@@ -247,6 +249,23 @@ test('benchmark refuses what it cannot use, and makes nothing', async (t) => {
   assert.equal(noScratch.code, 64);
   assert.match(noScratch.stderr, /^varve: cannot use scratch directory "nowhere": ENOENT$/m);
   assert.equal(empty.code, 64);
+});
+
+userTest(import.meta.url, 'benchmark names once what this user may not read', async (t) => {
+  const { home, runJson } = benchHome(t);
+  const [version] = makeVersions(home, 1) as [string];
+  chmodSync(join(version, 'same'), 0);
+
+  const { code, lines, last } = await runJson([version]);
+
+  assert.equal(code, 3);
+  assert.equal(last['error_count'], 1);
+  assert.equal(last['raw_size'], 300 * kibibyte + 1);
+  const errors = lines.filter((line) => line.message_type === 'error');
+  assert.deepEqual(
+    errors.map((error) => [error['code'], error['item']]),
+    [['permission', join(version, 'same')]],
+  );
 });
 
 /** Runs until there is something in the repository, and gets the signal then. */

@@ -51,7 +51,7 @@ export interface HistoryOptions extends LongCall {
   lay: (version: number) => Promise<void>;
   /** Further variables for varve. */
   varveSettings: Readonly<Record<string, string>>;
-  /** Told of each entry that varve could not save as it is. */
+  /** Told of each entry of each version that varve could not save as it is. */
   onError: (error: SourceError) => void;
   /** Told of each step, in words. */
   onStep: (step: string) => void;
@@ -94,7 +94,7 @@ class Runner {
   }
 
   async run(): Promise<History> {
-    const { versionCount, lay, signal } = this.#options;
+    const { versionCount, lay, signal, onError } = this.#options;
     const { home, repository } = this.#place;
     mkdirSync(join(home, 'tmp'), { recursive: true });
     for (const argv of this.#contender.program.init(this.#place)) await this.#run(argv);
@@ -102,7 +102,7 @@ class Runner {
     for (let i = 0; i < versionCount; i++) {
       await lay(i);
       this.#tell(`version ${i + 1} of ${versionCount}`);
-      saveSeconds += await this.#save(nameOf(i));
+      saveSeconds += await this.#save(nameOf(i), onError);
     }
     const storedSize = await measureFiles(encodeUtf8(repository), { signal });
     const savings = this.#contender.isVarve ? await this.#readSavings() : undefined;
@@ -123,11 +123,10 @@ class Runner {
     removeTree(this.#place.home);
   }
 
-  async #save(snapshot: string): Promise<number> {
+  async #save(snapshot: string, onError?: (error: SourceError) => void): Promise<number> {
     this.#place.snapshot = snapshot;
     const { program } = this.#contender;
     await this.#settle();
-    const { onError } = this.#options;
     return await this.#run(program.snapshot(this.#place), { codes: program.codesPartial, onError });
   }
 
@@ -214,7 +213,7 @@ interface RunOptions {
   codes?: readonly number[];
   cwd?: string;
   /** Told of each entry that varve could not save or restore as it is. */
-  onError?: (error: SourceError) => void;
+  onError?: ((error: SourceError) => void) | undefined;
 }
 
 function nameOf(version: number): string {
