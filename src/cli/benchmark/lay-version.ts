@@ -81,7 +81,7 @@ class Laying {
       const code = errnoCode(error);
       if (code === undefined || codesNoSpace.has(code)) throw error;
       const message = `Cannot copy "${printable(from)}": ${code}`;
-      const problem = new SourceError(from, 'copy', reasonOf(code), message, error);
+      const problem = new SourceError(from, 'copy', sourceReason(code), message, error);
       if (this.#options.onError === undefined) throw problem;
       this.#options.onError(problem);
       remove(to);
@@ -203,8 +203,9 @@ function join(directory: Buffer, name: Buffer): Buffer {
   return Buffer.concat([directory, slash, name]);
 }
 
-/** In the words that a snapshot has for it. */
-function reasonOf(code: string): string {
+/** Why something cannot be read, in the words that a snapshot has for it. */
+export function sourceReason(code: string): string {
   if (code === 'EACCES' || code === 'EPERM') return 'permission';
+  if (code === 'ENOTDIR') return 'not_a_directory';
   return code === 'ENOENT' ? 'vanished' : 'io';
 }

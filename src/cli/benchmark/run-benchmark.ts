@@ -3,7 +3,7 @@
  * with everything they make in one scratch directory.
  */
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoCode, NotFoundError, SourceError } from '../../errors.ts';
 import { PROGRAM } from '../../index.ts';
@@ -17,7 +17,7 @@ import type { Savings } from '../savings.ts';
 import { BenchmarkError } from './benchmark-error.ts';
 import { ChildFailed } from './child.ts';
 import { type Contender, type History, runHistory } from './history.ts';
-import { layVersion } from './lay-version.ts';
+import { layVersion, sourceReason } from './lay-version.ts';
 import { measureFiles } from './measure-files.ts';
 import {
   borgProgram,
@@ -108,13 +108,13 @@ function findVersions({ paths, onError }: BenchmarkOptions): Uint8Array[] {
   for (const path of paths) {
     try {
       const found = realpathSync.native(bufferOf(path), 'buffer');
-      lstatSync(found);
       versions.set(toLatin1(found), found);
     } catch (error) {
       const code = errnoCode(error);
       if (code === undefined) throw error;
+      const reason = code === 'ENOENT' ? 'missing' : sourceReason(code);
       const message = `Cannot find source "${printable(path)}": ${code}`;
-      onError(new SourceError(path, 'find', code === 'ENOENT' ? 'missing' : 'io', message, error));
+      onError(new SourceError(path, 'find', reason, message, error));
     }
   }
   if (versions.size > 0) return [...versions.values()];
