@@ -3,7 +3,8 @@
  * unless told more, and `read-data` with everything read and verified. The programs check different
  * things when told nothing: restic and varve read no data, borg reads all of it for its check sums.
  */
-import type { Argv, Place, Program } from './peers.ts';
+import type { Argv, Place } from '../src/cli/benchmark/programs.ts';
+import type { BenchProgram } from './peers.ts';
 import { type BenchRun, keepRepositories, runProcessBench } from './process-bench.ts';
 import type { BenchRepository } from './repositories.ts';
 import type { Contender } from './rounds.ts';
@@ -18,7 +19,7 @@ export async function run(args: string[]): Promise<void> {
 async function measure(bench: BenchRun): Promise<void> {
   const programs = bench.programs.filter(({ check, checkReadData }) => check ?? checkReadData);
   const repositories = await keepRepositories(bench, programs);
-  const contenders = (commandOf: (program: Program) => Check | undefined): Contender[] =>
+  const contenders = (commandOf: (program: BenchProgram) => Check | undefined): Contender[] =>
     repositories.flatMap((repository) => {
       const command = commandOf(repository.program);
       return command === undefined ? [] : [check(repository, command)];

@@ -8,18 +8,10 @@
  * Memory is sampled: the sum of RssAnon (`/proc/PID/status`) over the process and its descendants,
  * every 20 ms, and the peak of that. Mapped files, such as the pages of a database, are no part of
  * it. A peak shorter than the interval can be missed.
- *
- * The child has a process group of its own, which is killed when the signal aborts.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import koffi from 'koffi';
-
-export interface Command {
-  argv: readonly string[];
-  cwd?: string;
-  environment: Readonly<Record<string, string>>;
-}
+import { type Command, demandCode, runChild } from '../src/cli/benchmark/child.ts';
 
 export interface Sample {
   wallSeconds: number;
@@ -30,11 +22,6 @@ export interface Sample {
   exitCode: number;
 }
 
-/** The command could not be run, or ended in a way it must not. */
-export class ChildFailed extends Error {
-  override readonly name = 'ChildFailed';
-}
-
 export interface MeasureOptions {
   /** Codes besides 0 with which a run counts. Default: none. */
   codesAccepted?: readonly number[] | undefined;
@@ -42,7 +29,6 @@ export interface MeasureOptions {
 }
 
 const sampleIntervalMs = 20;
-const stderrShownMax = 2000;
 const rusageChildren = -1;
 /** Two `timeval` and 14 `long`. */
 const rusageSize = 144;
@@ -54,80 +40,23 @@ const getrusage = koffi.load(null).func('int getrusage(int, void *)') as (
 
 /** Runs the command to its end. @throws ChildFailed, or the reason of the signal. */
 export async function measure(command: Command, options: MeasureOptions): Promise<Sample> {
-  const { codesAccepted = [], signal } = options;
-  signal.throwIfAborted();
+  const { codesAccepted, signal } = options;
   const before = childrenSeconds();
-  const startMs = performance.now();
-  const child = start(command);
-  const memory = watchMemory(child.pid);
-  const kill = (): void => killGroup(child.pid);
-  signal.addEventListener('abort', kill);
+  const memory = new MemoryWatch();
   try {
-    const stderr = tailOf(child);
-    const ended = await endOf(child);
-    const wallSeconds = (ended.atMs - startMs) / 1000;
-    signal.throwIfAborted();
-    const what = `"${command.argv.join(' ')}"`;
-    if (ended.code === null) throw new ChildFailed(`${what} died: ${ended.signal}\n${stderr()}`);
-    if (ended.code !== 0 && !codesAccepted.includes(ended.code)) {
-      throw new ChildFailed(`${what} ended with ${ended.code}\n${stderr()}`);
-    }
+    const onStart = (pid: number): void => memory.start(pid);
+    const ended = await runChild(command, { signal, onStart });
+    demandCode(command, ended, codesAccepted);
     const after = childrenSeconds();
     return {
-      wallSeconds,
+      wallSeconds: ended.wallSeconds,
       userSeconds: after.user - before.user,
       systemSeconds: after.system - before.system,
-      rssAnonPeak: memory.peak(),
-      exitCode: ended.code,
+      rssAnonPeak: memory.peak,
+      exitCode: ended.exitCode,
     };
   } finally {
     memory.stop();
-    signal.removeEventListener('abort', kill);
-  }
-}
-
-function start({ argv, cwd, environment }: Command): ChildProcess {
-  const [program = '', ...args] = argv;
-  return spawn(program, args, {
-    cwd,
-    env: environment,
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-}
-
-interface Ended {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-  atMs: number;
-}
-
-function endOf(child: ChildProcess): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    let atMs = 0;
-    child.on('error', (error) => reject(new ChildFailed(error.message, { cause: error })));
-    child.on('exit', () => {
-      atMs = performance.now();
-    });
-    child.on('close', (code, signal) => resolve({ code, signal, atMs }));
-  });
-}
-
-/** The end of what the child says on standard error. */
-function tailOf(child: ChildProcess): () => string {
-  let text = '';
-  child.stderr?.setEncoding('utf8').on('data', (more: string) => {
-    text = (text + more).slice(-stderrShownMax);
-  });
-  return () => text;
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // All of the group have ended.
   }
 }
 
@@ -140,16 +69,23 @@ function childrenSeconds(): { user: number; system: number } {
   return { user: seconds(0), system: seconds(16) };
 }
 
-function watchMemory(pid: number | undefined): { peak: () => number; stop: () => void } {
-  let peak = 0;
-  const look = (): void => {
-    if (pid === undefined) return;
-    const sum = treeOf(pid).reduce((total, member) => total + rssAnonOf(member), 0);
-    peak = Math.max(peak, sum);
-  };
-  look();
-  const timer = setInterval(look, sampleIntervalMs);
-  return { peak: () => peak, stop: () => clearInterval(timer) };
+class MemoryWatch {
+  /** Bytes. */
+  peak = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  start(pid: number): void {
+    const look = (): void => {
+      const sum = treeOf(pid).reduce((total, member) => total + rssAnonOf(member), 0);
+      this.peak = Math.max(this.peak, sum);
+    };
+    look();
+    this.#timer = setInterval(look, sampleIntervalMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
 }
 
 /** A process and its descendants; a process lists its children by the thread that started them. */

@@ -1,52 +1,30 @@
 /**
- * The programs that are compared, as a table: varve as its `bin` is installed, and peers where they
- * are on the PATH. All encrypt with a key behind a passphrase and compress with zstd at the level
- * that is about 3, except the pair of tar and zstd, which is the yardstick of plain reading and
- * compressing. To add a program, add an entry; what a program has no command for is left out there.
+ * The programs that are measured, as a table: those of `varve benchmark`, with what only benches do
+ * with them, and further peers. All encrypt with a key behind a passphrase and compress with zstd at
+ * the level that is about 3, except the pair of tar and zstd, which is the yardstick of plain reading
+ * and compressing. To add a program, add an entry; what a program has no command for is left out there.
  */
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import {
+  type Argv,
+  borgProgram,
+  type Place,
+  type Program,
+  resticProgram,
+  varveArgv,
+  varveProgram,
+} from '../src/cli/benchmark/programs.ts';
 
-/** Where one repository of one program lies, and what is done with it. */
-export interface Place {
-  /** Home directory of the program: configuration, caches and state go there. */
-  home: string;
-  repository: string;
-  /** Absolute paths to save. */
-  sources: readonly string[];
-  /** Existing empty directory to restore into. */
-  target: string;
-  /** Name of the snapshot to make or to restore. */
-  snapshot: string;
-}
-
-export type Argv = readonly string[];
-
-export interface Program {
-  name: string;
-  /** Prints a version, and so tells whether the program is there. */
-  version: Argv;
-  environment: (place: Place) => Readonly<Record<string, string>>;
-  init: (place: Place) => readonly Argv[];
-  snapshot: (place: Place) => Argv;
+export interface BenchProgram extends Program {
   /** False where a second snapshot would be the first once more. */
   isIncremental: boolean;
-  restore: (place: Place) => Argv;
   /** Whether `restore` takes the last snapshot, whatever its name. */
   restoresLast?: boolean;
-  /** Whether `restore` writes to its working directory, which is then the target. */
-  restoresHere?: boolean;
   check?: (place: Place) => Argv;
   checkReadData?: (place: Place) => Argv;
   /** Prints what the repository holds, in JSON; varve only. */
   stats?: (place: Place) => Argv;
-  /** Exit codes that mean: done, except for entries that could not be read or written. */
-  codesPartial: readonly number[];
 }
-
-const passphrase = 'bench';
-const varve = [process.execPath, fileURLToPath(new URL('../src/cli/main.js', import.meta.url))];
 
 /** It restores one path at a time. */
 const kopiaRestore =
@@ -54,79 +32,31 @@ const kopiaRestore =
 const tarToZstd = 'set -o pipefail; tar -cPf - -- "$@" | zstd -q -3 -T2 -f -o "$ARCHIVE"';
 const zstdToTar = 'set -o pipefail; zstd -q -d -c "$ARCHIVE" | tar -xf -';
 
-export const varveProgram: Program = {
-  name: 'varve',
-  version: [...varve, '--version'],
-  environment: ({ repository }) => ({ VARVE_REPOSITORY: repository, VARVE_PASSWORD: passphrase }),
-  init: () => [[...varve, 'init']],
-  snapshot: ({ snapshot, sources }) => [...varve, 'snapshot', '--tag', snapshot, ...sources],
+export const ownProgram: BenchProgram = {
+  ...varveProgram,
   isIncremental: true,
-  restore: ({ snapshot, target }) => [
-    ...[...varve, 'restore', 'latest', '--tag', snapshot],
-    ...['--target', target],
-  ],
-  check: () => [...varve, 'check'],
-  checkReadData: () => [...varve, 'check', '--read-data'],
-  stats: () => [...varve, 'stats', '--json'],
-  codesPartial: [3],
+  check: () => [...varveArgv, 'check'],
+  checkReadData: () => [...varveArgv, 'check', '--read-data'],
+  stats: () => [...varveArgv, 'stats', '--json'],
 };
 
-/** varve with further options of `snapshot`, under another name. */
-export function varveWith(name: string, options: readonly string[]): Program {
-  const snapshot = (place: Place): Argv => [...varveProgram.snapshot(place), ...options];
-  return { ...varveProgram, name, snapshot };
-}
-
-/** Whether `varve snapshot` knows an option, such as `--tag`. */
-export function hasSnapshotOption(option: string): boolean {
-  const [program = '', ...args] = [...varve, 'help', 'snapshot'];
-  return execFileSync(program, args, { encoding: 'utf8' }).includes(`${option} `);
-}
-
-export const peers: readonly Program[] = [
+export const peers: readonly BenchProgram[] = [
   {
-    name: 'restic',
-    version: ['restic', 'version'],
-    environment: ({ home, repository }) => ({
-      RESTIC_REPOSITORY: repository,
-      RESTIC_PASSWORD: passphrase,
-      RESTIC_CACHE_DIR: join(home, 'restic-cache'),
-    }),
-    init: () => [['restic', 'init']],
-    snapshot: ({ snapshot, sources }) => ['restic', 'backup', '--tag', snapshot, ...sources],
+    ...resticProgram,
     isIncremental: true,
-    restore: ({ snapshot, target }) => [
-      ...['restic', 'restore', 'latest', '--tag', snapshot],
-      ...['--target', target],
-    ],
     check: () => ['restic', 'check'],
     checkReadData: () => ['restic', 'check', '--read-data'],
-    codesPartial: [3],
   },
   {
-    name: 'borg',
-    version: ['borg', '--version'],
-    environment: ({ home, repository }) => ({
-      BORG_REPO: repository,
-      BORG_PASSPHRASE: passphrase,
-      BORG_BASE_DIR: home,
-    }),
-    init: () => [['borg', 'init', '-e', 'repokey-blake2']],
-    snapshot: ({ snapshot, sources }) => [
-      ...['borg', 'create', '-C', 'zstd,3', `::${snapshot}`],
-      ...sources,
-    ],
+    ...borgProgram,
     isIncremental: true,
-    restore: ({ snapshot }) => ['borg', 'extract', `::${snapshot}`],
-    restoresHere: true,
     check: () => ['borg', 'check'],
     checkReadData: () => ['borg', 'check', '--verify-data'],
-    codesPartial: [1],
   },
   {
     name: 'kopia',
     version: ['kopia', '--version'],
-    environment: ({ home }) => ({
+    environment: ({ home, passphrase }) => ({
       KOPIA_PASSWORD: passphrase,
       KOPIA_CONFIG_PATH: join(home, 'kopia.config'),
       KOPIA_CACHE_DIRECTORY: join(home, 'kopia-cache'),
@@ -148,7 +78,7 @@ export const peers: readonly Program[] = [
   {
     name: 'rustic',
     version: ['rustic', '--version'],
-    environment: ({ home, repository }) => ({
+    environment: ({ home, repository, passphrase }) => ({
       RUSTIC_REPOSITORY: repository,
       RUSTIC_PASSWORD: passphrase,
       RUSTIC_CACHE_DIR: join(home, 'rustic-cache'),
@@ -175,17 +105,3 @@ export const peers: readonly Program[] = [
     codesPartial: [1],
   },
 ];
-
-/** The first line with which a program answers for its version; undefined where it is not there. */
-export function versionOf(program: Program): string | undefined {
-  const [name = '', ...args] = program.version;
-  try {
-    const answer = execFileSync(name, args, {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    return answer.trim().split('\n')[0];
-  } catch {
-    return undefined;
-  }
-}

@@ -3,9 +3,10 @@
  * what is to be saved, hands both to the bench for each source, and reports.
  */
 
+import { ChildFailed } from '../src/cli/benchmark/child.ts';
+import { versionOf } from '../src/cli/benchmark/programs.ts';
 import { describeMachine } from './machine.ts';
-import { ChildFailed } from './measure.ts';
-import { type Program, peers, varveProgram, versionOf } from './peers.ts';
+import { type BenchProgram, ownProgram, peers } from './peers.ts';
 import {
   type ProcessOptions,
   parseProcessOptions,
@@ -30,7 +31,7 @@ export interface ProcessBench {
 export interface BenchRun {
   work: Work;
   source: Source;
-  programs: readonly Program[];
+  programs: readonly BenchProgram[];
   isWanted: (name: string) => boolean;
   /** Measures a case and reports it; without contenders there is no such case. */
   measureCase: (
@@ -81,9 +82,9 @@ function hasFailed({ failure }: Result): boolean {
 }
 
 /** varve and, for a comparison, every peer that is there, each with its version. */
-function findPrograms(isComparing: boolean): Map<Program, string> {
-  const found = new Map<Program, string>();
-  for (const program of [varveProgram, ...(isComparing ? peers : [])]) {
+function findPrograms(isComparing: boolean): Map<BenchProgram, string> {
+  const found = new Map<BenchProgram, string>();
+  for (const program of [ownProgram, ...(isComparing ? peers : [])]) {
     const version = versionOf(program);
     if (version === undefined) console.error(`${program.name} is not there`);
     else found.set(program, version);
@@ -94,7 +95,7 @@ function findPrograms(isComparing: boolean): Map<Program, string> {
 /** A repository for each program with one snapshot of the source; without programs that fail. */
 export async function keepRepositories(
   { work, source }: BenchRun,
-  programs: readonly Program[],
+  programs: readonly BenchProgram[],
 ): Promise<BenchRepository[]> {
   const kept: BenchRepository[] = [];
   for (const program of programs) {

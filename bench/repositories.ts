@@ -1,19 +1,24 @@
 /** Repositories of the programs that are compared, each with a home of its own. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Command, measure } from './measure.ts';
-import type { Argv, Place, Program } from './peers.ts';
-import { removeTree, type Work } from './work-directory.ts';
+import type { Command } from '../src/cli/benchmark/child.ts';
+import { type Argv, commandOf, type Place } from '../src/cli/benchmark/programs.ts';
+import { removeTree } from '../src/cli/benchmark/scratch.ts';
+import { measure } from './measure.ts';
+import type { BenchProgram } from './peers.ts';
+import type { Work } from './work-directory.ts';
+
+const passphrase = 'bench';
 
 export class BenchRepository {
-  readonly program: Program;
+  readonly program: BenchProgram;
   readonly #place: Place;
   readonly #work: Work;
   #snapshotCount = 0;
 
   constructor(
     work: Work,
-    program: Program,
+    program: BenchProgram,
     options: { label: string; sources: readonly string[] },
   ) {
     const { label, sources } = options;
@@ -23,6 +28,7 @@ export class BenchRepository {
     this.#place = {
       home,
       repository: join(home, 'repository'),
+      passphrase,
       target: join(home, 'restored'),
       sources,
       snapshot: '',
@@ -38,7 +44,7 @@ export class BenchRepository {
   }
 
   async init(): Promise<void> {
-    mkdirSync(this.#place.home);
+    mkdirSync(join(this.#place.home, 'tmp'), { recursive: true });
     for (const argv of this.program.init(this.#place)) await this.run(this.#command(argv));
   }
 
@@ -74,20 +80,8 @@ export class BenchRepository {
     removeTree(this.#place.home);
   }
 
-  /** Nothing of the settings of whoever runs the bench. */
   #command(argv: Argv): Command {
-    const { home } = this.#place;
-    const environment = {
-      PATH: process.env['PATH'] ?? '',
-      LANG: 'C.UTF-8',
-      TZ: 'UTC',
-      HOME: home,
-      XDG_CACHE_HOME: join(home, 'cache'),
-      XDG_CONFIG_HOME: join(home, 'config'),
-      XDG_STATE_HOME: join(home, 'state'),
-      ...this.program.environment(this.#place),
-    };
-    return { argv, cwd: home, environment };
+    return commandOf(this.program, this.#place, argv);
   }
 }
 

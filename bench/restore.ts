@@ -2,11 +2,12 @@
  * Restoring a whole snapshot: `npm run bench -- restore`. Each run restores into a new directory on
  * the file system of the repository. Whether all bytes came back is looked at, not their content.
  */
+
+import { removeTree } from '../src/cli/benchmark/scratch.ts';
 import { type BenchRun, keepRepositories, runProcessBench } from './process-bench.ts';
 import { type Source, sizeOf } from './process-options.ts';
 import type { BenchRepository } from './repositories.ts';
 import type { Contender } from './rounds.ts';
-import { removeTree } from './work-directory.ts';
 
 const caseName = 'whole';
 

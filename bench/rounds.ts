@@ -8,7 +8,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { ChildFailed, type Command, measure, type Sample } from './measure.ts';
+import { ChildFailed, type Command } from '../src/cli/benchmark/child.ts';
+import { measure, type Sample } from './measure.ts';
 import type { Work } from './work-directory.ts';
 
 /** What one program does in each round. */

@@ -5,16 +5,15 @@
  * machine has (savings/data-sets.ts).
  */
 import { join } from 'node:path';
+import { versionOf, withSnapshotOptions } from '../src/cli/benchmark/programs.ts';
 import { describeMachine } from './machine.ts';
-import { hasSnapshotOption, type Program, peers, varveWith, versionOf } from './peers.ts';
+import { type BenchProgram, ownProgram, peers } from './peers.ts';
 import { type DataSet, keptSets, prepareDataSet, recipesOf } from './savings/data-sets.ts';
 import { type HistoryResult, runHistories } from './savings/history.ts';
 import { parseSavingsOptions, type SavingsOptions } from './savings/options.ts';
 import { type SetResult, writeReport } from './savings/report.ts';
 import { UsageError } from './sizes.ts';
 import { type Work, withWorkDirectory } from './work-directory.ts';
-
-const similarityOption = '--similarity';
 
 export async function run(args: string[]): Promise<void> {
   const options = parseSavingsOptions(args);
@@ -35,19 +34,17 @@ export async function run(args: string[]): Promise<void> {
 }
 
 /** All that can save many versions in one repository, as far as they are wanted and there. */
-function findPrograms(wanted: readonly string[] | undefined): Map<Program, string> {
-  const own = hasSnapshotOption(similarityOption)
-    ? [
-        varveWith('varve', [similarityOption, 'on']),
-        varveWith('varve-off', [similarityOption, 'off']),
-      ]
-    : [varveWith('varve', [])];
+function findPrograms(wanted: readonly string[] | undefined): Map<BenchProgram, string> {
+  const own = [
+    withSnapshotOptions(ownProgram, ['--similarity', 'on']),
+    { ...withSnapshotOptions(ownProgram, ['--similarity', 'off']), name: 'varve-off' },
+  ];
   const known = [...own, ...peers.filter(({ isIncremental }) => isIncremental)];
   for (const name of wanted ?? []) {
     if (known.some((program) => program.name === name)) continue;
     throw new UsageError(`no tool "${name}", only ${known.map((one) => one.name).join(', ')}`);
   }
-  const found = new Map<Program, string>();
+  const found = new Map<BenchProgram, string>();
   for (const program of known) {
     if (wanted !== undefined && !wanted.includes(program.name)) continue;
     const version = versionOf(program);
@@ -80,7 +77,7 @@ async function* prepareSets(work: Work, options: SavingsOptions): AsyncGenerator
 async function measureSet(
   work: Work,
   set: DataSet,
-  options: { programs: readonly Program[]; runs: number },
+  options: { programs: readonly BenchProgram[]; runs: number },
 ): Promise<SetResult> {
   const { programs, runs } = options;
   const { name, about, versions } = set;

@@ -4,7 +4,7 @@
  * with 1 % changed since (corpus-change.ts). What is stored is what a run adds to its repository.
  */
 import { changeALittle } from './corpus-change.ts';
-import type { Program } from './peers.ts';
+import type { BenchProgram } from './peers.ts';
 import { type BenchRun, keepRepositories, runProcessBench } from './process-bench.ts';
 import { sizeOf } from './process-options.ts';
 import { BenchRepository } from './repositories.ts';
@@ -38,7 +38,7 @@ async function measure(bench: BenchRun): Promise<void> {
   for (const repository of repositories) repository.remove();
 }
 
-function firstSnapshot({ work, source }: BenchRun, program: Program): Contender {
+function firstSnapshot({ work, source }: BenchRun, program: BenchProgram): Contender {
   const options = { label: 'new', sources: source.paths };
   let repository = new BenchRepository(work, program, options);
   let sizeBefore = 0;

@@ -3,11 +3,10 @@
  * bench is interrupted: SIGINT, SIGTERM or SIGHUP ends the run under way, and then it is removed.
  * More of them change nothing, since a terminal and npm both pass on one Ctrl-C.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { withScratch } from '../src/cli/benchmark/scratch.ts';
 
 export interface Work {
   directory: string;
@@ -25,26 +24,16 @@ export async function withWorkDirectory(
   const interrupt = (): void => controller.abort();
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of signals) process.on(name, interrupt);
-  const directory = mkdtempSync(join(resolve(parent ?? tmpdir()), 'varve-bench-'));
   try {
-    await action({ directory, signal: controller.signal });
+    await withScratch(resolve(parent ?? tmpdir()), 'varve-bench-', (directory) =>
+      action({ directory, signal: controller.signal }),
+    );
   } catch (error) {
     // What has thrown may be a child that got the signal, too, before this process took notice.
     await setImmediate();
     if (!controller.signal.aborted) throw error;
     process.exitCode = exitCodeInterrupted;
   } finally {
-    removeTree(directory);
     for (const name of signals) process.off(name, interrupt);
-  }
-}
-
-/** Removes a directory with all in it, restored directories that may not be written to included. */
-export function removeTree(path: string): void {
-  try {
-    rmSync(path, { recursive: true, force: true });
-  } catch {
-    execFileSync('chmod', ['-R', 'u+rwX', path]);
-    rmSync(path, { recursive: true, force: true });
   }
 }

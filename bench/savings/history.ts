@@ -5,15 +5,18 @@
  * on.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ChildFailed, type Command, measure, type Sample } from '../measure.ts';
-import type { Program } from '../peers.ts';
+import { ChildFailed, type Command } from '../../src/cli/benchmark/child.ts';
+import { layVersion } from '../../src/cli/benchmark/lay-version.ts';
+import { removeTree } from '../../src/cli/benchmark/scratch.ts';
+import { measure, type Sample } from '../measure.ts';
+import type { BenchProgram } from '../peers.ts';
 import { sizeOf } from '../process-options.ts';
 import { BenchRepository } from '../repositories.ts';
-import { removeTree, type Work } from '../work-directory.ts';
+import type { Work } from '../work-directory.ts';
 import type { DataSet, Version } from './data-sets.ts';
-import { differences, layVersion } from './version-tree.ts';
+import { differences } from './version-tree.ts';
 
 export interface Restored extends Sample {
   version: string;
@@ -51,21 +54,17 @@ const countReads = 'counts=$1; shift; "$@"; code=$?; cat /proc/$$/io > "$counts"
 export async function runHistories(
   work: Work,
   set: DataSet,
-  programs: readonly Program[],
+  programs: readonly BenchProgram[],
   results: HistoryResult[],
 ): Promise<void> {
   const live = join(work.directory, 'data');
-  mkdirSync(live);
   const runners = programs.map((program, i): Runner => {
     const repository = new BenchRepository(work, program, { label: set.name, sources: [live] });
     return { work, set, repository, live, result: results[i]!, history: newHistory() };
   });
   await turn(runners, 0, ({ repository }) => repository.init());
-  let former: string | undefined;
   for (const [i, version] of set.versions.entries()) {
-    const directory = set.directoryOf(version);
-    layVersion(live, former, directory);
-    former = directory;
+    await layVersion(live, set.directoryOf(version), work);
     await turn(runners, i, takeSnapshot);
     console.error(`${set.name}: ${version.name}, ${i + 1} of ${set.versions.length}`);
   }

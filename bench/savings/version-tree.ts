@@ -1,25 +1,12 @@
 /**
- * The trees that versions are: laid one over the other as days are, and compared with what was
- * restored. Only names, types, permissions, targets of links and bytes count, as times are those of
- * the laying. Names are text here; files are compared in memory.
+ * The trees that versions are, compared with each other and with what was restored. Only names, types,
+ * permissions, targets of links and bytes count, as times are those of the laying. Names are text here;
+ * files are compared in memory.
  */
-import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  type Stats,
-  symlinkSync,
-} from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 
 const permissionBits = 0o777;
-const blockSize = 512;
 
 /** Path below the root to what `lstat` says, a directory before what is in it. */
 function entriesOf(root: string): Map<string, Stats> {
@@ -62,39 +49,6 @@ function isSame(a: Entry, b: Entry): boolean {
 
 function permissionsOf({ stat }: Entry): number {
   return stat.mode & permissionBits;
-}
-
-/**
- * Makes of `live`, which holds the version `former` or is empty, the version `next`. What is the same
- * in both is left untouched; every other file is a new one.
- */
-export function layVersion(live: string, former: string | undefined, next: string): void {
-  const formerEntries = former === undefined ? new Map<string, Stats>() : entriesOf(former);
-  const nextEntries = entriesOf(next);
-  const isKept = (path: string): boolean => {
-    const [was, is] = [formerEntries.get(path), nextEntries.get(path)];
-    if (former === undefined || was === undefined || is === undefined) return false;
-    if (was.isDirectory() && is.isDirectory()) return true;
-    return isSame({ path: join(former, path), stat: was }, { path: join(next, path), stat: is });
-  };
-  const changed = new Set([...nextEntries.keys()].filter((path) => !isKept(path)));
-  for (const path of formerEntries.keys()) {
-    if (changed.has(path) || !nextEntries.has(path)) {
-      rmSync(join(live, path), { recursive: true, force: true });
-    }
-  }
-  for (const [path, stat] of nextEntries) {
-    if (changed.has(path)) copyEntry(join(next, path), join(live, path), stat);
-    if (stat.isDirectory()) chmodSync(join(live, path), stat.mode & permissionBits);
-  }
-}
-
-function copyEntry(from: string, to: string, stat: Stats): void {
-  if (stat.isDirectory()) mkdirSync(to);
-  else if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
-  else if (stat.blocks * blockSize >= stat.size) copyFileSync(from, to);
-  // Holes stay holes, which copying through Node does not promise.
-  else execFileSync('cp', ['--sparse=auto', '--preserve=mode', '--', from, to]);
 }
 
 /** Paths that are not the same in both; none where all are. */

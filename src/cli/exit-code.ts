@@ -19,6 +19,7 @@ import {
   VarveError,
   VersionError,
 } from '../errors.ts';
+import { BenchmarkError } from './benchmark/benchmark-error.ts';
 import { Interrupted, OutputFailed } from './interrupt.ts';
 
 export const exitCodes = {
@@ -56,6 +57,7 @@ export function exitCodeOf(error: unknown): number {
 export function errorCodeOf(error: unknown): string {
   if (error instanceof SourceError || error instanceof TargetError) return error.reason;
   if (error instanceof VarveError) return error.code.toLowerCase();
+  if (error instanceof BenchmarkError) return error.code;
   if (error instanceof CommanderError || error instanceof UsageError) return 'usage';
   if (error instanceof Interrupted) return 'interrupted';
   return error instanceof OutputFailed ? 'output' : 'internal';
@@ -81,6 +83,9 @@ export function adviceFor(error: unknown): string | undefined {
     return 'name a new or empty directory with --target';
   }
   if (error instanceof StorageError) return adviceForStorage(error);
+  if (error instanceof BenchmarkError && /^(no_space|storage)$/.test(error.code)) {
+    return 'make room there, or name another directory with --scratch';
+  }
   return undefined;
 }
 

@@ -42,9 +42,14 @@ export class Output {
     return this.#settings.isJson;
   }
 
-  /** Elapsed time and speed count from now: typing a passphrase is no work. */
+  /**
+   * Elapsed time and speed count from now: typing a passphrase is no work, and of several calls each
+   * has a speed of its own.
+   */
   startClock(): void {
     this.#startedMs = performance.now();
+    this.#statusDueMs = STATUS_INTERVAL_MS;
+    this.#line.restart();
   }
 
   /** Undefined when nobody wants to know. */

@@ -1,6 +1,7 @@
 /** All commands, as commander needs them told. */
 import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
+import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDuCommand } from './commands/du.ts';
 import { addInitCommand } from './commands/init.ts';
@@ -47,6 +48,7 @@ export function createProgram(runtime: Runtime): Command {
     addRebuildIndexCommand,
     addKeyCommand,
     addSessionsCommand,
+    addBenchmarkCommand,
   ]) {
     add(program, runtime);
   }

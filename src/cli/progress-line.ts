@@ -60,8 +60,9 @@ function bytesOf({ bytesDone, bytesTotal }: Progress): string {
   return bytesDone === 0 ? '' : formatBytes(bytesDone);
 }
 
-/** "1,234 files", "12/40 packs". */
+/** "1,234 files", "12/40 packs"; nothing where nothing is counted. */
 function countOf({ phase, filesDone, filesTotal }: Progress): string {
+  if (filesDone === 0 && filesTotal === undefined) return '';
   const [singular, plural] = unitByPhase.get(phase) ?? ['file', 'files'];
   const done = filesTotal === undefined ? '' : `${filesDone.toLocaleString('en')}/`;
   return `${done}${formatCount(filesTotal ?? filesDone, singular, plural)}`;
@@ -124,6 +125,11 @@ export class ProgressLine {
     const columns = this.#stream.columns || COLUMNS_DEFAULT;
     this.#stream.write(`${CLEAR_LINE}${renderProgress(progress, { ...view, columns })}`);
     this.#isDrawn = true;
+  }
+
+  /** Elapsed time begins anew. */
+  restart(): void {
+    this.#dueMs = 0;
   }
 
   clear(): void {

@@ -41,8 +41,7 @@ export interface SavingsNotes {
 export function savingsLines(savings: Savings, notes: SavingsNotes = {}): string[] {
   const { rawSize, uniqueSize, compressedSize, storedSize } = savings;
   const row = (name: string, size: number | bigint, note = ''): string[] => {
-    const factor = factorOf(rawSize, size);
-    return [name, formatBytes(size), factor === undefined ? '' : `${factor.toFixed(2)} : 1`, note];
+    return [name, formatBytes(size), formatFactor(rawSize, size), note];
   };
   const rows = [
     ['raw', formatBytes(rawSize), '', notes.raw ?? ''],
@@ -86,6 +85,12 @@ function deltaNote({ deltaBlobs, deltaRawSize, deltaStoredSize }: Savings): stri
   return `${formatCount(deltaBlobs, 'blob')} of ${raw} as deltas of ${stored}`;
 }
 
-function factorOf(rawSize: number | bigint, size: number | bigint): number | undefined {
+/** "7.90 : 1"; empty where there is nothing to compare. */
+export function formatFactor(rawSize: number | bigint, size: number | bigint): string {
+  const factor = factorOf(rawSize, size);
+  return factor === undefined ? '' : `${factor.toFixed(2)} : 1`;
+}
+
+export function factorOf(rawSize: number | bigint, size: number | bigint): number | undefined {
   return Number(size) === 0 ? undefined : Number(rawSize) / Number(size);
 }

@@ -1,6 +1,6 @@
 /**
- * Disks that are full, real ones: a small tmpfs that holds the repository, the cache or the target of
- * a restore. Only root can mount one.
+ * Disks that are full, real ones: a small tmpfs that holds the repository, the cache, the target of a
+ * restore or all that a benchmark makes. Only root can mount one.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -188,4 +188,39 @@ test('a restore that finds no room names each file, and leaves nothing unfinishe
   assert.equal((await home.run(restore)).code, 0);
   assert.ok(existsSync(join(target, 'large')));
   assert.deepEqual(compareTrees(home.path('source'), target), []);
+});
+
+test('a benchmark without room says how much there is, and removes all it made', async (t) => {
+  const place = smallHome(t);
+  if (place === undefined) return;
+  const { home, small } = place;
+  const benchmark = ['benchmark', '--scratch', small];
+  const runs: [size: number, names: string[], message: RegExp][] = [
+    [30, ['source'], /^varve: Cannot benchmark: free .* at ".*", needed more than 30\.0 MiB$/m],
+    [
+      14,
+      ['source'],
+      /^varve: Cannot write target ".*": no space left on device, free .* at ".*"$/m,
+    ],
+    [
+      11,
+      ['source', 'other'],
+      /^varve: Cannot store ".*": no space left .* at ".*": free .*, needed/m,
+    ],
+  ];
+  for (const name of ['other', 'many']) mkdirSync(home.path(name));
+  writeFileSync(home.path('other', 'file'), seededRandom(1).bytes(11 * mebibyte));
+  for (let i = 0; i < 7000; i++) writeFileSync(home.path('many', `${i}`), '1');
+
+  for (const [size, names, message] of runs) {
+    writeNoise(home, { name: 'file', size: size * mebibyte, salt: size });
+    const paths = names.map((name) => home.path(name));
+    const { code, stdout, stderr } = await home.run([...benchmark, ...paths]);
+
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, message);
+    assert.match(stderr, /^ {2}make room there, or name another directory with --scratch$/m);
+    assert.deepEqual(readdirSync(small), []);
+  }
 });

@@ -87,6 +87,8 @@ test('all commands together show every event and field, as described', async (t)
     'summary of key',
     'session: ',
     'summary of sess',
+    'benchmark: ',
+    'summary of benchmark',
   ];
   const described = [
     ...Object.entries(events),
@@ -183,8 +185,8 @@ test('what cannot be restored is an error with a code, and the target stays as t
   assert.match(people.stdout, /^Not restored, or not as it was: \d+ paths\n {2}[a-z_]+ {2}\//m);
 });
 
-/** Runs `Output` with a clock that a test sets; what comes to standard output. */
-function statusLines(steps: readonly { ms: number; progress: object }[]): JsonLine[] {
+/** Runs `Output` with a clock that a test sets, and begins anew at a step without progress. */
+function statusLines(steps: readonly { ms: number; progress: object | null }[]): JsonLine[] {
   const url = new URL('../../src/cli/output.js', import.meta.url);
   const program = `
     import { Output } from ${JSON.stringify(url.href)};
@@ -195,6 +197,10 @@ function statusLines(steps: readonly { ms: number; progress: object }[]): JsonLi
     output.startClock();
     for (const { ms, progress } of ${JSON.stringify(steps)}) {
       now = 5000 + ms;
+      if (progress === null) {
+        output.startClock();
+        continue;
+      }
       const currentPath = Uint8Array.of(0x2f, 0x61, 0xff);
       output.onProgress({ ...progress, currentPath });
     }`;
@@ -246,6 +252,22 @@ test('status comes once a second, with the names restic has for snapshot and res
       current_files_b64: ['L2H/'],
     },
   ]);
+});
+
+test('status counts from where the clock begins anew', () => {
+  const saving = { phase: 'snapshot', filesDone: 3, bytesDone: 1000 };
+
+  const lines = statusLines([
+    { ms: 5000, progress: saving },
+    { ms: 5100, progress: null },
+    { ms: 5900, progress: saving },
+    { ms: 6200, progress: saving },
+  ]);
+
+  assert.deepEqual(
+    lines.map((line) => line['seconds_elapsed']),
+    [5, 1],
+  );
 });
 
 test('lineFaults() sees planted faults', () => {

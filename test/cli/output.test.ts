@@ -193,6 +193,7 @@ test('renderProgress() says what it counts, and nothing of what it does not know
     { phase: 'trees', filesDone: 1, bytesDone: 0 },
     { phase: 'snapshot', filesDone: 2, bytesDone: 3000, currentPath: Buffer.from('/a') },
     { phase: 'snapshot', filesDone: 2, bytesDone: 3000, bytesTotal: 2999 },
+    { phase: 'restic', filesDone: 0, bytesDone: 0 },
   ].map((progress) => renderProgress(progress, view));
 
   assert.deepEqual(lines, [
@@ -201,6 +202,7 @@ test('renderProgress() says what it counts, and nothing of what it does not know
     '0:03  trees  1 entry',
     '0:03  snapshot  2.9 KiB  1000 B/s  2 files  /a',
     '0:03  snapshot  2.9 KiB  1000 B/s  2 files',
+    '0:03  restic',
   ]);
 });
 
@@ -236,6 +238,20 @@ test('ProgressLine is drawn at most 10 times a second, and cleared once', () => 
   assert.equal(written.length, 12);
   assert.ok(written.every((text) => text.startsWith('\r\x1b[2K')));
   assert.equal(written.at(-1), '\r\x1b[2K');
+});
+
+test('ProgressLine is drawn at once where time begins anew', () => {
+  const written: string[] = [];
+  const stream = { columns: 80, write: (text: string) => written.push(text) };
+  const line = new ProgressLine(stream as unknown as NodeJS.WriteStream);
+  const progress = { phase: 'snapshot', filesDone: 1, bytesDone: 0 };
+
+  line.draw(progress, { elapsedMs: 5000, errorCount: 0 });
+  line.draw(progress, { elapsedMs: 0, errorCount: 0 });
+  line.restart();
+  line.draw(progress, { elapsedMs: 0, errorCount: 0 });
+
+  assert.equal(written.length, 2);
 });
 
 test('parseSnapshotPath() takes a path only after the selector', () => {

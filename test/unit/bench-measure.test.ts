@@ -1,10 +1,11 @@
 /** How benches run programs: what is measured of one, in which order several run, what is printed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ChildFailed, type Command, measure } from '../../bench/measure.ts';
+import { measure } from '../../bench/measure.ts';
 import { type Case, describeCase } from '../../bench/report.ts';
 import { type Contender, type Result, runRounds } from '../../bench/rounds.ts';
 import { parseCount, parseSize, UsageError } from '../../bench/sizes.ts';
+import { ChildFailed, type Command } from '../../src/cli/benchmark/child.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 const { signal } = new AbortController();

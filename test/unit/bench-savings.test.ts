@@ -20,7 +20,7 @@ import { prepareDataSet, type Recipe } from '../../bench/savings/data-sets.ts';
 import { makeDatabaseDays } from '../../bench/savings/database-sets.ts';
 import { type Day, daySets } from '../../bench/savings/day-sets.ts';
 import { defaultWords } from '../../bench/savings/dice.ts';
-import { differences, layVersion } from '../../bench/savings/version-tree.ts';
+import { differences } from '../../bench/savings/version-tree.ts';
 import { zip } from '../../bench/savings/zip.ts';
 import { UsageError } from '../../bench/sizes.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -192,41 +192,6 @@ function makeTree(t: TestContext, entries: Readonly<Record<string, string | unde
   }
   return root;
 }
-
-test('layVersion() makes the next version and leaves untouched what is the same', (t) => {
-  const former = makeTree(t, {
-    dir: undefined,
-    'dir/same': 'same',
-    'dir/changed': 'before',
-    gone: 'gone',
-    'to-dir': 'file',
-    'to-file': undefined,
-    'to-file/inside': 'inside',
-    link: '->dir/same',
-  });
-  const next = makeTree(t, {
-    dir: undefined,
-    'dir/same': 'same',
-    'dir/changed': 'behind',
-    'to-dir': undefined,
-    'to-dir/inside': 'inside',
-    'to-file': 'file',
-    link: '->dir/changed',
-    'holes and all': 'new',
-  });
-  chmodSync(join(next, 'dir'), 0o700);
-  chmodSync(join(next, 'to-file'), 0o640);
-  const live = tempDir(t);
-
-  layVersion(live, undefined, former);
-  assert.deepEqual(differences(live, former), []);
-  const before = lstatSync(join(live, 'dir/same'));
-  layVersion(live, former, next);
-
-  assert.deepEqual(differences(live, next), []);
-  const after = lstatSync(join(live, 'dir/same'));
-  assert.deepEqual([after.ino, after.mtimeMs], [before.ino, before.mtimeMs]);
-});
 
 test('differences() names every kind of difference', (t) => {
   const entries = { dir: undefined, 'dir/file': 'content', link: '->here', mode: '', only: '' };
