@@ -10,8 +10,8 @@ import { homeWithRepository, type VarveHome } from '../helpers/run-varve.ts';
 
 const FILE_SIZE = 2 ** 25;
 const FILE_COUNT = 6;
-/** Of a pack that is full; a session that was stopped leaves at least one. */
-const PACK_SIZE = 2 ** 26;
+/** Of a pack that is full, in the share of each of several workers; a stopped session leaves one. */
+const PACK_SIZE = 2 ** 25;
 
 /** More than a snapshot can save before the signal comes. Content that cannot be compressed. */
 function writeLargeSource(home: VarveHome): void {
