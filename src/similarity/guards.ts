@@ -7,7 +7,7 @@
 const JUDGED_CHUNKS = 4096;
 const JUDGED_PROBES = 512;
 /** Accepted deltas for each of them, below which it was not. */
-const YIELD_MIN = 1 / 10;
+const YIELD_MIN = 1 / 50;
 /** Of so many chunks one run of so many is probed, so that neighbours can meet their likes. */
 const PROBE_PERIOD = 256;
 const PROBE_LENGTH = 32;

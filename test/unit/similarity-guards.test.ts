@@ -71,22 +71,23 @@ function probeChunks(probe: ProbeMode, count: number, per: number): boolean[] {
 test('ProbeMode asks for all features while enough chunks become deltas', () => {
   const probe = new ProbeMode();
 
-  assert.ok(probeChunks(probe, 20_000, 9).every(Boolean));
+  assert.ok(probeChunks(probe, 20_000, 49).every(Boolean));
 });
 
 test('ProbeMode asks for one in eight after 4,096 chunks with fewer deltas, until there are more', () => {
   const probe = new ProbeMode();
 
-  assert.ok(probeChunks(probe, 4096, 11).every(Boolean));
+  assert.ok(probeChunks(probe, 4096, 51).every(Boolean));
+  const periods = probeChunks(probe, 16 * 256, 60);
   for (let i = 0; i < 16; i++) {
-    const period = probeChunks(probe, 256, 11);
+    const period = periods.slice(256 * i, 256 * (i + 1));
     assert.ok(period.slice(0, 32).every(Boolean));
     assert.ok(!period.slice(32).some(Boolean));
   }
   // The next 512 probes are judged at the first chunk after them.
-  const better = probeChunks(probe, 16 * 256, 5);
+  const better = probeChunks(probe, 16 * 256, 20);
   assert.equal(better.filter(Boolean).length, 512);
-  assert.ok(probeChunks(probe, 4096, 5).every(Boolean));
+  assert.ok(probeChunks(probe, 4096, 20).every(Boolean));
 });
 
 test('RefusedTrials asks for two votes above a half of the last 64, until below a quarter', () => {
