@@ -3,12 +3,17 @@
  * and the plaintexts of deltas are kept, each in memory of a fixed size, because neighbouring deltas
  * have neighbouring bases: so a base frame is read and decoded once for all of them.
  *
+ * The plan says where the whole chain of a base lies before anything is read. So all frames of the
+ * chain are read at once, and with them those of the bases that will be asked for next, as far as
+ * memory goes.
+ *
  * That memory is used over again, so one base is read after the other.
  *
  * A base that is a delta itself is compared with its id, so that whoever verifies deltas need not
  * decode it again. A whole one is not: what is decoded with a wrong one has another id.
  */
 import type { BlobType } from '../blob/blob-type.ts';
+import { VarveError } from '../errors.ts';
 import { decodeWholeFrame } from '../frame/frame-codec.ts';
 import { FRAME_KIND } from '../frame/frame-record.ts';
 import { packStorageName } from '../pack/pack-record.ts';
@@ -17,14 +22,24 @@ import { equalBytes } from '../util/bytes.ts';
 import { release } from '../util/release.ts';
 import { RingCache, type RingValue } from '../util/ring-cache.ts';
 import { type BaseFrame, type BasePlace, type BasePlan, basePlace, frameKey } from './base-plan.ts';
-import { FrameSource } from './pack-access.ts';
+import { FrameRound } from './frame-round.ts';
+import { openSealed, rangeOnGrid } from './pack-access.ts';
 import type { WorkerCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
-/** Sealed windows, decoded frames and plaintexts of deltas kept, in bytes. */
-const windowsSize = 2 ** 22;
+/** Sealed frames of one round, decoded frames and plaintexts of deltas kept, in bytes. */
+const roundSize = 2 ** 22;
 const framesSize = 2 ** 23;
 const plaintextsSize = 2 ** 21;
+
+/** The frames of a round are kept until they are used, beside those of the round before. */
+const roundLimits = { readSize: roundSize, openedSize: framesSize / 2 };
+
+/** Rows of a plan in the order in which they will be read; those before `next` are over. */
+interface Expected {
+  readonly rows: readonly number[];
+  next: number;
+}
 
 export interface ReadOptions {
   /** Of the base and all below it. */
@@ -36,17 +51,19 @@ export interface ReadOptions {
 
 export class BaseReader {
   readonly #core: WorkerCore;
-  readonly #source: FrameSource;
   readonly #frames = new RingCache<string, RingValue>(framesSize);
   readonly #plaintexts = new RingCache<string, RingValue>(plaintextsSize);
+  #sealed = new Uint8Array(0);
   #decoded = new Uint8Array(0);
+  readonly #expected = new WeakMap<BasePlan, Expected>();
 
   constructor(core: WorkerCore) {
     this.#core = core;
-    this.#source = new FrameSource(core, {
-      windows: new RingCache(windowsSize),
-      isScattered: true,
-    });
+  }
+
+  /** Which rows of a plan will be read next, about in that order; any of them may be left out. */
+  expect(plan: BasePlan, rows: readonly number[]): void {
+    this.#expected.set(plan, { rows, next: 0 });
   }
 
   /**
@@ -55,23 +72,73 @@ export class BaseReader {
    * @throws CorruptionError, NotFoundError, StorageError
    */
   async read(plan: BasePlan, row: number, options: ReadOptions): Promise<Uint8Array> {
+    this.#pass(plan, row);
+    if (this.#missingFrames(plan, row).length > 0) await this.#readRound(plan, row, options.signal);
+    return await this.#decodeRow(plan, row, options);
+  }
+
+  /** Goes on to what is expected after this row. */
+  #pass(plan: BasePlan, row: number): void {
+    const expected = this.#expected.get(plan);
+    if (expected === undefined) return;
+    const at = expected.rows.indexOf(row, expected.next);
+    if (at >= 0) expected.next = at + 1;
+  }
+
+  /** Frames that the row and the chain below it lie in, as far as they are not at hand. */
+  #missingFrames(plan: BasePlan, row: number): BaseFrame[] {
+    const missing: BaseFrame[] = [];
+    for (let next = row; next >= 0; ) {
+      const place = basePlace(plan, next);
+      const held = plan.frames[place.frame] as BaseFrame;
+      const key = frameKey(held);
+      if (place.base >= 0 && this.#plaintexts.get(plaintextKey(key, place)) !== undefined) break;
+      if (this.#frames.get(key) === undefined) missing.push(held);
+      next = place.base;
+    }
+    return missing;
+  }
+
+  /**
+   * Reads what is missing of the row's chain, and of what is expected next. What cannot be read is read
+   * by itself when its turn comes, and its failure told then.
+   */
+  async #readRound(plan: BasePlan, row: number, signal: AbortSignal | undefined): Promise<void> {
+    const round = new FrameRound(roundLimits);
+    const add = (next: number): boolean =>
+      this.#missingFrames(plan, next).every((held) => round.add(held));
+    let hasRoom = add(row);
+    const { rows, next } = this.#expected.get(plan) ?? { rows: [], next: 0 };
+    for (let i = next; i < rows.length && hasRoom; i++) hasRoom = add(rows[i] as number);
+    if (this.#sealed.length === 0) this.#sealed = new Uint8Array(roundSize);
+    const options = { memory: this.#sealed, signal };
+    await round.read(this.#core, options, (held, sealed) => {
+      try {
+        this.#keep(held, sealed);
+      } catch (error) {
+        if (!(error instanceof VarveError)) throw error;
+      }
+    });
+  }
+
+  async #decodeRow(plan: BasePlan, row: number, options: ReadOptions): Promise<Uint8Array> {
     const place = basePlace(plan, row);
     const { rawOffset, rawSize } = place;
     const held = plan.frames[place.frame] as BaseFrame;
     if (place.base < 0) {
-      const frame = await this.#readFrame(held, options.signal);
+      const frame = await this.#frameOf(held, options.signal);
       return frame.subarray(rawOffset, rawOffset + rawSize);
     }
-    const key = `${frameKey(held)}:${place.encodedOffset}`;
+    const key = plaintextKey(frameKey(held), place);
     const known = this.#plaintexts.get(key);
     if (known !== undefined) return known.bytes;
-    const frame = await this.#readFrame(held, options.signal);
+    const frame = await this.#frameOf(held, options.signal);
     // Its frame may be gone when the base has been read.
     const encoded = encodedIn(frame, place).slice();
-    const base = await this.read(plan, place.base, options);
+    const base = await this.#decodeRow(plan, place.base, options);
     if (this.#decoded.length < rawSize) this.#decoded = new Uint8Array(rawSize);
     const into = this.#decoded.subarray(0, rawSize);
-    const decoded = this.#decode(held, () => {
+    const decoded = decodeHeld(held, () => {
       this.#core.codec.decompressInto(into, encoded, base);
       const id = plan.ids.subarray(row * 32, row * 32 + 32);
       demand(equalBytes(this.#core.identify(options.type, into), id), 'delta of another id');
@@ -86,28 +153,39 @@ export class BaseReader {
   }
 
   /** Plaintexts of a whole frame, or the still encoded deltas of a delta frame. */
-  async #readFrame(held: BaseFrame, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const key = frameKey(held);
-    const known = this.#frames.get(key);
+  async #frameOf(held: BaseFrame, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const known = this.#frames.get(frameKey(held));
     if (known !== undefined) return known.bytes;
     const { pack, frame } = held;
-    const content = await this.#source.read(pack, frame, { signal });
+    const end = frame.offset + frame.storedSize;
+    const range = rangeOnGrid(pack.length, frame.offset, end);
+    const bytes = await this.#core.storage.getRange(packStorageName(pack), range, { signal });
+    return this.#keep(held, bytes.subarray(frame.offset - range.offset, end - range.offset));
+  }
+
+  #keep(held: BaseFrame, sealed: Uint8Array): Uint8Array {
+    const { pack, frame } = held;
+    const content = openSealed(this.#core.keys, pack, { frame, sealed });
     const isWhole = frame.kind !== FRAME_KIND.delta;
     const bytes = this.#frames.take(isWhole ? frame.rawSize : content.length);
     const decoded = isWhole
-      ? this.#decode(held, () => decodeWholeFrame(this.#core.codec, frame, content, bytes))
+      ? decodeHeld(held, () => decodeWholeFrame(this.#core.codec, frame, content, bytes))
       : content;
     if (decoded !== bytes) bytes.set(decoded);
     release(content);
-    this.#frames.set(key, { bytes });
+    this.#frames.set(frameKey(held), { bytes });
     return bytes;
   }
+}
 
-  #decode({ pack }: BaseFrame, decode: () => Uint8Array): Uint8Array {
-    return decodeStored({ kind: 'pack', which: packStorageName(pack) }, decode);
-  }
+function decodeHeld({ pack }: BaseFrame, decode: () => Uint8Array): Uint8Array {
+  return decodeStored({ kind: 'pack', which: packStorageName(pack) }, decode);
 }
 
 function encodedIn(frame: Uint8Array, { encodedOffset, encodedSize }: BasePlace): Uint8Array {
   return frame.subarray(encodedOffset, encodedOffset + encodedSize);
+}
+
+function plaintextKey(frame: string, { encodedOffset }: BasePlace): string {
+  return `${frame}:${encodedOffset}`;
 }
