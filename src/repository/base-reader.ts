@@ -13,7 +13,6 @@
  * decode it again. A whole one is not: what is decoded with a wrong one has another id.
  */
 import type { BlobType } from '../blob/blob-type.ts';
-import { VarveError } from '../errors.ts';
 import { decodeWholeFrame } from '../frame/frame-codec.ts';
 import { FRAME_KIND } from '../frame/frame-record.ts';
 import { packStorageName } from '../pack/pack-record.ts';
@@ -22,18 +21,17 @@ import { equalBytes } from '../util/bytes.ts';
 import { release } from '../util/release.ts';
 import { RingCache, type RingValue } from '../util/ring-cache.ts';
 import { type BaseFrame, type BasePlace, type BasePlan, basePlace, frameKey } from './base-plan.ts';
-import { FrameRound } from './frame-round.ts';
+import { FrameRound, type PackWindow } from './frame-round.ts';
 import { openSealed, rangeOnGrid } from './pack-access.ts';
 import type { WorkerCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
-/** Sealed frames of one round, decoded frames and plaintexts of deltas kept, in bytes. */
-const roundSize = 2 ** 22;
-const framesSize = 2 ** 23;
+/** Sealed windows, decoded frames and plaintexts of deltas kept, in bytes. */
+const windowsSize = 2 ** 23;
+const framesSize = 2 ** 22;
 const plaintextsSize = 2 ** 21;
-
-/** The frames of a round are kept until they are used, beside those of the round before. */
-const roundLimits = { readSize: roundSize, openedSize: framesSize / 2 };
+/** Bytes read at once. The windows of the round before stay as far as there is room for them. */
+const roundSize = 2 ** 22;
 
 /** Rows of a plan in the order in which they will be read; those before `next` are over. */
 interface Expected {
@@ -51,9 +49,9 @@ export interface ReadOptions {
 
 export class BaseReader {
   readonly #core: WorkerCore;
+  readonly #windows = new RingCache<string, PackWindow>(windowsSize);
   readonly #frames = new RingCache<string, RingValue>(framesSize);
   readonly #plaintexts = new RingCache<string, RingValue>(plaintextsSize);
-  #sealed = new Uint8Array(0);
   #decoded = new Uint8Array(0);
   readonly #expected = new WeakMap<BasePlan, Expected>();
 
@@ -72,17 +70,25 @@ export class BaseReader {
    * @throws CorruptionError, NotFoundError, StorageError
    */
   async read(plan: BasePlan, row: number, options: ReadOptions): Promise<Uint8Array> {
-    this.#pass(plan, row);
-    if (this.#missingFrames(plan, row).length > 0) await this.#readRound(plan, row, options.signal);
+    const next = this.#pass(plan, row);
+    if (this.#missingFrames(plan, row).length > 0) {
+      await this.#readRound(plan, { row, next }, options.signal);
+      // What came may have taken the place of what was there.
+      if (this.#missingFrames(plan, row).length > 0) {
+        await this.#readRound(plan, { row, next: [] }, options.signal);
+      }
+    }
     return await this.#decodeRow(plan, row, options);
   }
 
-  /** Goes on to what is expected after this row. */
-  #pass(plan: BasePlan, row: number): void {
+  /** Goes on to what is expected after this row, and gives it. */
+  #pass(plan: BasePlan, row: number): Iterable<number> {
     const expected = this.#expected.get(plan);
-    if (expected === undefined) return;
-    const at = expected.rows.indexOf(row, expected.next);
+    if (expected === undefined) return [];
+    const { rows } = expected;
+    const at = rows.indexOf(row, expected.next);
     if (at >= 0) expected.next = at + 1;
+    return rowsFrom(rows, expected.next);
   }
 
   /** Frames that the row and the chain below it lie in, as far as they are not at hand. */
@@ -93,32 +99,35 @@ export class BaseReader {
       const held = plan.frames[place.frame] as BaseFrame;
       const key = frameKey(held);
       if (place.base >= 0 && this.#plaintexts.get(plaintextKey(key, place)) !== undefined) break;
-      if (this.#frames.get(key) === undefined) missing.push(held);
+      if (this.#frames.get(key) === undefined && this.#sealedOf(held) === undefined) {
+        missing.push(held);
+      }
       next = place.base;
     }
     return missing;
   }
 
   /**
-   * Reads what is missing of the row's chain, and of what is expected next. What cannot be read is read
-   * by itself when its turn comes, and its failure told then.
+   * Reads what is missing of the row's chain, and of those of the next rows while there is room. What
+   * cannot be read is read by itself when its turn comes, and its failure told then.
    */
-  async #readRound(plan: BasePlan, row: number, signal: AbortSignal | undefined): Promise<void> {
-    const round = new FrameRound(roundLimits);
-    const add = (next: number): boolean =>
-      this.#missingFrames(plan, next).every((held) => round.add(held));
+  async #readRound(
+    plan: BasePlan,
+    { row, next }: { row: number; next: Iterable<number> },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const round = new FrameRound(roundSize);
+    const add = (wanted: number): boolean =>
+      this.#missingFrames(plan, wanted).every((held) => round.add(held));
     let hasRoom = add(row);
-    const { rows, next } = this.#expected.get(plan) ?? { rows: [], next: 0 };
-    for (let i = next; i < rows.length && hasRoom; i++) hasRoom = add(rows[i] as number);
-    if (this.#sealed.length === 0) this.#sealed = new Uint8Array(roundSize);
-    const options = { memory: this.#sealed, signal };
-    await round.read(this.#core, options, (held, sealed) => {
-      try {
-        this.#keep(held, sealed);
-      } catch (error) {
-        if (!(error instanceof VarveError)) throw error;
-      }
-    });
+    for (const wanted of next) {
+      if (!hasRoom) break;
+      hasRoom = add(wanted);
+    }
+    const memory = this.#windows.take(round.size);
+    for (const window of await round.read(this.#core, { memory, signal })) {
+      this.#windows.set(`${window.pack}:${window.offset}`, window);
+    }
   }
 
   async #decodeRow(plan: BasePlan, row: number, options: ReadOptions): Promise<Uint8Array> {
@@ -157,14 +166,7 @@ export class BaseReader {
     const known = this.#frames.get(frameKey(held));
     if (known !== undefined) return known.bytes;
     const { pack, frame } = held;
-    const end = frame.offset + frame.storedSize;
-    const range = rangeOnGrid(pack.length, frame.offset, end);
-    const bytes = await this.#core.storage.getRange(packStorageName(pack), range, { signal });
-    return this.#keep(held, bytes.subarray(frame.offset - range.offset, end - range.offset));
-  }
-
-  #keep(held: BaseFrame, sealed: Uint8Array): Uint8Array {
-    const { pack, frame } = held;
+    const sealed = this.#sealedOf(held) ?? (await readSealed(this.#core, held, signal));
     const content = openSealed(this.#core.keys, pack, { frame, sealed });
     const isWhole = frame.kind !== FRAME_KIND.delta;
     const bytes = this.#frames.take(isWhole ? frame.rawSize : content.length);
@@ -176,6 +178,32 @@ export class BaseReader {
     this.#frames.set(frameKey(held), { bytes });
     return bytes;
   }
+
+  /** A view of it in one of the windows. */
+  #sealedOf({ pack, frame }: BaseFrame): Uint8Array | undefined {
+    for (const window of this.#windows.values()) {
+      const start = frame.offset - window.offset;
+      const end = start + frame.storedSize;
+      if (window.pack !== pack.name || start < 0 || end > window.bytes.length) continue;
+      return window.bytes.subarray(start, end);
+    }
+    return undefined;
+  }
+}
+
+function* rowsFrom(rows: readonly number[], first: number): Generator<number, void, undefined> {
+  for (let i = first; i < rows.length; i++) yield rows[i] as number;
+}
+
+async function readSealed(
+  { storage }: WorkerCore,
+  { pack, frame }: BaseFrame,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const end = frame.offset + frame.storedSize;
+  const range = rangeOnGrid(pack.length, frame.offset, end);
+  const bytes = await storage.getRange(packStorageName(pack), range, { signal });
+  return bytes.subarray(frame.offset - range.offset, end - range.offset);
 }
 
 function decodeHeld({ pack }: BaseFrame, decode: () => Uint8Array): Uint8Array {

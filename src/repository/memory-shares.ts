@@ -26,7 +26,7 @@ const snapshotWorker = {
   batches: 9,
   /** Of each kind one that fills, those kept as bases, and the codec. */
   frames: 14,
-  /** A round of sealed frames, open ones and plaintexts of `base-reader.ts`. */
+  /** Windows, frames and plaintexts of `base-reader.ts`. */
   bases: 14,
   heap: 20,
 };
