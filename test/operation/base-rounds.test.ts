@@ -18,10 +18,10 @@ import {
 } from '../helpers/test-repository.ts';
 
 const depth = 3;
-/** Two frames, and no chunk that stays the same. */
-const size = 1_300_000;
+/** Three frames, and no chunk that stays the same. */
+const size = 2_500_000;
 const bulkSize = 4_300_000;
-const editCount = 400;
+const editCount = 800;
 
 function watch(client: Client): { client: Client; rounds: string[][] } {
   const { repository } = client;
