@@ -5,14 +5,17 @@
  * on.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { openRepository } from '../../src/repository/open-repository.ts';
+import { openStorage } from '../../src/storage/location.ts';
 import { ChildFailed, type Command, measure, type Sample } from '../measure.ts';
-import type { Program } from '../peers.ts';
+import { type Program, passphrase } from '../peers.ts';
 import { sizeOf } from '../process-options.ts';
 import { BenchRepository } from '../repositories.ts';
 import { removeTree, type Work } from '../work-directory.ts';
 import type { DataSet, Version } from './data-sets.ts';
+import { countDecodings, type Decodings } from './decodings.ts';
 import { differences, layVersion } from './version-tree.ts';
 
 export interface Restored extends Sample {
@@ -29,6 +32,8 @@ export interface History {
   storedSize: number;
   /** Of these, frames with content of files; of varve only. */
   dataSize?: number;
+  /** Of the chunks of the last version; of varve only. */
+  decodings?: Decodings;
   last?: Restored;
   /** Missing where a program cannot restore an older snapshot by its name. */
   middle?: Restored;
@@ -126,6 +131,25 @@ async function measureStored({ repository, history }: Runner): Promise<void> {
   const summary = answer.trim().split('\n').at(-1)!;
   const { compressed_size } = JSON.parse(summary) as { compressed_size: number };
   history.dataSize = compressed_size;
+  history.decodings = await readDecodings(repository.path);
+}
+
+/** With a cache and a state of its own, so that those of the program stay as they are. */
+async function readDecodings(path: string): Promise<Decodings> {
+  const home = mkdtempSync(join(dirname(path), 'decodings-'));
+  const storage = await openStorage(path);
+  const repository = await openRepository({
+    storage,
+    askPassphrase: async () => passphrase,
+    cacheDirectory: join(home, 'cache'),
+    stateDirectory: join(home, 'state'),
+  });
+  try {
+    return await countDecodings(repository);
+  } finally {
+    await repository.close();
+    removeTree(home);
+  }
 }
 
 async function restoreVersions(runner: Runner): Promise<void> {
