@@ -30,7 +30,7 @@ import { CHUNK, featuresAt, featuresSize, type SoughtBases, TRIAL } from './save
 
 /** Chunks below are never deltas. */
 const deltaSizeMin = 1024;
-const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: undefined };
 /** Bases tried for one chunk. */
 const trialsMax = 2;
 

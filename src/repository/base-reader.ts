@@ -9,8 +9,9 @@
  *
  * That memory is used over again, so one base is read after the other.
  *
- * A base that is a delta itself is compared with its id, so that whoever verifies deltas need not
- * decode it again. A whole one is not: what is decoded with a wrong one has another id.
+ * What comes is not compared with its id: what is decoded with a wrong base has another id, and whoever
+ * asked compares what he makes of it, or the base itself if that is what he wants. A base that is a delta
+ * is compared for those who verify deltas, so that they need not decode it again.
  */
 import type { BlobType } from '../blob/blob-type.ts';
 import { decodeWholeFrame } from '../frame/frame-codec.ts';
@@ -43,8 +44,8 @@ export interface ReadOptions {
   /** Of the base and all below it. */
   readonly type: BlobType;
   readonly signal: AbortSignal | undefined;
-  /** Told of every row whose delta was decoded and has its id. */
-  readonly onVerified: (row: number) => void;
+  /** Told of every row whose delta was decoded and has its id; undefined where no id is compared. */
+  readonly onVerified: ((row: number) => void) | undefined;
 }
 
 export class BaseReader {
@@ -149,11 +150,12 @@ export class BaseReader {
     const into = this.#decoded.subarray(0, rawSize);
     const decoded = decodeHeld(held, () => {
       this.#core.codec.decompressInto(into, encoded, base);
+      if (options.onVerified === undefined) return into;
       const id = plan.ids.subarray(row * 32, row * 32 + 32);
       demand(equalBytes(this.#core.identify(options.type, into), id), 'delta of another id');
+      options.onVerified(row);
       return into;
     });
-    options.onVerified(row);
     // Not sooner: the base may lie in the place that this takes.
     const plaintext = this.#plaintexts.take(rawSize);
     plaintext.set(decoded);

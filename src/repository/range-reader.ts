@@ -52,7 +52,7 @@ export interface DeltaPiece {
   readonly base: number;
 }
 
-const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: undefined };
 
 export class RangeReader {
   readonly #core: WorkerCore;

@@ -123,3 +123,20 @@ test('BaseReader ends with the error of a storage that has a fault, when all has
   assert.equal(underWay, 0);
   assert.deepEqual(rounds, [chain]);
 });
+
+test('BaseReader compares deltas with their ids for those who are told of it', async (t) => {
+  const { repository, plan, rows, tips } = await newChains(t);
+  const [row = 0] = rows;
+  const ids = plan.ids.slice();
+  ids.fill(0, row * 32, row * 32 + 32);
+  const verified: number[] = [];
+  const onVerified = (each: number): void => void verified.push(each);
+
+  const wrong = new BaseReader(repository).read({ ...plan, ids }, row, { ...options, onVerified });
+  await assert.rejects(wrong, /delta of another id/);
+  assert.equal(verified.length, depth - 1, 'those below it');
+
+  const unasked = { ...options, onVerified: undefined };
+  const plaintext = await new BaseReader(repository).read({ ...plan, ids }, row, unasked);
+  assert.deepEqual(plaintext, tips[0]);
+});
