@@ -9,7 +9,7 @@ import { packStorageName } from '../pack/pack-record.ts';
 import type { ByteRange } from '../storage/storage.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import type { BaseFrame } from './base-plan.ts';
-import { GRID_SIZE, rangeOnGrid } from './pack-access.ts';
+import { gridSize, rangeOnGrid } from './pack-access.ts';
 import type { WorkerCore } from './repository.ts';
 
 /** Requests that a storage gets at the same time. */
@@ -54,7 +54,7 @@ export class FrameRound {
     const wanted = this.#packs.get(pack.name) ?? { pack, cells: new Set() };
     const cells = cellsOf(held).filter((cell) => !wanted.cells.has(cell));
     let size = this.#size;
-    for (const cell of cells) size += Math.min(GRID_SIZE, pack.length - cell * GRID_SIZE);
+    for (const cell of cells) size += Math.min(gridSize, pack.length - cell * gridSize);
     if (size > this.#sizeMax && this.#size > 0) return false;
     this.#size = size;
     this.#packs.set(pack.name, wanted);
@@ -93,8 +93,8 @@ function cellsOf({ pack, frame }: BaseFrame): number[] {
     frame.offset,
     frame.offset + frame.storedSize,
   );
-  const first = offset / GRID_SIZE;
-  return Array.from({ length: Math.ceil(length / GRID_SIZE) }, (_, i) => first + i);
+  const first = offset / gridSize;
+  return Array.from({ length: Math.ceil(length / gridSize) }, (_, i) => first + i);
 }
 
 /** Cells side by side make one range. */
@@ -103,8 +103,8 @@ function rangesOf({ pack, cells }: WantedPack): PackRange[] {
   const firsts = ordered.filter((cell) => !cells.has(cell - 1));
   const lasts = ordered.filter((cell) => !cells.has(cell + 1));
   return firsts.map((first, i) => {
-    const start = first * GRID_SIZE;
-    const end = ((lasts[i] as number) + 1) * GRID_SIZE;
+    const start = first * gridSize;
+    const end = ((lasts[i] as number) + 1) * gridSize;
     return { pack, ...rangeOnGrid(pack.length, start, end) };
   });
 }

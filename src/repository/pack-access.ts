@@ -18,11 +18,11 @@ import type { RepositoryCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 /** Requests begin and end on multiples of this, or at the end of the pack. */
-export const GRID_SIZE: number = 2 ** 18;
+export const gridSize: number = 2 ** 18;
 /** Smaller packs are fetched whole. */
 const WHOLE_PACK_SIZE_MAX = 2 ** 22;
 /** Most directories lie within this distance from the end of their pack. */
-const TAIL_SIZE = GRID_SIZE;
+const TAIL_SIZE = gridSize;
 /** What a window reads beyond the frame asked for, where the next frames are usually wanted next. */
 const READ_AHEAD_SIZE = 2 ** 20;
 /** Sealed windows kept, in bytes. */
@@ -102,8 +102,8 @@ function windowFor(packLength: number, start: number, end: number): ByteRange {
 
 /** The smallest request for these bytes of a pack. */
 export function rangeOnGrid(packLength: number, start: number, end: number): ByteRange {
-  const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
-  const rangeEnd = Math.ceil(end / GRID_SIZE) * GRID_SIZE;
+  const offset = Math.floor(start / gridSize) * gridSize;
+  const rangeEnd = Math.ceil(end / gridSize) * gridSize;
   return { offset, length: Math.min(rangeEnd, packLength) - offset };
 }
 
@@ -135,7 +135,7 @@ async function readTail(
   options: CallOptions & { size: number },
 ): Promise<Uint8Array> {
   const start = Math.max(0, pack.size - options.size);
-  const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
+  const offset = Math.floor(start / gridSize) * gridSize;
   const range = { offset, length: pack.size - offset };
   return await core.storage.getRange(packStorageName(pack), range, options);
 }
