@@ -48,7 +48,7 @@ export class FrameRound {
     return this.#size;
   }
 
-  /** False when there is no room for it. */
+  /** False when there is no room for it; the first has room, however large it is. */
   add(held: BaseFrame): boolean {
     const { pack } = held;
     const wanted = this.#packs.get(pack.name) ?? { pack, cells: new Set() };
