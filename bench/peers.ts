@@ -45,7 +45,7 @@ export interface Program {
   codesPartial: readonly number[];
 }
 
-export const passphrase = 'bench';
+const passphrase = 'bench';
 const varve = [process.execPath, fileURLToPath(new URL('../src/cli/main.js', import.meta.url))];
 
 /** It restores one path at a time. */

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { openRepository } from '../../src/repository/open-repository.ts';
 import { openStorage } from '../../src/storage/location.ts';
 import { ChildFailed, type Command, measure, type Sample } from '../measure.ts';
-import { type Program, passphrase } from '../peers.ts';
+import type { Program } from '../peers.ts';
 import { sizeOf } from '../process-options.ts';
 import { BenchRepository } from '../repositories.ts';
 import { removeTree, type Work } from '../work-directory.ts';
@@ -131,11 +131,11 @@ async function measureStored({ repository, history }: Runner): Promise<void> {
   const summary = answer.trim().split('\n').at(-1)!;
   const { compressed_size } = JSON.parse(summary) as { compressed_size: number };
   history.dataSize = compressed_size;
-  history.decodings = await readDecodings(repository.path);
+  history.decodings = await readDecodings(repository.path, environment['VARVE_PASSWORD']);
 }
 
 /** With a cache and a state of its own, so that those of the program stay as they are. */
-async function readDecodings(path: string): Promise<Decodings> {
+async function readDecodings(path: string, passphrase: string | undefined): Promise<Decodings> {
   const home = mkdtempSync(join(dirname(path), 'decodings-'));
   const storage = await openStorage(path);
   const repository = await openRepository({
