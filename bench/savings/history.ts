@@ -5,17 +5,20 @@
  * on.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ChildFailed, type Command } from '../../src/cli/benchmark/child.ts';
 import { layVersion } from '../../src/cli/benchmark/lay-version.ts';
 import { removeTree } from '../../src/cli/benchmark/scratch.ts';
+import { openRepository } from '../../src/repository/open-repository.ts';
+import { openStorage } from '../../src/storage/location.ts';
 import { measure, type Sample } from '../measure.ts';
 import type { BenchProgram } from '../peers.ts';
 import { sizeOf } from '../process-options.ts';
 import { BenchRepository } from '../repositories.ts';
 import type { Work } from '../work-directory.ts';
 import type { DataSet, Version } from './data-sets.ts';
+import { countDecodings, type Decodings } from './decodings.ts';
 import { differences } from './version-tree.ts';
 
 export interface Restored extends Sample {
@@ -32,6 +35,8 @@ export interface History {
   storedSize: number;
   /** Of these, frames with content of files; of varve only. */
   dataSize?: number;
+  /** Of the chunks of the last version; of varve only. */
+  decodings?: Decodings;
   last?: Restored;
   /** Missing where a program cannot restore an older snapshot by its name. */
   middle?: Restored;
@@ -125,6 +130,25 @@ async function measureStored({ repository, history }: Runner): Promise<void> {
   const summary = answer.trim().split('\n').at(-1)!;
   const { compressed_size } = JSON.parse(summary) as { compressed_size: number };
   history.dataSize = compressed_size;
+  history.decodings = await readDecodings(repository.path, environment['VARVE_PASSWORD']);
+}
+
+/** With a cache and a state of its own, so that those of the program stay as they are. */
+async function readDecodings(path: string, passphrase: string | undefined): Promise<Decodings> {
+  const home = mkdtempSync(join(dirname(path), 'decodings-'));
+  const storage = await openStorage(path);
+  const repository = await openRepository({
+    storage,
+    askPassphrase: async () => passphrase,
+    cacheDirectory: join(home, 'cache'),
+    stateDirectory: join(home, 'state'),
+  });
+  try {
+    return await countDecodings(repository);
+  } finally {
+    await repository.close();
+    removeTree(home);
+  }
 }
 
 async function restoreVersions(runner: Runner): Promise<void> {

@@ -105,6 +105,7 @@ type Column = [head: string, cellOf: (histories: readonly History[], rawSize: nu
 const columns: readonly Column[] = [
   ['stored MB', (histories) => sizeCell(histories, ({ storedSize }) => storedSize)],
   ['data frames MB', (histories) => sizeCell(histories, ({ dataSize }) => dataSize)],
+  ['decodings per chunk', decodingsCell],
   [
     'raw : stored',
     (histories, rawSize) => (rawSize / median(histories.map((one) => one.storedSize))).toFixed(1),
@@ -168,6 +169,12 @@ function sizeCell(
 ): string {
   const sizes = histories.flatMap((history) => figureOf(history) ?? []);
   return sizes.length === 0 ? '' : megabytes(median(sizes));
+}
+
+/** Mean and largest number of the first run: keys differ from run to run, and the bases with them. */
+function decodingsCell([history]: readonly History[]): string {
+  const decodings = history?.decodings;
+  return decodings === undefined ? '' : `${decodings.mean.toFixed(1)}, ${decodings.largest}`;
 }
 
 function describeSet(set: SetResult): string {

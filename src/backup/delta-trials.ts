@@ -19,6 +19,7 @@ import {
   type NewDelta,
 } from '../repository/delta-encoder.ts';
 import type { PackWriter } from '../repository/pack-writer.ts';
+import type { RecentBlob } from '../repository/recent-frames.ts';
 import type { WorkerCore } from '../repository/repository.ts';
 import { isFlat } from '../similarity/flat.ts';
 import { ProbeMode } from '../similarity/guards.ts';
@@ -29,7 +30,7 @@ import { CHUNK, featuresAt, featuresSize, type SoughtBases, TRIAL } from './save
 
 /** Chunks below are never deltas. */
 const deltaSizeMin = 1024;
-const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: undefined };
 /** Bases tried for one chunk. */
 const trialsMax = 2;
 
@@ -132,6 +133,22 @@ export class DeltaTrials {
     return slot.sought;
   }
 
+  /** Takes what was found for the chunks that bases were sought for, before they are tried. */
+  takeBases(slot: BatchSlot, bases: FoundBases): void {
+    slot.bases = bases;
+    const rows: number[] = [];
+    for (const [k, [first]] of bases.candidates.entries()) {
+      if (first !== undefined && !isFirst(this.#nearby(slot, k), first)) rows.push(first.row);
+    }
+    this.#reader.expect(bases.plan, rows);
+  }
+
+  /** What was stored last that chunk `k` of those resembles. */
+  #nearby({ sought }: BatchSlot, k: number): RecentBlob | undefined {
+    const features = sought && featuresAt(sought.features, k);
+    return features && this.#packs.recent?.find(features);
+  }
+
   /** Chunk `i` of the slot, as a delta where a base was worth it. Chunks come in order, each once. */
   tryDeltas(slot: BatchSlot, i: number): ReadyChunk | Promise<ReadyChunk> {
     const start = slot.starts[i] as number;
@@ -144,14 +161,14 @@ export class DeltaTrials {
     }
     slot.soughtDone += 1;
     const features = featuresAt(sought.features, k);
-    const recent = features && this.#packs.recent?.find(features);
+    const recent = this.#nearby(slot, k);
     const { bases } = slot;
     const candidates = bases?.candidates[k] ?? [];
     if (recent === undefined && candidates.length === 0) {
       return { plaintext, isFlat: isChunkFlat, features, delta: undefined };
     }
     const near = recent && { id: recent.id, depth: 0, plaintext: recent.plaintext };
-    const isNearFirst = (recent?.votes ?? -1) >= (candidates[0]?.score ?? 0);
+    const isNearFirst = isFirst(recent, candidates[0]);
     const nearby = near === undefined ? [] : [near];
     const order = isNearFirst ? [...nearby, ...candidates] : [...candidates, ...nearby];
     const onFirst = (trial: number): void => {
@@ -218,6 +235,11 @@ export class DeltaTrials {
     this.#unreadCount += 1;
     return undefined;
   }
+}
+
+/** Whether what is at hand is tried before the best of the candidates. */
+function isFirst(recent: RecentBlob | undefined, candidate: BaseCandidate | undefined): boolean {
+  return (recent?.votes ?? -1) >= (candidate?.score ?? 0);
 }
 
 /** Chunks that bases are sought for, in arrays with room for all of a batch. */

@@ -174,10 +174,12 @@ export class FileAssembly {
     if (failure !== undefined) return this.#fail(scanned, failure);
     this.#note(scanned);
     const isOnly = part.index === 0 && scanned.isAtEnd && scanned.count <= 1;
-    return isOnly ? this.#takeWhole(scanned) : this.#takeInOrder(scanned);
+    // The list of a file that was longer must be read for the hint.
+    const hasList = scanned.count === 1 && this.#previous?.kind === 'list';
+    return isOnly && !hasList ? this.#takeWhole(scanned) : this.#takeInOrder(scanned);
   }
 
-  /** Most files: one chunk or none. */
+  /** Most files: one chunk or none, and no more before. */
   #takeWhole(scanned: ScannedPart): undefined {
     let content: Content = { kind: 'empty' };
     if (scanned.count === 1) {

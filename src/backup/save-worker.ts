@@ -123,7 +123,7 @@ class SaveWorker implements WorkerBody<SaveRequest> {
 
   async #encode({ slot: number, bases }: SaveRequest & { kind: 'encode' }): Promise<void> {
     const slot = this.#slotAt(number);
-    slot.bases = bases;
+    this.#trials.takeBases(slot, bases);
     await this.#storeAll(number, slot);
   }
 

@@ -241,6 +241,8 @@ export class LocalIndex {
       isThere: (packNo) => this.#isThere(packNo),
       onDamage: (error) => this.#noteDamage(error, undefined),
     });
+    // What the one before has under way ends at its next pause.
+    void this.#features?.close();
     this.#features = features;
     this.#reading(undefined, () => features.load());
   }

@@ -32,6 +32,12 @@ export class DeltaVerifier {
     this.#bases = new BaseReader(core);
   }
 
+  /** Begins a pack, whose deltas are then verified frame by frame. */
+  begin(plan: PackBases): void {
+    const rows = [...plan.baseRows].filter((row) => row >= 0);
+    this.#bases.expect(plan, rows);
+  }
+
   /** @throws the signal's reason */
   async verify(
     { content, blobs, slot }: DeltaFrame,

@@ -78,6 +78,7 @@ class PackDataReader {
     const object = packStorageName(record);
     const frames = new FrameChecker(this.#core, record, this.#verifier);
     const deltas: DeltaVerdict = { unverified: [], verifiedRows: [] };
+    if (bases !== undefined) this.#deltas.begin(bases);
     const onDeltas = async (frame: DeltaFrame): Promise<void> => {
       await this.#deltas.verify(frame, bases, { verdict: deltas, signal });
     };

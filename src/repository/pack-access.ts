@@ -5,6 +5,7 @@
 
 import { openFrame } from '../frame/frame-codec.ts';
 import type { PackName } from '../id.ts';
+import type { RepositoryKeys } from '../keys/key-hierarchy.ts';
 import type { FrameEntry, PackDirectory } from '../pack/directory.ts';
 import { openDirectory, packKeysOf, parseTrailer } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName, TRAILER_SIZE } from '../pack/pack-record.ts';
@@ -17,17 +18,17 @@ import type { RepositoryCore } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 /** Requests begin and end on multiples of this, or at the end of the pack. */
-const GRID_SIZE = 2 ** 18;
+export const gridSize: number = 2 ** 18;
 /** Smaller packs are fetched whole. */
 const WHOLE_PACK_SIZE_MAX = 2 ** 22;
 /** Most directories lie within this distance from the end of their pack. */
-const TAIL_SIZE = GRID_SIZE;
+const TAIL_SIZE = gridSize;
 /** What a window reads beyond the frame asked for, where the next frames are usually wanted next. */
 const READ_AHEAD_SIZE = 2 ** 20;
-/** Sealed windows kept, in bytes, unless the caller keeps them. */
+/** Sealed windows kept, in bytes. */
 const WINDOW_CACHE_SIZE_MAX = 2 ** 23;
 
-export interface Window {
+interface Window {
   offset: number;
   bytes: Uint8Array;
 }
@@ -36,48 +37,13 @@ interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Keeps windows by their pack. */
-export interface WindowCache {
-  get(pack: PackName): Window | undefined;
-  set(pack: PackName, window: Window): void;
-  /** Memory for a window that is about to be read; undefined for new memory. */
-  take(size: number): Uint8Array | undefined;
-}
-
-/** Keeps the windows used last, each in memory of its own. */
-class LatestWindows implements WindowCache {
-  readonly #windows = new WeightedCache<PackName, Window>(WINDOW_CACHE_SIZE_MAX);
-
-  get(pack: PackName): Window | undefined {
-    return this.#windows.get(pack);
-  }
-
-  set(pack: PackName, window: Window): void {
-    this.#windows.set(pack, window, window.bytes.length);
-  }
-
-  take(): undefined {
-    return undefined;
-  }
-}
-
 /** Opens frames of packs that the index knows; keeps the last windows it read. */
 export class FrameSource {
   readonly #core: RepositoryCore;
-  readonly #windows: WindowCache;
-  readonly #isScattered: boolean;
+  readonly #windows = new WeightedCache<PackName, Window>(WINDOW_CACHE_SIZE_MAX);
 
-  /**
-   * @param options.windows if they are kept in memory that is used again, one call follows the other
-   * @param options.isScattered whether frames of many packs are wanted by turns: nothing is read ahead
-   */
-  constructor(
-    core: RepositoryCore,
-    options: { windows?: WindowCache; isScattered?: boolean } = {},
-  ) {
+  constructor(core: RepositoryCore) {
     this.#core = core;
-    this.#windows = options.windows ?? new LatestWindows();
-    this.#isScattered = options.isScattered ?? false;
   }
 
   /**
@@ -90,10 +56,7 @@ export class FrameSource {
     options: CallOptions = {},
   ): Promise<Uint8Array> {
     const sealed = await this.#readSealed(pack, frame, options);
-    return decodeStored({ kind: 'pack', which: packStorageName(pack) }, () => {
-      const key = packKeysOf(this.#core.keys, pack).frame(frame.class);
-      return openFrame(key, { record: frame, offset: frame.offset }, sealed);
-    });
+    return openSealed(this.#core.keys, pack, { frame, sealed });
   }
 
   async #readSealed(
@@ -104,18 +67,28 @@ export class FrameSource {
     const end = frame.offset + frame.storedSize;
     let window = this.#windows.get(pack.name);
     if (window === undefined || !covers(window, frame.offset, end)) {
-      const range = this.#isScattered
-        ? rangeOnGrid(pack.length, frame.offset, end)
-        : windowFor(pack.length, frame.offset, end);
-      const bytes = await this.#core.storage.getRange(packStorageName(pack), range, {
-        signal: options.signal,
-        into: this.#windows.take(range.length),
-      });
+      const range = windowFor(pack.length, frame.offset, end);
+      const bytes = await this.#core.storage.getRange(packStorageName(pack), range, options);
       window = { offset: range.offset, bytes };
-      this.#windows.set(pack.name, window);
+      this.#windows.set(pack.name, window, bytes.length);
     }
     return window.bytes.subarray(frame.offset - window.offset, end - window.offset);
   }
+}
+
+/**
+ * The content of a sealed frame, still compressed or delta-encoded.
+ * @throws CorruptionError
+ */
+export function openSealed(
+  keys: RepositoryKeys,
+  pack: Omit<PackRecord, 'body'>,
+  { frame, sealed }: { frame: FrameEntry; sealed: Uint8Array },
+): Uint8Array {
+  return decodeStored({ kind: 'pack', which: packStorageName(pack) }, () => {
+    const key = packKeysOf(keys, pack).frame(frame.class);
+    return openFrame(key, { record: frame, offset: frame.offset }, sealed);
+  });
 }
 
 function covers(window: Window, start: number, end: number): boolean {
@@ -129,8 +102,8 @@ function windowFor(packLength: number, start: number, end: number): ByteRange {
 
 /** The smallest request for these bytes of a pack. */
 export function rangeOnGrid(packLength: number, start: number, end: number): ByteRange {
-  const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
-  const rangeEnd = Math.ceil(end / GRID_SIZE) * GRID_SIZE;
+  const offset = Math.floor(start / gridSize) * gridSize;
+  const rangeEnd = Math.ceil(end / gridSize) * gridSize;
   return { offset, length: Math.min(rangeEnd, packLength) - offset };
 }
 
@@ -162,7 +135,7 @@ async function readTail(
   options: CallOptions & { size: number },
 ): Promise<Uint8Array> {
   const start = Math.max(0, pack.size - options.size);
-  const offset = Math.floor(start / GRID_SIZE) * GRID_SIZE;
+  const offset = Math.floor(start / gridSize) * gridSize;
   const range = { offset, length: pack.size - offset };
   return await core.storage.getRange(packStorageName(pack), range, options);
 }

@@ -5,6 +5,7 @@
  * where their bases lie. Needs no index, so that a worker can do it.
  */
 import { BLOB_TYPE } from '../blob/blob-type.ts';
+import { VarveError } from '../errors.ts';
 import { decodeWholeFrame, openFrame } from '../frame/frame-codec.ts';
 import { FRAME_KIND } from '../frame/frame-record.ts';
 import type { FrameEntry } from '../pack/directory.ts';
@@ -51,14 +52,14 @@ export interface DeltaPiece {
   readonly base: number;
 }
 
-const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: () => {} };
+const baseOptions = { type: BLOB_TYPE.data, signal: undefined, onVerified: undefined };
 
 export class RangeReader {
   readonly #core: WorkerCore;
   readonly #bases: BaseReader;
   #decoded = new Uint8Array(0);
-  /** Deltas are decoded one after the other, whoever asks for them: bases share memory. */
-  #lastDelta: Promise<void> = Promise.resolve();
+  /** Those of one frame after those of another, whoever asks for them: bases share memory. */
+  #lastDeltas: Promise<void> = Promise.resolve();
 
   constructor(core: WorkerCore) {
     this.#core = core;
@@ -88,18 +89,33 @@ export class RangeReader {
     };
   }
 
+  /** Which deltas will be decoded by a plan, in this order. */
+  expectDeltas(plan: BasePlan, pieces: readonly DeltaPiece[]): void {
+    const rows = pieces.map(({ base }) => base);
+    this.#bases.expect(plan, rows);
+  }
+
   /**
-   * Decodes a delta to where it belongs among the plaintexts of its frame.
+   * Decodes deltas of a frame to where they belong among its plaintexts. The place of one that cannot
+   * be decoded is left as it is, or holds anything.
    * @param content of the frame, opened
-   * @throws CorruptionError, NotFoundError, StorageError
    */
-  decodeDelta(
+  decodeDeltas(
     content: Uint8Array,
-    piece: DeltaPiece,
+    pieces: readonly DeltaPiece[],
     target: { plan: BasePlan; into: Uint8Array },
   ): Promise<void> {
-    const decoded = this.#lastDelta.then(() => this.#decodeDelta(content, piece, target));
-    this.#lastDelta = decoded.catch(() => {});
+    const decodeAll = async (): Promise<void> => {
+      for (const piece of pieces) {
+        try {
+          await this.#decodeDelta(content, piece, target);
+        } catch (error) {
+          if (!(error instanceof VarveError)) throw error;
+        }
+      }
+    };
+    const decoded = this.#lastDeltas.then(decodeAll);
+    this.#lastDeltas = decoded.catch(() => {});
     return decoded;
   }
 

@@ -109,8 +109,13 @@ class JobWriter {
 
   async run(range: OpenRange | undefined): Promise<WriteAnswer> {
     try {
+      const { frames, bases } = this.#job;
+      if (bases !== undefined) {
+        const deltas = frames.flatMap((jobFrame) => jobFrame.deltas);
+        this.#tools.reader.expectDeltas(bases, deltas);
+      }
       let first = 0;
-      for (const jobFrame of this.#job.frames) {
+      for (const jobFrame of frames) {
         const { frame, pieceEnd } = jobFrame;
         const plaintext = isDeltaFrame(frame)
           ? await this.#decodeDeltas(range, jobFrame)
@@ -146,13 +151,7 @@ class JobWriter {
     if (content === undefined || plan === undefined) return undefined;
     if (this.#raw.length < frame.rawSize) this.#raw = new Uint8Array(frame.rawSize);
     const into = this.#raw.subarray(0, frame.rawSize).fill(0);
-    for (const delta of deltas) {
-      try {
-        await this.#tools.reader.decodeDelta(content, delta, { plan, into });
-      } catch (error) {
-        if (!(error instanceof VarveError)) throw error;
-      }
-    }
+    await this.#tools.reader.decodeDeltas(content, deltas, { plan, into });
     release(content);
     return into;
   }

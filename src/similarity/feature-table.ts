@@ -51,6 +51,7 @@ export class FeatureTable {
   readonly #bucketMask: number;
   #words: Uint32Array;
   readonly #isDirty: Uint8Array;
+  #isEmpty = true;
   /** Bucket and tag of each super-feature of the chunk at hand. */
   readonly #starts = new Uint32Array(featureCount);
   readonly #tags = new Uint32Array(featureCount);
@@ -147,12 +148,15 @@ export class FeatureTable {
   load(page: number, bytes: Uint8Array): boolean {
     if (page >= this.pageCount || bytes.length !== pageSize) return false;
     this.page(page).set(bytes);
+    this.#isEmpty = false;
     this.#isDirty[page] = 0;
     return true;
   }
 
   clear(): void {
-    this.#words = new Uint32Array(this.#words.length);
+    // A new table takes no memory but its address space, which V8 counts all the same.
+    if (!this.#isEmpty) this.#words = new Uint32Array(this.#words.length);
+    this.#isEmpty = true;
     this.#isDirty.fill(0);
   }
 
@@ -166,6 +170,7 @@ export class FeatureTable {
 
   #put(at: number, entry: { tag: number; packNo: number; slot: number }): void {
     const words = this.#words;
+    this.#isEmpty = false;
     words[at] = entry.tag;
     words[at + 1] = entry.packNo;
     words[at + 2] = entry.slot;

@@ -27,6 +27,11 @@ export class RingCache<Key, Value extends RingValue> {
     return this.#entries.get(key);
   }
 
+  /** All that is kept, the oldest first. */
+  values(): IterableIterator<Value> {
+    return this.#entries.values();
+  }
+
   /**
    * Memory to be filled and then `set`; whatever lay there is forgotten. What is larger than the block
    * gets memory of its own.
@@ -44,7 +49,10 @@ export class RingCache<Key, Value extends RingValue> {
     return this.#memory.subarray(start, this.#next);
   }
 
-  /** Keeps what lies in the memory that the last `take` gave; what has its own is not kept. */
+  /**
+   * Keeps what lies in the memory that the last `take` gave, in one piece or in several by their
+   * order; what has memory of its own is not kept.
+   */
   set(key: Key, value: Value): void {
     this.#entries.delete(key);
     if (value.bytes.buffer === this.#memory?.buffer) this.#entries.set(key, value);

@@ -112,6 +112,28 @@ export function delayStorage(
   });
 }
 
+/**
+ * Reads ranges in rounds: no read is answered before all have been asked for that do not wait for its
+ * answer. `rounds` has the names that were read from, of each round.
+ */
+export function roundsStorage(storage: Storage): { storage: Storage; rounds: string[][] } {
+  const rounds: string[][] = [];
+  let round: Promise<void> | undefined;
+  const inRounds = interceptStorage(storage, async ({ operation, name }, run) => {
+    if (operation !== 'getRange') return await run();
+    if (round === undefined) {
+      rounds.push([]);
+      round = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+        round = undefined;
+      });
+    }
+    rounds.at(-1)?.push(name);
+    await round;
+    return await run();
+  });
+  return { storage: inRounds, rounds };
+}
+
 /** Changes bytes on their way: `write` before they are stored, `read` before they are returned. */
 export function alterStorage(
   storage: Storage,

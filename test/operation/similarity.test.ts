@@ -82,6 +82,24 @@ async function depthsOf({ repository }: Client): Promise<number[]> {
   });
 }
 
+test('a file of many chunks that shrinks to one has a hint', async (t) => {
+  const client = await newClient(t);
+  const source = join(tempDir(t), 'source');
+  // Random bytes have no features: nothing but the hint leads to them.
+  const long = seededRandom(7).bytes(600_000);
+  const tree = new Map([['file', edited(long.subarray(0, 9000), 1)]]);
+  writeTree(source, new Map([['file', long]]));
+  const before = await snapshot(client, [source]);
+
+  writeTree(source, tree);
+  const taken = await snapshot(client, [source]);
+
+  assert.equal(before.deltaBlobs, 0);
+  assert.equal(taken.deltaBlobs, 1);
+  await assertRestores(client, { taken, source, tree });
+  await assertSound(client);
+});
+
 function withDepthMax(client: Client, deltaDepthMax: number): Client {
   const { repository } = client;
   return {

@@ -212,6 +212,18 @@ test('FeatureTable.clear() forgets all, also what was to be written', () => {
   assert.deepEqual(table.dirtyPages(), []);
 });
 
+test('FeatureTable.clear() forgets pages that were loaded', () => {
+  const written = new FeatureTable(SLOT_BITS);
+  written.insert(bytesOf(someFeatures), 1, 1);
+  const table = new FeatureTable(SLOT_BITS);
+  for (const page of written.dirtyPages()) table.load(page, written.page(page));
+  assert.ok(answersOf(table).some((answer) => answer !== undefined));
+
+  table.clear();
+
+  assert.ok(answersOf(table).every((answer) => answer === undefined));
+});
+
 test('a full FeatureTable of 2^16 slots finds the newest chunks', () => {
   const table = new FeatureTable(SLOT_BITS);
   const count = 4 * table.capacity;

@@ -322,6 +322,24 @@ test('places in a table stay when the index writes a new base', async (t) => {
   await index.close();
 });
 
+test('LocalIndex.loadFeatures() ends the refill of the table before', async (t) => {
+  const index = await newCache(t).open();
+  const ids = manyIds.slice(0, 2 ** 14);
+  const features = new Uint8Array(24 * ids.length);
+  for (let i = 0; i < 3; i++) await index.addPack(bigPackOf(`${i}`, ids, features));
+  const [before, after] = [newTable(), newTable()];
+  let count = 0;
+  before.insertByAge = () => count++;
+  index.loadFeatures(before);
+  const refilled = index.refillFeatures();
+
+  index.loadFeatures(after);
+
+  await refilled;
+  assert.equal(count, ids.length, 'one pack');
+  await index.close();
+});
+
 test('LocalIndex.close() ends a refill', async (t) => {
   const index = await newCache(t).open();
   const ids = manyIds.slice(0, 2 ** 14);
