@@ -41,6 +41,8 @@ export interface SavePoolOptions extends BatchOptions {
   readonly start: StartSaveWorker;
   readonly workerCount: number;
   readonly store: PoolStore;
+  /** Called once, while the first worker starts: there is time for what the batches will need. */
+  readonly onStart: () => void;
   /** After every wait for a worker: other work has its turn. @throws to end the run */
   readonly afterWait: () => Promise<void>;
 }
@@ -189,6 +191,7 @@ export class SavePool {
       onFinished: undefined,
     };
     this.#workers.push(worker);
+    if (number === 0) this.#options.onStart();
     return worker;
   }
 

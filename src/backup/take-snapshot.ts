@@ -232,6 +232,10 @@ class Run {
       ...planWorkers(this.#repository, { session: this.#writer, fs, hasDeltas }),
       store: session,
       bases: this.#bases,
+      onStart: () => {
+        // Who needs it is told when it fails.
+        if (hasDeltas) this.#bases.open().catch(() => {});
+      },
       onKept: (size) => tally.noteUnderWay(size),
       afterWait: async () => {
         if (this.#turns.isOver) await this.#takeTurn();

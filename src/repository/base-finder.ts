@@ -10,7 +10,12 @@ import { CacheFailed } from '../index/environment.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { candidateAt, type Location, usableChain } from '../index/presence.ts';
 import { type Candidate, countVotes, rankCandidates, scoreOf } from '../similarity/choose-base.ts';
-import { FeatureTable, hitsLength, slotBitsFor } from '../similarity/feature-table.ts';
+import {
+  FeatureTable,
+  hitsLength,
+  largerSlotBits,
+  slotBitsFor,
+} from '../similarity/feature-table.ts';
 import { type FlatTrials, RefusedTrials } from '../similarity/guards.ts';
 import { type BasePlan, baseRow, PlanRows } from './base-plan.ts';
 import type { OnNotice } from './repository.ts';
@@ -71,6 +76,8 @@ export class BaseFinder {
   readonly #refused = new RefusedTrials();
   readonly #hits = new Uint32Array(hitsLength);
   #table: FeatureTable | undefined;
+  /** New chunks that the table still has room for, about. */
+  #room = Number.POSITIVE_INFINITY;
   #opening: Promise<void> | undefined;
 
   /** @param parts.depthMax longest chain of deltas, at least 1 */
@@ -80,23 +87,37 @@ export class BaseFinder {
     this.#onNotice = parts.onNotice;
   }
 
-  /** Loads the table of features, once; to be awaited before the first `find`. */
+  /** Loads the table of features where it is not loaded; to be awaited before each `find`. */
   open(): Promise<void> {
-    this.#opening ??= this.#open();
+    this.#opening ??= this.#fill(slotBitsFor(this.#index.counts.blobs));
     return this.#opening;
   }
 
-  async #open(): Promise<void> {
-    const table = new FeatureTable(slotBitsFor(this.#index.counts.blobs));
+  async #fill(slotBits: number): Promise<void> {
+    const table = new FeatureTable(slotBits);
+    const room = table.capacity - this.#index.counts.blobs;
     this.#index.loadFeatures(table);
     await this.#index.refillFeatures();
     this.#table = table;
+    this.#room = room;
+  }
+
+  /** A full table forgets. It cannot be enlarged; but a larger one is filled as any other is. */
+  #noteNew(count: number): void {
+    this.#room -= count;
+    if (this.#table === undefined || this.#room >= 0) return;
+    this.#room = Number.POSITIVE_INFINITY;
+    const slotBits = largerSlotBits(this.#table.slotBits);
+    if (slotBits === undefined) return;
+    this.#opening = this.#fill(slotBits);
+    this.#opening.catch(() => {}); // The next to wait for it is told.
   }
 
   /** Chunks to try as bases. */
   find(wanted: readonly WantedBase[]): FoundBases {
     const rows = new PlanRows();
     const known = wanted.map((one) => this.#candidatesOf(one));
+    this.#noteNew(wanted.length);
     const uses = countUses(known);
     const candidates = wanted.map(({ id }, i) => {
       const worthIt = (known[i] as KnownCandidate[]).filter((one) => isWorthReading(one, uses));

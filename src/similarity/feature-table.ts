@@ -18,8 +18,7 @@ import { assert } from '../util/assert.ts';
 
 /** 48 MiB: 1.4 million chunks, about 85 GiB of unique data. */
 const slotBitsDefault = 22;
-/** 12 MiB: entries go anywhere in a table, and each page that is touched costs time and memory. */
-const slotBitsSmall = 20;
+/** 768 KiB: entries go anywhere in a table, and each page that is touched costs time and memory. */
 const slotBitsMin = 16;
 const slotBitsMax = 26;
 
@@ -39,10 +38,16 @@ export const hitsLength: number = 2 * featureCount;
 /** Size of a table for so many chunks and as many again, as the power of two of its slots. */
 export function slotBitsFor(chunkCount: number): number {
   const bits = Math.ceil(Math.log2(Math.max(1, 2 * featureCount * chunkCount)));
-  return Math.min(slotBitsDefault, Math.max(slotBitsSmall, bits));
+  return Math.min(slotBitsDefault, Math.max(slotBitsMin, bits));
+}
+
+/** Size of the table that is to take the place of a full one; undefined for the largest. */
+export function largerSlotBits(slotBits: number): number | undefined {
+  return slotBits < slotBitsDefault ? Math.min(slotBitsDefault, slotBits + 2) : undefined;
 }
 
 export class FeatureTable {
+  readonly slotBits: number;
   /** What pages of another table must have in common with this one to be loaded. */
   readonly layout: string;
   /** Chunks it has room for. */
@@ -59,6 +64,7 @@ export class FeatureTable {
   constructor(slotBits: number = slotBitsDefault) {
     assert(slotBits >= slotBitsMin && slotBits <= slotBitsMax, 'size of the feature table');
     const bucketCount = 2 ** (slotBits - 2);
+    this.slotBits = slotBits;
     this.layout = `${layoutVersion} ${slotBits}`;
     this.capacity = Math.floor(2 ** slotBits / featureCount);
     this.pageCount = bucketCount / bucketsPerPage;

@@ -35,6 +35,7 @@ function newStage(): Stage {
     openBases = resolve;
   });
   const pool = new SavePool({
+    onStart: () => {},
     start: (_number, owner) => {
       reply = owner.onReply;
       return { post: ({ kind }) => void asked.push(kind), close: async () => {} };
