@@ -5,13 +5,13 @@
  * and compressing. To add a program, add an entry; what a program has no command for is left out there.
  */
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   type Argv,
   borgProgram,
   type Place,
   type Program,
   resticProgram,
-  varveArgv,
   varveProgram,
 } from '../src/cli/benchmark/programs.ts';
 
@@ -32,12 +32,18 @@ const kopiaRestore =
 const tarToZstd = 'set -o pipefail; tar -cPf - -- "$@" | zstd -q -3 -T2 -f -o "$ARCHIVE"';
 const zstdToTar = 'set -o pipefail; zstd -q -d -c "$ARCHIVE" | tar -xf -';
 
+/** The command as it is shipped. */
+const varve: Argv = [
+  process.execPath,
+  fileURLToPath(new URL('../command/main.js', import.meta.url)),
+];
+
 export const ownProgram: BenchProgram = {
-  ...varveProgram,
+  ...varveProgram(varve),
   isIncremental: true,
-  check: () => [...varveArgv, 'check'],
-  checkReadData: () => [...varveArgv, 'check', '--read-data'],
-  stats: () => [...varveArgv, 'stats', '--json'],
+  check: () => [...varve, 'check'],
+  checkReadData: () => [...varve, 'check', '--read-data'],
+  stats: () => [...varve, 'stats', '--json'],
 };
 
 export const peers: readonly BenchProgram[] = [

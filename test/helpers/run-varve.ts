@@ -1,5 +1,5 @@
 /**
- * The command as a process: spawned from the compiled sources with a home of its own, so that no
+ * The command as a process: spawned as it is shipped, with a home of its own, so that no
  * test sees the cache, state or settings of another, or of whoever runs the tests.
  */
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { commandOf, lineFaults } from './json-lines.ts';
 import { tempDir } from './temp-dir.ts';
 
-export const mainPath: string = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const mainPath: string = fileURLToPath(new URL('../../command/main.js', import.meta.url));
 
 export interface Ended {
   code: number | null;

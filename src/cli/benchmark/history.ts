@@ -12,7 +12,7 @@ import type { Savings } from '../savings.ts';
 import { BenchmarkError } from './benchmark-error.ts';
 import { ChildFailed, type Command, demandCode, runChild } from './child.ts';
 import { measureFiles } from './measure-files.ts';
-import { type Argv, commandOf, type Place, type Program, varveArgv } from './programs.ts';
+import { type Argv, commandOf, ownArgv, type Place, type Program } from './programs.ts';
 import { freeSpace, removeTree } from './scratch.ts';
 import { savingsOf, VarveLines } from './varve-lines.ts';
 
@@ -156,7 +156,7 @@ class Runner {
 
   async #readSavings(): Promise<Savings> {
     const lines = new VarveLines({ onProgress: undefined, onError: () => {} });
-    await this.#runVarve(this.#command([...varveArgv, 'stats']), lines);
+    await this.#runVarve(this.#command([...ownArgv, 'stats']), lines);
     return savingsOf(lines.summary());
   }
 

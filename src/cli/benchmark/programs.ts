@@ -5,7 +5,6 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Command } from './child.ts';
 
 /** Where one repository of one program lies, and what is done with it. */
@@ -38,27 +37,26 @@ export interface Program {
   codesPartial: readonly number[];
 }
 
-/** How the command is called that this file is a part of. */
-export const varveArgv: Argv = [
-  process.execPath,
-  fileURLToPath(new URL('../main.js', import.meta.url)),
-];
+/** How the command that is running was called. */
+export const ownArgv: Argv = [process.execPath, process.argv[1] as string];
 
-export const varveProgram: Program = {
-  name: 'varve',
-  version: [...varveArgv, '--version'],
-  environment: ({ repository, passphrase }) => ({
-    VARVE_REPOSITORY: repository,
-    VARVE_PASSWORD: passphrase,
-  }),
-  init: () => [[...varveArgv, 'init']],
-  snapshot: ({ snapshot, sources }) => [...varveArgv, 'snapshot', '--tag', snapshot, ...sources],
-  restore: ({ snapshot, target }) => [
-    ...[...varveArgv, 'restore', 'latest', '--tag', snapshot],
-    ...['--target', target],
-  ],
-  codesPartial: [3],
-};
+export function varveProgram(varve: Argv): Program {
+  return {
+    name: 'varve',
+    version: [...varve, '--version'],
+    environment: ({ repository, passphrase }) => ({
+      VARVE_REPOSITORY: repository,
+      VARVE_PASSWORD: passphrase,
+    }),
+    init: () => [[...varve, 'init']],
+    snapshot: ({ snapshot, sources }) => [...varve, 'snapshot', '--tag', snapshot, ...sources],
+    restore: ({ snapshot, target }) => [
+      ...[...varve, 'restore', 'latest', '--tag', snapshot],
+      ...['--target', target],
+    ],
+    codesPartial: [3],
+  };
+}
 
 export const resticProgram: Program = {
   name: 'restic',

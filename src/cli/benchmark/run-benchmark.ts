@@ -21,6 +21,7 @@ import { layVersion, sourceReason } from './lay-version.ts';
 import { measureFiles } from './measure-files.ts';
 import {
   borgProgram,
+  ownArgv,
   type Program,
   resticProgram,
   varveProgram,
@@ -147,7 +148,7 @@ function findContenders(isComparing: boolean): {
   notFound: string[];
 } {
   const withSimilarity = (when: string) =>
-    withSnapshotOptions(varveProgram, ['--similarity', when]);
+    withSnapshotOptions(varveProgram(ownArgv), ['--similarity', when]);
   const isVarve = true;
   const version = PROGRAM;
   const contenders = [
