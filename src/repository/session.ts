@@ -15,11 +15,10 @@ import { createHash } from 'node:crypto';
 import type { BlobType } from '../blob/blob-type.ts';
 import { BusyError } from '../errors.ts';
 import type { EncodedFrame } from '../frame/frame-builder.ts';
-import { type BlobId, blobKey, type SegmentName, type SessionId } from '../id.ts';
+import { type BlobId, blobKey, type SessionId } from '../id.ts';
 import { PACK_STATE } from '../index/cache-rows.ts';
 import { CacheFailed } from '../index/environment.ts';
 import { isPresent } from '../index/presence.ts';
-import { encodeSegment, type Segment } from '../index/segment.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
@@ -29,20 +28,16 @@ import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
 import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
 import { assert } from '../util/assert.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
-import { nowMs } from '../util/clock.ts';
 import { pass } from './failpoints.ts';
 import { nextChain, rememberHeads } from './heads.ts';
 import type { IndexSync } from './index-sync.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
+import { SegmentWriter } from './segment-writer.ts';
 import { loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
 const BLOB_ID_SIZE = 32;
-/** What a segment holds at most, but for one large pack: until it is written all is in memory. */
-const SEGMENT_PACK_COUNT_MAX = 64;
-const SEGMENT_BODY_SIZE_MAX = 2 ** 24;
-const SEGMENT_INTERVAL_NS = 15n * 60n * 1_000_000_000n;
 const HEARTBEAT_INTERVAL_NS = 10n * 60n * 1_000_000_000n;
 
 /** What a manifest says beyond what the session itself knows. */
@@ -94,12 +89,7 @@ export class Session {
   readonly #inFlight = new Set<string>();
   /** Blobs of durable packs that could not be written to the cache. */
   readonly #uncached = new Set<string>();
-  /** Durable packs that no segment of this session names yet. */
-  readonly #unpublished: PackRecord[] = [];
-  /** Bytes of their directories. */
-  #unpublishedSize = 0;
-  readonly #segments: SegmentName[] = [];
-  #segmentDueNs: bigint;
+  readonly #segments: SegmentWriter;
   #heartbeatDueNs: bigint;
   #heartbeatCount = 0;
   #newBlobs = 0;
@@ -115,7 +105,6 @@ export class Session {
     this.#lease = parts.lease;
     this.#state = state;
     this.#newSalt = newSalt;
-    for (const record of parts.adopted) this.#noteUnpublished(record);
     this.#signal = parts.signal;
     this.#packs = new PackWriter(repository, {
       newSalt,
@@ -124,8 +113,15 @@ export class Session {
       dataTarget: repository.config.pack.dataTarget,
       onDurable: (record) => this.addDurable(record),
     });
+    this.#segments = new SegmentWriter(repository, {
+      sessionId: id,
+      writerId: state.writerId,
+      applied: parts.view.collector.generation,
+      newSalt,
+      index: parts.sync.index,
+    });
+    for (const record of parts.adopted) this.#segments.add(record);
     const now = repository.clock.monotonicNs();
-    this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
     this.#heartbeatDueNs = now + HEARTBEAT_INTERVAL_NS;
   }
 
@@ -203,13 +199,7 @@ export class Session {
       this.#heartbeatDueNs = now + HEARTBEAT_INTERVAL_NS;
       await this.#beat();
     }
-    const isFull =
-      this.#unpublished.length >= SEGMENT_PACK_COUNT_MAX ||
-      this.#unpublishedSize >= SEGMENT_BODY_SIZE_MAX;
-    if (isFull || (now >= this.#segmentDueNs && this.#unpublished.length > 0)) {
-      this.#segmentDueNs = now + SEGMENT_INTERVAL_NS;
-      await this.#publish();
-    }
+    if (this.#segments.isDue(now)) await this.#segments.publish();
   }
 
   /**
@@ -221,7 +211,7 @@ export class Session {
     await this.#packs.flush();
     // Whoever claimed a blob has had it stored: a snapshot must not name one that is nowhere.
     assert(this.#inFlight.size === 0, 'every blob handed in is durable');
-    await this.#publish();
+    await this.#segments.publish();
     await pass('session.5.before');
     const { storage, onNotice } = this.#repository;
     await storage.sync();
@@ -233,7 +223,7 @@ export class Session {
       ...input,
       chain: nextChain(this.#repository, { state: this.#state, view: this.view }),
       sessionId: this.id,
-      segments: this.#segments,
+      segments: this.#segments.names,
     };
     this.#signal?.throwIfAborted(); // From here on there is no way back.
     const head = await this.#putManifest(manifest);
@@ -250,7 +240,7 @@ export class Session {
    */
   async abort(): Promise<void> {
     await this.#packs.abandon();
-    await this.#publish().catch(() => {});
+    await this.#segments.publish().catch(() => {});
     await this.#fence()
       .then(() => this.#cleanUp())
       .catch(() => {});
@@ -259,7 +249,7 @@ export class Session {
 
   /** A pack of this session is durable: from now on it may be named. */
   async addDurable(record: PackRecord): Promise<void> {
-    this.#noteUnpublished(record);
+    this.#segments.add(record);
     let isCached = true;
     try {
       await this.sync.index.addPack(record);
@@ -274,59 +264,6 @@ export class Session {
       this.#inFlight.delete(key);
       if (!isCached) this.#uncached.add(key);
     });
-  }
-
-  #noteUnpublished(record: PackRecord): void {
-    this.#unpublished.push(record);
-    this.#unpublishedSize += record.body.length;
-  }
-
-  /** Step 4: level-0 segments over the packs that no segment of this session names yet. */
-  async #publish(): Promise<void> {
-    while (this.#unpublished.length > 0) {
-      const packs = this.#nextOfSegment();
-      await this.#putSegment(packs);
-      this.#unpublished.splice(0, packs.length);
-      for (const { body } of packs) this.#unpublishedSize -= body.length;
-    }
-  }
-
-  #nextOfSegment(): PackRecord[] {
-    let [count, size] = [0, 0];
-    for (const { body } of this.#unpublished) {
-      size += body.length;
-      if (count === SEGMENT_PACK_COUNT_MAX || (count > 0 && size > SEGMENT_BODY_SIZE_MAX)) break;
-      count += 1;
-    }
-    return this.#unpublished.slice(0, count);
-  }
-
-  async #putSegment(packs: PackRecord[]): Promise<void> {
-    const { keys, storage, clock, onNotice } = this.#repository;
-    const segment: Segment = {
-      level: 0,
-      sessionId: this.id,
-      writerId: this.#state.writerId,
-      createdMs: nowMs(clock),
-      applied: this.view.collector.generation,
-      superseded: [],
-      packs,
-    };
-    const payload = encodeSegment(segment);
-    const identity = { kind: OBJECT_KIND.segment, name: '' };
-    const file = sealObject(keys, identity, { payload, salt: this.#newSalt });
-    const name = toHex(createHash('sha256').update(file).digest()) as SegmentName;
-    await pass('session.4.before');
-    await storage.put(`index/0-${name}`, file);
-    await storage.sync();
-    await pass('session.4.after');
-    this.#segments.push(name);
-    try {
-      await this.sync.index.applySegments([{ name, segment }]);
-    } catch (error) {
-      if (!(error instanceof CacheFailed)) throw error;
-      onNotice(`Cannot write the cache: ${error.message}`);
-    }
   }
 
   /** Step 6. Losing the name with equal bytes means that an earlier attempt of ours had won it. */
