@@ -26,8 +26,9 @@ import {
 import { errnoCode, SourceError } from '../../errors.ts';
 import type { LongCall } from '../../progress.ts';
 import { bufferOf, toLatin1 } from '../../util/bytes.ts';
+import { systemClock } from '../../util/clock.ts';
 import { printable } from '../../util/printable.ts';
-import { createPause } from './pause.ts';
+import { Turns } from '../../util/turns.ts';
 
 const PERMISSION_BITS = 0o777;
 const OWNER_MAY_ALL = 0o700;
@@ -60,7 +61,7 @@ export async function layVersion(
 
 class Laying {
   readonly #options: LayOptions;
-  readonly #pause: () => Promise<void>;
+  readonly #turns: Turns;
   readonly #piece: Buffer = Buffer.allocUnsafe(PIECE_SIZE);
   readonly #otherPiece: Buffer = Buffer.allocUnsafe(PIECE_SIZE);
   #filesDone = 0;
@@ -68,11 +69,11 @@ class Laying {
 
   constructor(options: LayOptions) {
     this.#options = options;
-    this.#pause = createPause(options.signal);
+    this.#turns = new Turns(systemClock, options.signal);
   }
 
   async lay(from: Buffer, to: Buffer): Promise<void> {
-    await this.#pause();
+    if (this.#turns.isOver) await this.#turns.next();
     try {
       const stat = lstatSync(from);
       if (stat.isDirectory()) await this.#layDirectory({ from, to, stat });
@@ -129,7 +130,7 @@ class Laying {
         const piece = readPiece(source, this.#piece);
         if (!piece.equals(readPiece(copy, this.#otherPiece))) return false;
         if (piece.length === 0) return true;
-        await this.#pause();
+        if (this.#turns.isOver) await this.#turns.next();
       }
     });
   }
@@ -142,7 +143,7 @@ class Laying {
         if (piece.length === 0) break;
         if (!piece.equals(zeros.subarray(0, piece.length))) writeAll(copy, piece, position);
         position += piece.length;
-        await this.#pause();
+        if (this.#turns.isOver) await this.#turns.next();
       }
       ftruncateSync(copy, position);
       fchmodSync(copy, permissionsOf(stat));

@@ -5,7 +5,8 @@
 import { closeSync, lstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs';
 import type { LongCall } from '../../progress.ts';
 import { bufferOf } from '../../util/bytes.ts';
-import { createPause } from './pause.ts';
+import { systemClock } from '../../util/clock.ts';
+import { Turns } from '../../util/turns.ts';
 
 const PIECE_SIZE = 2 ** 20;
 const slash = Buffer.from('/');
@@ -21,16 +22,16 @@ export async function measureFiles(
   path: Uint8Array,
   { signal, onProgress, isReading = false }: MeasureFilesOptions,
 ): Promise<number> {
-  const pause = createPause(signal);
+  const turns = new Turns(systemClock, signal);
   const piece = Buffer.allocUnsafe(PIECE_SIZE);
   const linked = new Set<string>();
   let [filesDone, bytesDone] = [0, 0];
   for (const { path: currentPath, stat } of entriesBelow(bufferOf(path))) {
-    await pause();
+    if (turns.isOver) await turns.next();
     const inode = `${stat.dev} ${stat.ino}`;
     if (!stat.isFile() || linked.has(inode)) continue;
     if (stat.nlink > 1) linked.add(inode);
-    if (isReading) await readThrough(currentPath, piece, pause);
+    if (isReading) await readThrough(currentPath, piece, turns);
     filesDone += 1;
     bytesDone += stat.size;
     onProgress?.({ phase: 'read', filesDone, bytesDone, currentPath });
@@ -48,11 +49,13 @@ function* entriesBelow(path: Buffer): Generator<{ path: Buffer; stat: Stats }> {
   }
 }
 
-async function readThrough(path: Buffer, piece: Buffer, pause: () => Promise<void>): Promise<void> {
+async function readThrough(path: Buffer, piece: Buffer, turns: Turns): Promise<void> {
   const descriptor = unlessFailed(() => openSync(path, 'r'));
   if (descriptor === undefined) return;
   try {
-    while (unlessFailed(() => readSync(descriptor, piece))) await pause();
+    while (unlessFailed(() => readSync(descriptor, piece))) {
+      if (turns.isOver) await turns.next();
+    }
   } finally {
     closeSync(descriptor);
   }
