@@ -22,7 +22,7 @@ import type { PackWriter } from '../repository/pack-writer.ts';
 import type { RecentBlob } from '../repository/recent-frames.ts';
 import type { WorkerCore } from '../repository/repository.ts';
 import { isFlat } from '../similarity/flat.ts';
-import { ProbeMode } from '../similarity/guards.ts';
+import { type ProbeCounts, ProbeMode } from '../similarity/guards.ts';
 import { createSuperFeatures, type SuperFeatures } from '../similarity/super-features.ts';
 import { assert } from '../util/assert.ts';
 import { equalBytes } from '../util/bytes.ts';
@@ -64,19 +64,19 @@ interface ReadyChunk {
 export class DeltaTrials {
   readonly #core: WorkerCore;
   readonly #packs: PackWriter;
-  readonly #hasDeltas: boolean;
   readonly #encoder: DeltaEncoder;
   readonly #reader: BaseReader;
-  readonly #probe = new ProbeMode();
+  readonly #probe: ProbeMode | undefined;
   #unreadCount = 0;
   #acceptedCount = 0;
   #rawSize = 0;
   #encodedSize = 0;
 
-  constructor(core: WorkerCore, packs: PackWriter, hasDeltas: boolean) {
+  /** @param probeCounts undefined where no chunk is to become a delta */
+  constructor(core: WorkerCore, packs: PackWriter, probeCounts: ProbeCounts | undefined) {
     this.#core = core;
     this.#packs = packs;
-    this.#hasDeltas = hasDeltas;
+    this.#probe = probeCounts && new ProbeMode(probeCounts);
     this.#encoder = new DeltaEncoder(core);
     this.#reader = new BaseReader(core);
   }
@@ -120,7 +120,7 @@ export class DeltaTrials {
       const size = slot.sizes[i] as number;
       const isChunkFlat = isFlat(slot.scanner.buffer.subarray(start, start + size));
       if (isChunkFlat) slot.isFlat[i] = 1;
-      if (!this.#hasDeltas || size < deltaSizeMin) continue;
+      if (this.#probe === undefined || size < deltaSizeMin) continue;
       const isHinted = verdicts[i] === CHUNK.hinted;
       const hasFeatures = !isChunkFlat && this.#probe.next();
       const features = hasFeatures ? slot.superFeatures(start, start + size) : undefined;
@@ -212,7 +212,7 @@ export class DeltaTrials {
       this.#acceptedCount += 1;
       this.#rawSize += plaintext.length;
       this.#encodedSize += delta.encoded.length;
-      this.#probe.noteAccepted();
+      this.#probe?.noteAccepted();
       return delta;
     }
     return undefined;

@@ -12,6 +12,7 @@ import { createScanner } from '../chunk/scanner.ts';
 import type { BlobId } from '../id.ts';
 import { createWorkerPacks, type PackWriter } from '../repository/pack-writer.ts';
 import type { WorkerCore } from '../repository/repository.ts';
+import type { ProbeCounts } from '../similarity/guards.ts';
 import { assert } from '../util/assert.ts';
 import type { Post, WorkerBody } from '../util/worker.ts';
 import type { SourceFs } from '../walk/source-fs.ts';
@@ -30,8 +31,8 @@ export interface SaveWorkerOptions {
   readonly dataTarget: number;
   /** Tells the workers of one session apart. */
   readonly workerNumber: number;
-  /** Whether chunks are kept as deltas. */
-  readonly hasDeltas: boolean;
+  /** Shared by the workers of a session; undefined where no chunk is kept as a delta. */
+  readonly probeCounts: ProbeCounts | undefined;
 }
 
 export function startSaveWorker(
@@ -53,17 +54,17 @@ class SaveWorker implements WorkerBody<SaveRequest> {
   #lastStore: Promise<void> = Promise.resolve();
 
   constructor(options: SaveWorkerOptions, reply: Post<SaveReply>) {
-    const { core, fs, hasDeltas, ...packOptions } = options;
+    const { core, fs, probeCounts, ...packOptions } = options;
     const { keys, config } = core;
     this.#fs = fs;
     this.#identify = core.identify;
     this.#reply = reply;
     this.#packs = createWorkerPacks(core, {
       ...packOptions,
-      keepsRecent: hasDeltas,
+      keepsRecent: probeCounts !== undefined,
       onDurable: async (record) => reply({ kind: 'durable', record }),
     });
-    this.#trials = new DeltaTrials(core, this.#packs, hasDeltas);
+    this.#trials = new DeltaTrials(core, this.#packs, probeCounts);
     this.#newSlot = () => {
       const capacity = slotCapacity(planSlices(config.chunker));
       const scanner = createScanner(keys.chunker, config.chunker, { capacity });

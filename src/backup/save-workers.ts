@@ -4,6 +4,7 @@
 import { shareForSnapshot } from '../repository/memory-shares.ts';
 import type { Repository } from '../repository/repository.ts';
 import { coreSetup } from '../repository/worker-core.ts';
+import { newProbeCounts } from '../similarity/guards.ts';
 import { startInline, startThread } from '../util/worker.ts';
 import { nodeSourceFs, type SourceFs } from '../walk/source-fs.ts';
 import type { SaveReply, SaveRequest } from './save-messages.ts';
@@ -22,7 +23,8 @@ export function planWorkers(
   const { jobs, memory, config } = repository;
   const packTarget = config.pack.dataTarget;
   const { workerCount, dataTarget } = shareForSnapshot({ jobs, memory, packTarget });
-  const setup = { ...session, dataTarget, hasDeltas };
+  const probeCounts = hasDeltas ? newProbeCounts() : undefined;
+  const setup = { ...session, dataTarget, probeCounts };
   const entry = new URL('./save-thread.js', import.meta.url);
   const start: StartSaveWorker = (workerNumber, owner) => {
     const own = { ...setup, workerNumber: workerNumber + 1 };

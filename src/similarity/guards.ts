@@ -12,35 +12,54 @@ const YIELD_MIN = 1 / 50;
 const PROBE_PERIOD = 256;
 const PROBE_LENGTH = 32;
 
+/** Places of `ProbeCounts`. */
+const computed = 0;
+const accepted = 1;
+const isProbing = 2;
+
+/** What the workers of a snapshot know together, so that none judges by its own share alone. */
+export type ProbeCounts = Int32Array<SharedArrayBuffer>;
+
+export function newProbeCounts(): ProbeCounts {
+  return new Int32Array(new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT));
+}
+
 /**
  * Leaves out the features of seven in eight chunks while few chunks become deltas: there, looking for
  * bases and reading them takes more time than it saves space.
  */
 export class ProbeMode {
+  readonly #counts: ProbeCounts;
+  /** Its own, so that neighbours in a file stay neighbours in a run. */
   #chunkCount = 0;
-  #computed = 0;
-  #accepted = 0;
-  #isProbing = false;
+
+  constructor(counts: ProbeCounts) {
+    this.#counts = counts;
+  }
 
   /** A new chunk that is not flat: whether to compute its features. */
   next(): boolean {
     const isProbed = this.#chunkCount % PROBE_PERIOD < PROBE_LENGTH;
     this.#chunkCount++;
-    if (this.#isProbing && !isProbed) return false;
+    if (!isProbed && Atomics.load(this.#counts, isProbing) !== 0) return false;
     this.#judge();
-    this.#computed++;
+    Atomics.add(this.#counts, computed, 1);
     return true;
   }
 
   noteAccepted(): void {
-    this.#accepted++;
+    Atomics.add(this.#counts, accepted, 1);
   }
 
   #judge(): void {
-    if (this.#computed < (this.#isProbing ? JUDGED_PROBES : JUDGED_CHUNKS)) return;
-    this.#isProbing = this.#accepted < YIELD_MIN * this.#computed;
-    this.#computed = 0;
-    this.#accepted = 0;
+    const counts = this.#counts;
+    const count = Atomics.load(counts, computed);
+    const wasProbing = Atomics.load(counts, isProbing) !== 0;
+    if (count < (wasProbing ? JUDGED_PROBES : JUDGED_CHUNKS)) return;
+    // Of several workers that come here at once, one judges.
+    if (Atomics.compareExchange(counts, computed, count, 0) !== count) return;
+    const gained = Atomics.exchange(counts, accepted, 0);
+    Atomics.store(counts, isProbing, gained < YIELD_MIN * count ? 1 : 0);
   }
 }
 

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Acceptance } from '../../src/similarity/acceptance.ts';
-import { FlatTrials, ProbeMode, RefusedTrials } from '../../src/similarity/guards.ts';
+import {
+  FlatTrials,
+  newProbeCounts,
+  ProbeMode,
+  RefusedTrials,
+} from '../../src/similarity/guards.ts';
 import { testSeed } from '../helpers/seeded-random.ts';
 
 const FRAME_SIZE = 2 ** 20;
@@ -69,13 +74,13 @@ function probeChunks(probe: ProbeMode, count: number, per: number): boolean[] {
 }
 
 test('ProbeMode asks for all features while enough chunks become deltas', () => {
-  const probe = new ProbeMode();
+  const probe = new ProbeMode(newProbeCounts());
 
   assert.ok(probeChunks(probe, 20_000, 49).every(Boolean));
 });
 
 test('ProbeMode asks for one in eight after 4,096 chunks with fewer deltas, until there are more', () => {
-  const probe = new ProbeMode();
+  const probe = new ProbeMode(newProbeCounts());
 
   assert.ok(probeChunks(probe, 4096, 51).every(Boolean));
   const periods = probeChunks(probe, 16 * 256, 60);
@@ -88,6 +93,15 @@ test('ProbeMode asks for one in eight after 4,096 chunks with fewer deltas, unti
   const better = probeChunks(probe, 16 * 256, 20);
   assert.equal(better.filter(Boolean).length, 512);
   assert.ok(probeChunks(probe, 4096, 20).every(Boolean));
+});
+
+test('ProbeMode judges by what all of its counts were told', () => {
+  const counts = newProbeCounts();
+  const workers = [new ProbeMode(counts), new ProbeMode(counts)] as const;
+
+  for (const worker of workers) assert.ok(probeChunks(worker, 2048, 60).every(Boolean));
+  assert.equal(workers[1].next(), true, 'a run of probes begins');
+  assert.equal(probeChunks(workers[0], 256, 60).filter(Boolean).length, 32);
 });
 
 test('RefusedTrials asks for two votes above a half of the last 64, until below a quarter', () => {
