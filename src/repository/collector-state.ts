@@ -8,6 +8,7 @@ import { CorruptionError, NotFoundError } from '../errors.ts';
 import type { PackName } from '../id.ts';
 import { type Mark, parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
+import type { ChainFields } from '../record/record.ts';
 import { untilListingStays } from './listing.ts';
 import type { RepositoryCore } from './repository.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
@@ -21,6 +22,10 @@ export interface CollectorState {
   deadPacks: Set<PackName>;
   /** The mark that has no sweep yet. */
   pendingMark: Mark | undefined;
+  /** Those that count, each as a record of its writer: sweeps, merged sweeps, the pending mark. */
+  records: { name: string; hash: string; chain: ChainFields }[];
+  /** Hashes of the marks that sweeps were decided for. */
+  sweptMarks: string[];
 }
 
 /** A repository in which nothing was ever collected. */
@@ -28,6 +33,8 @@ export const NO_COLLECTION: CollectorState = {
   generation: 0,
   deadPacks: new Set(),
   pendingMark: undefined,
+  records: [],
+  sweptMarks: [],
 };
 
 interface CollectorNames {
@@ -69,38 +76,57 @@ async function readCollectorState(
   const addDead = (packs: readonly string[]): void => {
     for (const pack of packs) deadPacks.add(pack as PackName);
   };
+  const records: CollectorState['records'] = [];
+  const sweptMarks: string[] = [];
+  const take = async <T extends Chained>(place: RecordPlace<T>): Promise<T> => {
+    const { parsed, hash } = await read(core, place);
+    records.push({ name: place.name, hash, chain: parsed.chain });
+    return parsed;
+  };
   try {
     let mergedUpTo = 0;
     for (const [generation, name] of names.merged) {
-      addDead((await read(core, { name, generation, parse: parseMergedSweep })).delete);
+      addDead((await take({ name, generation, parse: parseMergedSweep })).delete);
       mergedUpTo = Math.max(mergedUpTo, generation);
     }
     let generation = mergedUpTo;
     for (const [swept, name] of names.sweeps) {
       if (swept <= mergedUpTo) continue;
-      addDead((await read(core, { name, generation: swept, parse: parseSweep })).delete);
+      const sweep = await take({ name, generation: swept, parse: parseSweep });
+      addDead(sweep.delete);
+      sweptMarks.push(sweep.mark);
       generation = Math.max(generation, swept);
     }
     const pendingName = names.marks.get(generation + 1);
     const pendingMark =
       pendingName === undefined
         ? undefined
-        : await read(core, { name: pendingName, generation: generation + 1, parse: parseMark });
+        : await take({ name: pendingName, generation: generation + 1, parse: parseMark });
     addDead(pendingMark?.condemned ?? []);
-    return { generation, deadPacks, pendingMark };
+    return { generation, deadPacks, pendingMark, records, sweptMarks };
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
     throw error;
   }
 }
 
-async function read<T extends { generation: number }>(
+interface Chained {
+  generation: number;
+  chain: ChainFields;
+}
+
+interface RecordPlace<T> {
+  name: string;
+  generation: number;
+  parse: (payload: Uint8Array) => T;
+}
+
+async function read<T extends Chained>(
   core: RepositoryCore,
-  record: { name: string; generation: number; parse: (payload: Uint8Array) => T },
-): Promise<T> {
-  const { name, generation, parse } = record;
+  { name, generation, parse }: RecordPlace<T>,
+): Promise<{ parsed: T; hash: string }> {
   const kinds = name.endsWith('.mark') ? [OBJECT_KIND.mark] : [OBJECT_KIND.sweep];
-  const { payload } = await readStoredRecord(core, name, { kinds });
+  const { payload, hash } = await readStoredRecord(core, name, { kinds });
   const parsed = decodeStored({ kind: 'collector record', which: name }, () => parse(payload));
   if (parsed.generation !== generation) {
     throw new CorruptionError({
@@ -110,5 +136,5 @@ async function read<T extends { generation: number }>(
       expected: String(generation),
     });
   }
-  return parsed;
+  return { parsed, hash };
 }
