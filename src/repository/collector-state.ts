@@ -6,7 +6,15 @@
  */
 import { CorruptionError, NotFoundError } from '../errors.ts';
 import type { PackName } from '../id.ts';
-import { type Mark, parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
+import { collectorView, isSettled, isVoid, lastSwept } from '../protocol/collector-view.ts';
+import {
+  type Mark,
+  type MergedSweep,
+  parseMark,
+  parseMergedSweep,
+  parseSweep,
+  type Sweep,
+} from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { untilListingStays } from './listing.ts';
 import type { RepositoryCore } from './repository.ts';
@@ -42,8 +50,7 @@ export async function loadCollectorState(core: RepositoryCore): Promise<Collecto
     const names = await listCollectorNames(core);
     const state = await readCollectorState(core, names);
     const after = await listCollectorNames(core);
-    const isStill = [...after.merged.keys()].every((generation) => names.merged.has(generation));
-    return isStill ? state : undefined;
+    return isSettled(new Set(names.merged.keys()), after.merged.keys()) ? state : undefined;
   });
 }
 
@@ -65,29 +72,26 @@ async function readCollectorState(
   core: RepositoryCore,
   names: CollectorNames,
 ): Promise<CollectorState | undefined> {
-  const deadPacks = new Set<PackName>();
-  const addDead = (packs: readonly string[]): void => {
-    for (const pack of packs) deadPacks.add(pack as PackName);
-  };
+  const merged: MergedSweep[] = [];
+  const sweeps: Sweep[] = [];
+  const marks: Mark[] = [];
   try {
-    let mergedUpTo = 0;
     for (const [generation, name] of names.merged) {
-      addDead((await read(core, { name, generation, parse: parseMergedSweep })).delete);
-      mergedUpTo = Math.max(mergedUpTo, generation);
+      merged.push(await read(core, { name, generation, parse: parseMergedSweep }));
     }
-    let generation = mergedUpTo;
-    for (const [swept, name] of names.sweeps) {
-      if (swept <= mergedUpTo) continue;
-      addDead((await read(core, { name, generation: swept, parse: parseSweep })).delete);
-      generation = Math.max(generation, swept);
+    for (const [generation, name] of names.sweeps) {
+      if (isVoid(generation, names.merged.keys())) continue;
+      sweeps.push(await read(core, { name, generation, parse: parseSweep }));
     }
-    const pendingName = names.marks.get(generation + 1);
-    const pendingMark =
-      pendingName === undefined
-        ? undefined
-        : await read(core, { name: pendingName, generation: generation + 1, parse: parseMark });
-    addDead(pendingMark?.condemned ?? []);
-    return { generation, deadPacks, pendingMark };
+    const generation = lastSwept({ merged: names.merged.keys(), sweeps: names.sweeps.keys() }) + 1;
+    const name = names.marks.get(generation);
+    if (name !== undefined) marks.push(await read(core, { name, generation, parse: parseMark }));
+    const view = collectorView<string, Mark>({ merged, sweeps, marks });
+    return {
+      generation: view.generation,
+      deadPacks: view.deadPacks as Set<PackName>,
+      pendingMark: view.pendingMark,
+    };
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
     throw error;
