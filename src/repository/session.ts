@@ -22,6 +22,8 @@ import { isPresent } from '../index/presence.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
+import { reportOf } from '../protocol/outcomes.ts';
+import { mayReuseTree } from '../protocol/reuse.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
@@ -34,7 +36,7 @@ import type { IndexSync } from './index-sync.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import { loadTombs, type View } from './view.ts';
+import { endedBy, loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
 const BLOB_ID_SIZE = 32;
@@ -285,11 +287,10 @@ export class Session {
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
     await pass('session.7.before');
-    const { tombs } = await loadTombs(this.#repository);
-    const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
-    if (isClosed) throw fencedError(this.id);
+    const report = reportOf(this.id, endedBy(await loadTombs(this.#repository)));
+    if (report === 'refused') throw fencedError(this.id);
     await pass('session.7.after');
-    return tombs.some(({ tomb }) => tomb.forgotten.some(({ sessionId }) => sessionId === this.id));
+    return report === 'forgotten';
   }
 
   /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
@@ -348,9 +349,11 @@ export function trustsSnapshot(
   { view, sync }: { view: View; sync: IndexSync },
   id: SessionId,
 ): boolean {
-  const { pendingMark } = view.collector;
-  const isCounted = pendingMark?.counted.some(({ sessionId }) => sessionId === id) ?? true;
-  if (!isCounted || sync.damaged.length > 0) return false;
+  const isLive = view.snapshots.some((snapshot) => snapshot.id === id);
+  const counted = view.collector.pendingMark?.counted.map(
+    ({ sessionId }) => sessionId as SessionId,
+  );
+  if (!mayReuseTree(id, { isLive, counted }) || sync.damaged.length > 0) return false;
   for (const { state } of sync.index.packs()) {
     if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
   }

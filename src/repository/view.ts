@@ -5,6 +5,7 @@
  */
 import { NotFoundError, VarveError, VersionError } from '../errors.ts';
 import type { SessionId } from '../id.ts';
+import { type Ended, endedSessions, isLive } from '../protocol/outcomes.ts';
 import { parseTomb, type Tomb } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { parseManifest } from '../snapshot/manifest.ts';
@@ -82,22 +83,29 @@ function assembleView(
   loaded: LoadedTombs,
   collector: CollectorState,
 ): View {
-  const forgotten = new Set<SessionId>();
-  const closed = new Set<SessionId>(fenced);
-  for (const { tomb } of loaded.tombs) {
-    for (const { sessionId } of tomb.forgotten) forgotten.add(sessionId as SessionId);
-    for (const sessionId of tomb.closed) closed.add(sessionId as SessionId);
-  }
+  const ended = endedBy(loaded, fenced);
   return {
-    snapshots: snapshots
-      .filter(({ id }) => !forgotten.has(id) && !closed.has(id))
-      .sort(compareSnapshots),
-    forgotten,
-    closed,
+    snapshots: snapshots.filter(({ id }) => isLive(id, ended)).sort(compareSnapshots),
+    forgotten: ended.forgotten,
+    closed: ended.closed,
     collector,
     tombs: loaded.tombs,
     damaged: [...damaged, ...loaded.damaged],
   };
+}
+
+/** What tombs say of sessions, and fences where they were listed too. */
+export function endedBy(
+  { tombs }: Pick<LoadedTombs, 'tombs'>,
+  fences: readonly SessionId[] = [],
+): Ended<SessionId> {
+  return endedSessions({
+    fences,
+    tombs: tombs.map(({ tomb }) => ({
+      forgotten: tomb.forgotten.map(({ sessionId }) => sessionId as SessionId),
+      closed: tomb.closed as SessionId[],
+    })),
+  });
 }
 
 /** Undefined when a listed name is gone: list again. */
