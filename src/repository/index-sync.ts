@@ -29,6 +29,8 @@ export interface ListedPack {
   name: PackName;
   kind: PackKind;
   size: number;
+  /** When it was stored, by the clock of the storage, ms since 1970. */
+  storedMs: number;
 }
 
 export interface IndexSync {
@@ -174,11 +176,12 @@ async function listSegments(repository: Repository): Promise<Map<SegmentName, st
 async function listPacks(repository: Repository): Promise<Map<PackName, ListedPack>> {
   const packs = new Map<PackName, ListedPack>();
   for (const prefix of ['data/', 'meta/']) {
-    for await (const { name, size } of repository.storage.list(prefix)) {
+    for await (const { name, size, modifiedMs } of repository.storage.list(prefix)) {
       const match = PACK_NAME.exec(name);
       if (match === null) continue;
       const kind = match[1] === 'data' ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
-      packs.set(match[2] as PackName, { name: match[2] as PackName, kind, size });
+      const pack = match[2] as PackName;
+      packs.set(pack, { name: pack, kind, size, storedMs: Math.floor(modifiedMs) });
     }
   }
   return packs;

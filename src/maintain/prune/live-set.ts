@@ -8,8 +8,10 @@
  */
 import type { BlobType } from '../../blob/blob-type.ts';
 import type { BlobId } from '../../id.ts';
+import type { BlobCopy } from '../../index/cache-rows.ts';
 import type { LocalIndex } from '../../index/local-index.ts';
 import { type Location, usableChain } from '../../index/presence.ts';
+import type { BlobEntry } from '../../pack/directory.ts';
 
 /** Whether copies in a pack count, by its number in the index. */
 export type IsUsablePack = (packNo: number) => boolean;
@@ -42,38 +44,54 @@ export class LiveSet {
 
   /** Adds a blob with all that it takes to decode it. */
   add(id: BlobId, type: BlobType): Added {
-    const { index } = this;
-    for (const { packNo, slot, depth } of index.copies(id)) {
-      if (depth > 0) break;
-      if (!this.#isKept(packNo)) continue;
-      const blobs = index.openDirectory(packNo)?.blobs;
-      if (blobs?.isAt(slot, id) !== true || blobs.typeAt(slot) !== type) continue;
-      return this.#mark(packNo, slot) ? 'new' : 'known';
-    }
-    const chain = usableChain(index, id, this.#isKept) ?? usableChain(index, id, this.#isThere);
+    const whole = this.#wholeCopy(id, type);
+    if (whole !== undefined) return this.#mark(whole) ? 'new' : 'known';
+    const chain = usableChain(this.index, id, this.#isKept) ?? this.chainIn(id);
     const [top] = chain ?? [];
     if (chain === undefined || top?.blob.type !== type) return 'missing';
-    if (!this.#mark(top.packNo, top.slot)) return 'known';
-    for (const { packNo, slot } of chain) this.#mark(packNo, slot);
+    if (!this.#mark(top)) return 'known';
+    for (const base of chain) this.#mark(base);
     return 'new';
   }
 
-  /** Slots of a pack that stand for live blobs; undefined when there is none. */
-  slotsOf(packNo: number): ((slot: number) => boolean) | undefined {
+  /** Whether a pack has live blobs. */
+  hasBlobsIn(packNo: number): boolean {
+    return this.#bits[packNo] !== undefined;
+  }
+
+  /** The live blobs of a pack, by slot. */
+  *blobsIn(packNo: number): Generator<BlobEntry, void, undefined> {
     const bits = this.#bits[packNo];
-    return bits && ((slot) => ((bits[slot >> 3] as number) & (1 << (slot & 7))) !== 0);
+    const blobs = this.index.openDirectory(packNo)?.blobs;
+    if (bits === undefined || blobs === undefined) return;
+    for (let slot = 0; slot < blobs.count; slot++) {
+      if (((bits[slot >> 3] as number) & (1 << (slot & 7))) === 0) continue;
+      yield blobs.at(slot) as BlobEntry;
+    }
   }
 
   /**
-   * How a live blob can be decoded if only these packs are left, from its own copy down to a whole
-   * one; undefined when it cannot.
+   * How a blob can be decoded if only these packs are left, from its own copy down to a whole one;
+   * undefined when it cannot.
    */
-  chainIn(id: BlobId, isLeft: IsUsablePack): Location[] | undefined {
+  chainIn(id: BlobId, isLeft: IsUsablePack = () => true): Location[] | undefined {
     return usableChain(this.index, id, (packNo) => this.#isThere(packNo) && isLeft(packNo));
   }
 
+  /** A whole copy in a pack that is not condemned: what nearly every blob has, found without more. */
+  #wholeCopy(id: BlobId, type: BlobType): BlobCopy | undefined {
+    const { index } = this;
+    for (const copy of index.copies(id)) {
+      if (copy.depth > 0) return undefined;
+      if (!this.#isKept(copy.packNo)) continue;
+      const blobs = index.openDirectory(copy.packNo)?.blobs;
+      if (blobs?.isAt(copy.slot, id) === true && blobs.typeAt(copy.slot) === type) return copy;
+    }
+    return undefined;
+  }
+
   /** False when it was marked before. */
-  #mark(packNo: number, slot: number): boolean {
+  #mark({ packNo, slot }: Pick<BlobCopy, 'packNo' | 'slot'>): boolean {
     let bits = this.#bits[packNo];
     if (bits === undefined) {
       bits = new Uint8Array(((this.index.pack(packNo)?.blobCount ?? 0) >> 3) + 1);

@@ -1,6 +1,6 @@
 /** What of each pack is live: how many blobs, and how many bytes of its frames. */
 import type { PackInfo } from '../../index/pack-states.ts';
-import type { BlobEntry, FrameEntry } from '../../pack/directory.ts';
+import type { FrameEntry } from '../../pack/directory.ts';
 import type { LiveSet } from './live-set.ts';
 
 export interface PackUsage {
@@ -21,13 +21,9 @@ export function packUsage(live: LiveSet, pack: PackInfo): PackUsage {
   for (const { blobCount, storedSize } of blobs.frames) {
     if (blobCount > 0) usage.frameSize += storedSize;
   }
-  const isLive = live.slotsOf(packNo);
-  if (isLive === undefined) return usage;
-  for (let slot = 0; slot < blobs.count; slot++) {
-    if (!isLive(slot)) continue;
-    usage.liveCount += 1;
-    const blob = blobs.at(slot) as BlobEntry;
+  for (const blob of live.blobsIn(packNo)) {
     const { storedSize, rawSize } = blobs.frames[blob.frame] as FrameEntry;
+    usage.liveCount += 1;
     usage.liveSize += blob.delta?.encodedSize ?? (storedSize * blob.rawSize) / rawSize;
   }
   usage.liveSize = Math.min(usage.frameSize, Math.round(usage.liveSize));
