@@ -14,6 +14,7 @@ import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
 import { loadView, type View } from '../../repository/view.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
+import { nowMs } from '../../util/clock.ts';
 
 export interface Look {
   view: View;
@@ -38,10 +39,9 @@ export async function lookAt(
   options: LongCall & { graceMs: number; canWrite: boolean },
 ): Promise<Look> {
   const { graceMs, canWrite, signal } = options;
-  const nowMs = canWrite
-    ? await storageNowMs(repository)
-    : Number(repository.clock.nowNs() / 1_000_000n);
+  const storageMs = canWrite ? await storageNowMs(repository) : undefined;
   const view = await loadView(repository, 'write');
+  const takenMs = storageMs ?? guessNowMs(repository, view);
   refuseDamage(view.damaged);
   refuseVanished(view);
   const sync = await syncIndex(repository, view, options);
@@ -50,14 +50,19 @@ export async function lookAt(
   const inGrace = new Set<SessionId>();
   const expired: SessionId[] = [];
   for (const { id, forgottenMs } of view.hidden) {
-    if (nowMs - forgottenMs < graceMs) inGrace.add(id);
+    if (takenMs - forgottenMs < graceMs) inGrace.add(id);
     else expired.push(id);
   }
   const kept = [...view.snapshots, ...view.hidden]
     .filter(({ id }) => isKept(id, view, inGrace))
     .sort(compareSnapshots);
   const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
-  return { view, sync, index: sync.index, access, nowMs, kept, expired };
+  return { view, sync, index: sync.index, access, nowMs: takenMs, kept, expired };
+}
+
+/** Without writing: the clock of this machine, but not before the newest tomb. */
+function guessNowMs({ clock }: Repository, { tombs }: View): number {
+  return tombs.reduce((latest, { storedMs }) => Math.max(latest, storedMs), nowMs(clock));
 }
 
 /** Whether the pack counts for rule DECODE: indexed, listed with its length, in no sweep. */

@@ -71,6 +71,8 @@ export interface PruneOptions extends LongCall {
   graceMs?: number | undefined;
   /** A session that gave no sign of life for so long is fenced; default: the repository's own. */
   sessionTtlMs?: number | undefined;
+  /** How to let time pass while sessions are waited for; only simulations do it otherwise. */
+  wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
 }
 
 export interface PackTotals {
@@ -430,7 +432,7 @@ class Collection {
   /** Step 5. False when a session has no outcome yet and will not be waited for. */
   async #awaitSessions(writer: ChainWriter): Promise<boolean> {
     await pass('prune.5.before');
-    const { signal } = this.#options;
+    const { signal, wait = waitMs } = this.#options;
     let left = await listOpenSessions(this.#repository);
     for (;;) {
       left = await this.#fence(left, writer);
@@ -441,7 +443,7 @@ class Collection {
       if (isHopeless || this.#isTimeUp) return false;
       this.#tell('sessions', left.length);
       await pass('prune.5.waiting');
-      await delay(pollMs, undefined, { signal });
+      await wait(pollMs, signal);
       left = await stillOpen(this.#repository, left);
     }
     await pass('prune.5.after');
@@ -536,6 +538,10 @@ class Collection {
   #tell(phase: string, filesDone: number, bytesDone = 0): void {
     this.#options.onProgress?.({ phase, filesDone, bytesDone });
   }
+}
+
+async function waitMs(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await delay(ms, undefined, { signal });
 }
 
 function addTo(totals: PackTotals, size: number): void {
