@@ -21,7 +21,7 @@ import {
   encodeMark,
   encodeSweep,
   type Mark,
-  PACK_NAME_COUNT_MAX,
+  SWEPT_COUNT_MAX,
   type Sweep,
 } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
@@ -264,7 +264,7 @@ class Collection {
       dataTarget: config.pack.dataTarget,
       metadataTarget: config.pack.metadataTarget,
       repackSizeMax: this.#options.repackSizeMax ?? Number.POSITIVE_INFINITY,
-      packCountMax: Math.max(0, Math.min(PACK_NAME_COUNT_MAX, room) - unindexed.length),
+      packCountMax: Math.max(0, Math.min(SWEPT_COUNT_MAX, room) - unindexed.length),
     });
     return { plan, unindexed };
   }
