@@ -55,8 +55,11 @@ async function mergeOldTombs({
 }: MergeOptions): Promise<void> {
   const isOld = ({ storedMs }: { storedMs: number }): boolean =>
     nowMs - storedMs >= Math.max(oldMs, graceMs);
-  const fences = view.fences.filter(isOld);
-  const tombs = view.tombs.filter(isOld);
+  // What was merged before and is only waiting to be deleted does not count.
+  const merged = new Set(view.tombs.flatMap(({ tomb }) => tomb.merges));
+  const closedBefore = new Set(view.tombs.flatMap(({ tomb }) => tomb.closed));
+  const fences = view.fences.filter((fence) => isOld(fence) && !closedBefore.has(fence.id));
+  const tombs = view.tombs.filter((tomb) => isOld(tomb) && !merged.has(tomb.hash));
   const small = tombs.filter(({ tomb }) => tomb.merges.length === 0);
   if (fences.length + small.length <= oldCountMax) return;
   const { merges, closed } = mergeTombs<SessionId, string>({
