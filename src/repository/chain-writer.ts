@@ -60,6 +60,11 @@ export class ChainWriter {
     return new ChainWriter(repository, { lease, view, state });
   }
 
+  /** Of the client, or of this writer alone where another process of the client is at work. */
+  get writerId(): string {
+    return this.#state.writerId;
+  }
+
   /** Stores a tomb, durably, and gives the hash in its name. */
   async putTomb(tomb: Omit<Tomb, 'chain'>): Promise<string> {
     const { storage } = this.#repository;

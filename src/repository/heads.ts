@@ -7,6 +7,7 @@ import type { Tomb } from '../record/collector-records.ts';
 import type { ChainFields, SeenHead } from '../record/record.ts';
 import { SEEN_COUNT_MAX } from '../record/record.ts';
 import { toHex } from '../util/bytes.ts';
+import { chainedRecords } from './collector-state.ts';
 import { PROGRAM, type RepositoryCore } from './repository.ts';
 import type { View } from './view.ts';
 import type { WriterState } from './writer-state.ts';
@@ -103,8 +104,9 @@ function namedRecords(view: View): NamedRecords {
     for (const head of forgottenRecords(tomb)) add(head);
     for (const merged of tomb.merges) hashes.add(merged);
   }
-  for (const record of view.collector.records) addRecord(record);
-  for (const hash of view.collector.sweptMarks) hashes.add(hash);
+  const collector = chainedRecords(view.collector);
+  for (const record of collector.records) addRecord(record);
+  for (const hash of collector.named) hashes.add(hash);
   return { hashes, newest };
 }
 
@@ -140,7 +142,7 @@ function recordsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   for (const { hash, tomb } of view.tombs) {
     records.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
   }
-  for (const { hash, chain } of view.collector.records) {
+  for (const { hash, chain } of chainedRecords(view.collector).records) {
     records.push({ writerId: chain.writerId, seq: chain.writerSeq, hash });
   }
   return records;

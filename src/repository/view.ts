@@ -5,6 +5,7 @@
  */
 import { NotFoundError, VarveError, VersionError } from '../errors.ts';
 import type { SessionId } from '../id.ts';
+import { type Ended, endedSessions, isLive } from '../protocol/outcomes.ts';
 import { parseTomb, type Tomb } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { parseManifest } from '../snapshot/manifest.ts';
@@ -92,32 +93,53 @@ function assembleView(
   loaded: LoadedTombs,
   collector: CollectorState,
 ): View {
-  /** When each was forgotten first. */
-  const forgotten = new Map<SessionId, number>();
-  const closed = new Set<SessionId>(fenced);
-  for (const { tomb, storedMs } of loaded.tombs) {
-    for (const { sessionId } of tomb.forgotten) {
-      const id = sessionId as SessionId;
-      forgotten.set(id, Math.min(storedMs, forgotten.get(id) ?? storedMs));
-    }
-    for (const sessionId of tomb.closed) closed.add(sessionId as SessionId);
-  }
-  const live: Snapshot[] = [];
-  const hidden: ForgottenSnapshot[] = [];
-  for (const snapshot of snapshots.filter(({ id }) => !closed.has(id)).sort(compareSnapshots)) {
-    const forgottenMs = forgotten.get(snapshot.id);
-    if (forgottenMs === undefined) live.push(snapshot);
-    else hidden.push({ ...snapshot, forgottenMs });
-  }
+  const ended = endedBy(loaded, fenced);
+  const ordered = [...snapshots].sort(compareSnapshots);
   return {
-    snapshots: live,
-    forgotten: new Set(forgotten.keys()),
-    hidden,
-    closed,
+    snapshots: ordered.filter(({ id }) => isLive(id, ended)),
+    forgotten: ended.forgotten,
+    hidden: hiddenAmong(ordered, loaded, ended),
+    closed: ended.closed,
     collector,
     tombs: loaded.tombs,
     damaged: [...damaged, ...loaded.damaged],
   };
+}
+
+/** Those that were forgotten and not closed, each with the time at which that happened first. */
+function hiddenAmong(
+  ordered: readonly Snapshot[],
+  { tombs }: LoadedTombs,
+  { closed }: Ended<SessionId>,
+): ForgottenSnapshot[] {
+  const times = new Map<string, number>();
+  for (const { tomb, storedMs } of tombs) {
+    for (const { sessionId } of tomb.forgotten) {
+      times.set(sessionId, Math.min(storedMs, times.get(sessionId) ?? storedMs));
+    }
+  }
+  const hidden: ForgottenSnapshot[] = [];
+  for (const snapshot of ordered) {
+    const forgottenMs = times.get(snapshot.id);
+    if (forgottenMs !== undefined && !closed.has(snapshot.id)) {
+      hidden.push({ ...snapshot, forgottenMs });
+    }
+  }
+  return hidden;
+}
+
+/** What tombs say of sessions, and fences where they were listed too. */
+export function endedBy(
+  { tombs }: Pick<LoadedTombs, 'tombs'>,
+  fences: readonly SessionId[] = [],
+): Ended<SessionId> {
+  return endedSessions({
+    fences,
+    tombs: tombs.map(({ tomb }) => ({
+      forgotten: tomb.forgotten.map(({ sessionId }) => sessionId as SessionId),
+      closed: tomb.closed as SessionId[],
+    })),
+  });
 }
 
 /** Undefined when a listed name is gone: list again. */
