@@ -35,9 +35,11 @@ import type { Repository } from '../../repository/repository.ts';
 import { toHex } from '../../util/bytes.ts';
 import { Turns } from '../../util/turns.ts';
 import { carryOut, generationName } from './carry-out.ts';
+import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt } from './look.ts';
+import { mergeRecords } from './merge-records.ts';
 import { packUsage } from './pack-usage.ts';
 import { type PlannedPack, type PrunePlan, planPrune } from './plan.ts';
 import { repackPacks } from './repack.ts';
@@ -181,8 +183,7 @@ class Collection {
     this.#notePlan(plan);
     if (this.#options.isDryRun === true) return 'planned';
     if (plan.dead.length + plan.repack.length + unindexed.length === 0) {
-      await this.#deleteExpired();
-      await removeEnded(this.#repository);
+      await this.#withWriter((writer) => this.#tidy(writer));
       return 'nothing';
     }
     if (!(await this.#fenceDead())) return 'waiting';
@@ -423,10 +424,21 @@ class Collection {
       const sweep = await this.#putSweep(mark, writer);
       if (sweep === undefined) throw overtaken(mark.generation);
       await this.#carryOut(sweep, writer);
-      await this.#deleteExpired();
-      await removeEnded(this.#repository);
+      await this.#tidy(writer);
       return 'swept';
     });
+  }
+
+  /** What nobody needs any more besides packs, and what became too many. */
+  async #tidy(writer: ChainWriter): Promise<void> {
+    const { graceMs = this.#repository.config.gc.graceMs } = this.#options;
+    await this.#deleteExpired();
+    await removeEnded(this.#repository);
+    const { nowMs, view } = this.#look;
+    const repository = this.#repository;
+    const { sweptPacks: swept, generation } = await loadCollectorState(repository);
+    await compactIndex({ repository, writer, swept, generation, nowMs });
+    await mergeRecords({ repository, writer, view, nowMs, graceMs });
   }
 
   /** Step 5. False when a session has no outcome yet and will not be waited for. */
