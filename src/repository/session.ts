@@ -33,7 +33,7 @@ import { equalBytes, toHex } from '../util/bytes.ts';
 import { pass } from './failpoints.ts';
 import { nextChain, rememberHeads } from './heads.ts';
 import type { IndexSync } from './index-sync.ts';
-import { PackWriter } from './pack-writer.ts';
+import { type NewBlob, PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { endedBy, loadTombs, type View } from './view.ts';
@@ -76,7 +76,7 @@ export interface SessionParts {
   signal: AbortSignal | undefined;
 }
 
-/** Made by `beginSession`; ended by `commit` or `abort`, when all writes have ended. */
+/** Made by `beginSession`; ended by `commit`, `close` or `abort`, when all writes have ended. */
 export class Session {
   readonly id: SessionId;
   readonly view: View;
@@ -180,6 +180,43 @@ export class Session {
     await this.#exclusively(async () => {
       for (const frame of frames) await this.#packs.addFrame(frame);
     });
+  }
+
+  /**
+   * Stores a blob that is there already, for a repack: the new copy is to take the place of one whose
+   * pack goes. What it is was checked by the caller.
+   */
+  async rewrite(blob: NewBlob): Promise<void> {
+    await this.#exclusively(async () => {
+      this.#inFlight.add(blobKey(blob.id));
+      await this.#packs.add(blob);
+    });
+  }
+
+  /** The same for all blobs of a frame, as it is: its content borrowed until the promise settles. */
+  async moveFrame(frame: EncodedFrame): Promise<void> {
+    await this.#exclusively(async () => {
+      for (const { id } of frame.blobs) this.#inFlight.add(blobKey(id));
+      await this.#packs.moveFrame(frame);
+    });
+  }
+
+  /** Everything stored so far is durable and named by a segment when this returns. */
+  async settle(): Promise<void> {
+    await this.#packs.flush();
+    assert(this.#inFlight.size === 0, 'every blob handed in is durable');
+    await this.#segments.publish();
+    await this.#repository.storage.sync();
+  }
+
+  /** Ends a session that has nothing to commit, after `settle`: its name is closed for ever. */
+  async close(): Promise<void> {
+    try {
+      await this.#fence();
+      await this.#cleanUp();
+    } finally {
+      await this.#lease.release().catch(() => {});
+    }
   }
 
   /** What workers need to write packs in the name of this session. */
