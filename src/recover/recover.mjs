@@ -536,7 +536,7 @@ function checkHeader(keys, header, { kinds, name = '' }) {
  * @param {Buffer} file
  * @param {{ kinds: number[], name?: string, sizeMax?: number }} expected
  */
-export function openObject(keys, file, { kinds, name = '', sizeMax = 2 ** 24 }) {
+function openObject(keys, file, { kinds, name = '', sizeMax = 2 ** 24 }) {
   const reader = new Reader(file);
   const header = checkHeader(keys, reader.take(headerSize), { kinds, name });
   const key = objectKey(keys, 'object', header, 2);
@@ -707,7 +707,7 @@ function joinBase({ base, size }, blocks) {
  * @param {Compressed[]} all
  * @returns {(Buffer | Damage)[]} In the same order.
  */
-export function decompress(all) {
+function decompress(all) {
   /** @type {(Buffer | Damage)[]} */
   const results = new Array(all.length);
   /** @type {Ordinary[]} */
@@ -876,7 +876,7 @@ function readRange(fd, offset, size) {
  *   where the frames end.
  * @returns {Pack}
  */
-export function parseDirectory(plaintext, { name, kind, generation, salt, end }) {
+function parseDirectory(plaintext, { name, kind, generation, salt, end }) {
   const reader = new Reader(plaintext);
   demand(reader.take(4).toString('latin1') === 'VDR1', 'its directory is of a later format');
   const [frameCount, blobCount, body] = [reader.u32(), reader.u32(), reader.u32()];
@@ -944,7 +944,7 @@ function readBlobRecord(reader) {
  * @param {Keys} keys
  * @param {string} directory
  */
-function readPacks(keys, directory) {
+export function readPacks(keys, directory) {
   const packs = [];
   /** @type {Set<string>} */
   const damaged = new Set();
@@ -1023,7 +1023,7 @@ function readSegment(keys, file, wanted) {
  * @param {Pack[]} packs
  * @returns {Table}
  */
-function buildTable(packs) {
+export function buildTable(packs) {
   const firstOf = new Uint32Array(packs.length);
   let count = 0;
   packs.forEach((pack, i) => {
@@ -1120,7 +1120,7 @@ const frameCacheSizeMax = 2 ** 26;
  * @param {number} type
  * @returns {Map<string, Buffer | Damage>} By id in hex; each of `ids` is there.
  */
-function readBlobs(repository, ids, type) {
+export function readBlobs(repository, ids, type) {
   /** @type {Map<string, Wanted>} */
   const wanted = new Map();
   /** @param {string} key @param {number} level */
@@ -1364,7 +1364,7 @@ const nameSizeMax = 1024;
  * @param {Buffer} bytes
  * @returns {Node}
  */
-export function parseNode(bytes) {
+function parseNode(bytes) {
   const fields = new Map();
   const reader = new Reader(bytes);
   for (let last = 0; reader.left > 0; ) {
@@ -1443,7 +1443,7 @@ function readContent(reader, size) {
   const height = kind === 3 ? reader.u8() : 0;
   const length = kind === 0 ? 0n : reader.u64();
   reader.take(kind === 3 ? 8 : 0);
-  demand(length === size, 'content and size of a file differ');
+  demand(length === size && (kind === 0 || !isZero(id)), 'the content of a file is wrong');
   return { kind: kind === 0 ? 'none' : kind === 2 ? 'chunk' : 'list', id, height };
 }
 
@@ -1452,7 +1452,7 @@ function readContent(reader, size) {
  * @param {Buffer} bytes
  * @param {PageRef} expected
  */
-export function parsePage(bytes, expected) {
+function parsePage(bytes, expected) {
   const reader = new Reader(bytes);
   const [kind, version] = [reader.u8(), reader.u8()];
   reader.take(2);
@@ -1570,7 +1570,7 @@ function* piecesOf(repository, { kind, id, height }, { offset, size }) {
  * @param {Buffer} bytes
  * @param {{ height: number, size: bigint }} expected
  */
-export function parseList(bytes, { height, size }) {
+function parseList(bytes, { height, size }) {
   const reader = new Reader(bytes);
   demand(reader.u8() === 2 && reader.u8() === height && height <= 7, 'a list of another kind');
   reader.take(2);
@@ -1612,7 +1612,7 @@ function readSnapshots(keys, directory) {
       const id = name.slice('snapshots/'.length);
       snapshots.push({ id, startedNs: BigInt(manifest.started_ns), isForgotten: false, manifest });
     } catch (error) {
-      missing(`snapshot ${name}`, reasonOf(error));
+      missing(name, reasonOf(error));
     }
   }
   // Only after the snapshots: a tomb that comes later than this counts for nothing here.
