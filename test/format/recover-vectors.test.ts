@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { blake3 } from '@noble/hashes/blake3.js';
 import { fromHex } from '../../src/util/bytes.ts';
-import { recover, recoverPath } from '../helpers/run-recover.ts';
+import { loadRecover, recover } from '../helpers/run-recover.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import type { Scope } from '../helpers/test-repository.ts';
@@ -25,23 +25,7 @@ const vectors = readVectors('format-vectors.json') as {
   readonly config: { readonly file: string };
 };
 
-interface Keys {
-  readonly generations: ReadonlyMap<number, { readonly enc: Buffer[]; readonly header: Buffer }>;
-  readonly id: ReadonlyMap<number, Buffer>;
-}
-
-/** What the program exports, so that it can be looked into. */
-interface Program {
-  keyedHash(key: Buffer, input: Buffer): Buffer;
-  deriveKey(purpose: string, material: Buffer): Buffer;
-  openSlot(file: Buffer, passphrase: string): string | undefined;
-  keysOf(ring: string): Keys;
-  readPacks(keys: Keys, directory: string): unknown[];
-  buildTable(packs: unknown[]): unknown;
-  readBlobs(repository: object, ids: Buffer[], type: number): Map<string, Buffer | Error>;
-}
-
-const program: Program = await import(recoverPath);
+const program = await loadRecover();
 const passphrase = vectors.key_slot.passphrase;
 
 function bytes(hex: string): Buffer {
@@ -122,6 +106,28 @@ test('recover.mjs decodes every blob of the pack of the vectors, by directory an
 
       assert.deepEqual(found, bytes(plain), id);
     }
+  }
+});
+
+test('recover.mjs takes no content whose id is another', (t) => {
+  const keys = program.keysOf(vectors.key_slot.ring);
+  const directory = goldenRepository(t);
+  const id = new Map([...keys.id.keys()].map((type) => [type, Buffer.alloc(32, type)]));
+  const table = program.buildTable(program.readPacks(keys, directory));
+  for (const [name, { type }] of Object.entries(vectors.blobs)) {
+    if (type >= 4) continue;
+    const repository = {
+      directory,
+      keys: { ...keys, id },
+      table,
+      frames: new Map(),
+      framesSize: 0,
+    };
+
+    const found = program.readBlobs(repository, [bytes(name)], type).get(name);
+
+    assert.ok(found instanceof Error);
+    assert.match(found.message, /other content in pack|its base \w+ is lost/);
   }
 });
 

@@ -36,3 +36,35 @@ export function recover(args: readonly string[], options: RecoverOptions = {}): 
   });
   return { code: status, stdout, stderr: stderr.split('\n').slice(0, -1) };
 }
+
+interface RecoverKeys {
+  readonly generations: ReadonlyMap<number, { readonly enc: Buffer[]; readonly header: Buffer }>;
+  readonly id: ReadonlyMap<number, Buffer>;
+}
+
+interface RecoverRepository {
+  readonly directory: string;
+  readonly keys: RecoverKeys;
+  readonly table: unknown;
+  readonly frames: Map<string, Buffer>;
+  readonly framesSize: number;
+}
+
+/** What the program exports, so that it can be looked into. */
+export interface RecoverProgram {
+  keyedHash(key: Buffer, input: Buffer): Buffer;
+  deriveKey(purpose: string, material: Buffer): Buffer;
+  openSlot(file: Buffer, passphrase: string): string | undefined;
+  keysOf(ring: string): RecoverKeys;
+  readPacks(keys: RecoverKeys, directory: string): unknown[];
+  buildTable(packs: unknown[]): unknown;
+  readBlobs(
+    repository: RecoverRepository,
+    ids: Buffer[],
+    type: number,
+  ): Map<string, Buffer | Error>;
+}
+
+export async function loadRecover(): Promise<RecoverProgram> {
+  return await import(recoverPath);
+}
