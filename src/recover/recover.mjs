@@ -139,10 +139,7 @@ function printable(bytes) {
   return bytes.toString('latin1').replace(/[^ -[\]-~]/g, (c) => escapeBytes(c, 'latin1'));
 }
 
-/**
- * @param {string} text
- * @param {'utf8' | 'latin1'} encoding
- */
+/** @param {string} text @param {'utf8' | 'latin1'} encoding */
 function escapeBytes(text, encoding) {
   const bytes = [...Buffer.from(text, encoding)];
   return bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
@@ -333,10 +330,7 @@ const typeList = 3;
  * @property {Map<number, Buffer>} id Key of ids, by type of blob.
  */
 
-/**
- * @param {string} ring The key ring, JSON (section 4).
- * @returns {Keys}
- */
+/** @param {string} ring The key ring, JSON (section 4). @returns {Keys} */
 export function keysOf(ring) {
   const record = parseRecord(Buffer.from(ring), 'varve.keyring/1');
   const repositoryId = Buffer.from(record.repo_id, 'hex');
@@ -362,16 +356,14 @@ export function keysOf(ring) {
  * @param {number} keyClass
  */
 function objectKey(keys, label, { generation, kind, salt }, keyClass) {
-  const { enc } = /** @type {Generation} */ (keys.generations.get(generation));
+  const own = keys.generations.get(generation);
+  demand(own, `the key ring has no generation ${generation}`);
   const text = Buffer.from(`${label}\0`);
   const input = Buffer.concat([text, Buffer.of(kind), keys.repositoryId, salt]);
-  return keyedHash(enc[keyClass], input);
+  return keyedHash(own.enc[keyClass], input);
 }
 
-/**
- * @param {number} domain
- * @param {number} counter
- */
+/** @param {number} domain @param {number} counter */
 function nonceOf(domain, counter) {
   const nonce = Buffer.alloc(12);
   nonce.writeUInt32LE(domain);
@@ -457,8 +449,9 @@ export function openSlot(file, passphrase) {
  */
 
 /**
- * The key slots, those first that open without a passphrase. Slots of another repository than
- * `config` says are left out, unless there are no others: `config` may be what is damaged.
+ * The key slots. First those that need no passphrase, unless one is given: whoever has it wants what
+ * it protects. Slots of another repository than `config` says are left out, unless there are no others:
+ * `config` may be what is damaged.
  * @param {string} directory
  * @returns {Slot[]}
  */
@@ -473,22 +466,22 @@ function findSlots(directory) {
       note(`cannot use key slot ${name}: ${reasonOf(error)}`);
     }
   }
-  slots.sort((a, b) => Number(b.isOpen) - Number(a.isOpen));
+  const isGiven = process.env['VARVE_PASSWORD'] !== undefined;
+  slots.sort((a, b) => Number(b.isOpen !== isGiven) - Number(a.isOpen !== isGiven));
   const own = slots.filter((slot) => slot.repositoryId.equals(configClear(directory).id));
   return (own.length > 0 ? own : slots).slice(0, 32);
 }
 
-/**
- * @param {string} directory
- * @returns {Promise<Keys>}
- */
+/** @param {string} directory @returns {Promise<Keys>} */
 async function openKeys(directory) {
   const slots = findSlots(directory);
   if (slots.length === 0) throw new Error(`There is no usable key slot in ${directory}/keys`);
-  const passphrase = slots.some(({ isOpen }) => isOpen) ? '' : await askPassphrase();
-  for (const { name, file } of slots) {
+  /** @type {string | undefined} */
+  let passphrase;
+  for (const { name, file, isOpen } of slots) {
+    if (!isOpen) passphrase ??= await askPassphrase();
     try {
-      const ring = openSlot(file, passphrase);
+      const ring = openSlot(file, passphrase ?? '');
       if (ring !== undefined) return keysOf(ring);
     } catch (error) {
       note(`cannot use key slot ${name}: ${reasonOf(error)}`);
@@ -585,11 +578,7 @@ function namesIn(directory, folder, pattern) {
     .map((name) => `${folder}/${name}`);
 }
 
-/**
- * @param {string} directory
- * @param {string} name
- * @param {number} sizeMax
- */
+/** @param {string} directory @param {string} name @param {number} sizeMax */
 function readObject(directory, name, sizeMax) {
   const path = join(directory, name);
   demand(fs.statSync(path).size <= sizeMax, 'it is too large');
@@ -751,41 +740,32 @@ function decompressOne(compressed) {
  * @property {number} size Bytes that are.
  */
 
-/**
- * @param {Ordinary[]} run
- * @param {(Buffer | Damage)[]} results
- */
+/** @param {Ordinary[]} run @param {(Buffer | Damage)[]} results */
 function runZstd(run, results) {
-  if (run.length === 0) return;
-  const total = run.reduce((sum, { skip, size }) => sum + skip + size, 0);
-  const isRow = run.length > 1;
-  // Node decodes one frame at a time.
-  const isOneByOne = isRow && zstdOfNode !== undefined;
-  const output = isOneByOne
-    ? undefined
-    : decompressRow(
-        run.map(({ frame }) => frame),
-        total,
-      );
-  if (output === undefined || (isRow && output instanceof Damage)) {
-    // If one of them does not decode, the others must not suffer.
-    for (const one of run) runZstd([one], results);
+  // Node decodes one frame at a time, the program a row of them.
+  const rows = zstdOfNode === undefined ? [run] : run.map((one) => [one]);
+  for (const row of rows) if (row.length > 0) decompressRow(row, results);
+}
+
+/** @param {Ordinary[]} row @param {(Buffer | Damage)[]} results */
+function decompressRow(row, results) {
+  const input = Buffer.concat(row.map(({ frame }) => frame));
+  const total = row.reduce((sum, { skip, size }) => sum + skip + size, 0);
+  const output = callZstd(input, total);
+  if (output instanceof Damage && row.length > 1) {
+    // One of them does not decode, and the others must not suffer.
+    for (const one of row) decompressRow([one], results);
     return;
   }
   let at = 0;
-  for (const { i, skip, size } of run) {
+  for (const { i, skip, size } of row) {
     results[i] = output instanceof Damage ? output : output.subarray(at + skip, at + skip + size);
     at += skip + size;
   }
 }
 
-/**
- * @param {Buffer[]} frames
- * @param {number} size What they give together.
- * @returns {Buffer | Damage}
- */
-function decompressRow(frames, size) {
-  const input = Buffer.concat(frames);
+/** @param {Buffer} input @param {number} size What it gives. @returns {Buffer | Damage} */
+function callZstd(input, size) {
   try {
     const output =
       zstdOfNode?.(input, { maxOutputLength: size, chunkSize: Math.max(64, size) }) ??
@@ -855,11 +835,7 @@ function readPack(keys, directory, name) {
   }
 }
 
-/**
- * @param {number} fd
- * @param {number} offset
- * @param {number} size
- */
+/** @param {number} fd @param {number} offset @param {number} size */
 function readRange(fd, offset, size) {
   const bytes = Buffer.alloc(size);
   for (let at = 0; at < size; ) {
@@ -995,15 +971,17 @@ function readSegment(keys, file, wanted) {
   reader.take(32 + 32 * supersededCount);
   const packs = [];
   for (let i = 0; i < packCount; i++) {
-    const [hash, salt, length] = [reader.take(32).toString('hex'), reader.take(32), reader.u64()];
+    const [hash, salt] = [reader.take(32).toString('hex'), Buffer.from(reader.take(32))];
+    const length = reader.u64();
     const [generation, bodySize, sealedSize] = [reader.u32(), reader.u32(), reader.u32()];
     const kind = reader.u8();
     reader.take(11);
-    const body = reader.take(bodySize);
+    const body = Buffer.from(reader.take(bodySize)); // The payload itself need not stay.
     const name = `${kind === 1 ? 'data' : 'meta'}/${hash.slice(0, 2)}/${hash}`;
-    if (!wanted.delete(name)) continue;
+    if (!wanted.has(name)) continue;
     const end = Number(length) - trailerSize - sealedSize;
     packs.push(parseDirectory(body, { name, kind, generation, salt, end }));
+    wanted.delete(name);
   }
   return packs;
 }
@@ -1019,10 +997,7 @@ function readSegment(keys, file, wanted) {
  * @property {Uint32Array} slots
  */
 
-/**
- * @param {Pack[]} packs
- * @returns {Table}
- */
+/** @param {Pack[]} packs @returns {Table} */
 export function buildTable(packs) {
   const firstOf = new Uint32Array(packs.length);
   let count = 0;
@@ -1218,11 +1193,7 @@ function tryCopies(repository, attempts) {
   });
 }
 
-/**
- * @param {Keys} keys
- * @param {number} type
- * @param {Buffer} plaintext
- */
+/** @param {Keys} keys @param {number} type @param {Buffer} plaintext */
 function idOf(keys, type, plaintext) {
   return keyedHash(/** @type {Buffer} */ (keys.id.get(type)), plaintext).toString('hex');
 }
@@ -1274,11 +1245,7 @@ function readFrames(repository, attempts) {
   return contents;
 }
 
-/**
- * @param {Repository} repository
- * @param {string} key
- * @param {Buffer} content
- */
+/** @param {Repository} repository @param {string} key @param {Buffer} content */
 function keepFrame(repository, key, content) {
   const { frames } = repository;
   if (!frames.delete(key)) repository.framesSize += content.length;
@@ -1315,11 +1282,7 @@ function openFrame({ directory, keys }, { pack, frame }) {
   }
 }
 
-/**
- * @param {Repository} repository
- * @param {Buffer} id
- * @param {number} type
- */
+/** @param {Repository} repository @param {Buffer} id @param {number} type */
 function readBlob(repository, id, type) {
   const blob = /** @type {Buffer | Damage} */ (
     readBlobs(repository, [id], type).get(id.toString('hex'))
@@ -1360,10 +1323,7 @@ const nameSizeMax = 1024;
  * @property {string[]} lost What of it this program cannot restore.
  */
 
-/**
- * @param {Buffer} bytes
- * @returns {Node}
- */
+/** @param {Buffer} bytes @returns {Node} */
 function parseNode(bytes) {
   const fields = new Map();
   const reader = new Reader(bytes);
@@ -1422,20 +1382,13 @@ function demandName(name) {
   demand(isText && !isPath, 'a name that no file can have');
 }
 
-/**
- * @param {Reader} reader
- * @returns {PageRef}
- */
+/** @param {Reader} reader @returns {PageRef} */
 function readPageRef(reader) {
   const [id, height] = [reader.take(32), reader.u8()];
   return { id, height, entries: reader.u64(), bytes: reader.u64() };
 }
 
-/**
- * @param {Reader} reader
- * @param {bigint} size
- * @returns {Content}
- */
+/** @param {Reader} reader @param {bigint} size @returns {Content} */
 function readContent(reader, size) {
   const kind = reader.u8();
   demand(kind === 0 || kind === 2 || kind === 3, 'content of an unknown kind');
@@ -1566,10 +1519,7 @@ function* piecesOf(repository, { kind, id, height }, { offset, size }) {
   }
 }
 
-/**
- * @param {Buffer} bytes
- * @param {{ height: number, size: bigint }} expected
- */
+/** @param {Buffer} bytes @param {{ height: number, size: bigint }} expected */
 function parseList(bytes, { height, size }) {
   const reader = new Reader(bytes);
   demand(reader.u8() === 2 && reader.u8() === height && height <= 7, 'a list of another kind');
@@ -1642,10 +1592,7 @@ function readTombs(keys, directory) {
   return ids;
 }
 
-/**
- * @param {Snapshot[]} snapshots
- * @param {string} text An id, the start of one, or `latest`.
- */
+/** @param {Snapshot[]} snapshots @param {string} text An id, the start of one, or `latest`. */
 function selectSnapshot(snapshots, text) {
   const found =
     text === 'latest' ? snapshots.slice(-1) : snapshots.filter(({ id }) => id.startsWith(text));
@@ -2045,11 +1992,7 @@ function restoreNodes(run, here, nodes) {
   }
 }
 
-/**
- * @param {Repository} repository
- * @param {PageRef | undefined} root
- * @param {Buffer} name
- */
+/** @param {Repository} repository @param {PageRef | undefined} root @param {Buffer} name */
 function findNode(repository, root, name) {
   for (const leaf of root === undefined ? [] : leavesOf(repository, root)) {
     if ('damage' in leaf) missing('a part of a directory on the way', leaf.damage.message);
