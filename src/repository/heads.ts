@@ -7,19 +7,24 @@ import type { Tomb } from '../record/collector-records.ts';
 import type { ChainFields, SeenHead } from '../record/record.ts';
 import { SEEN_COUNT_MAX } from '../record/record.ts';
 import { toHex } from '../util/bytes.ts';
+import { chainedRecords } from './collector-state.ts';
 import { PROGRAM, type RepositoryCore } from './repository.ts';
 import type { View } from './view.ts';
 import type { WriterState } from './writer-state.ts';
 
 const ACTIVE_NS = 90n * 86_400n * 1_000_000_000n;
 
-/** Chain fields of the next record of this writer. */
+/**
+ * Chain fields of the next record of this writer.
+ * @param isMerging The record takes the place of others: then it has seen every writer that the view
+ * knows of, since some may be known by those others alone.
+ */
 export function nextChain(
   core: RepositoryCore,
-  { state, view }: { state: WriterState; view: View },
+  { state, view, isMerging = false }: { state: WriterState; view: View; isMerging?: boolean },
 ): ChainFields {
-  const activeSinceNs = core.clock.nowNs() - ACTIVE_NS;
-  const seen = headsOf(view, activeSinceNs).filter(({ writerId }) => writerId !== state.writerId);
+  const known = isMerging ? allHeadsOf(view) : headsOf(view, core.clock.nowNs() - ACTIVE_NS);
+  const seen = known.filter(({ writerId }) => writerId !== state.writerId);
   return {
     repositoryId: toHex(core.id),
     writerId: state.writerId,
@@ -103,8 +108,9 @@ function namedRecords(view: View): NamedRecords {
     for (const head of forgottenRecords(tomb)) add(head);
     for (const merged of tomb.merges) hashes.add(merged);
   }
-  for (const record of view.collector.records) addRecord(record);
-  for (const hash of view.collector.sweptMarks) hashes.add(hash);
+  const collector = chainedRecords(view.collector);
+  for (const record of collector.records) addRecord(record);
+  for (const hash of collector.named) hashes.add(hash);
   return { hashes, newest };
 }
 
@@ -126,6 +132,14 @@ function forgottenRecords({ forgotten }: Tomb): SeenHead[] {
   return forgotten.map(({ writerId, writerSeq, hash }) => ({ writerId, seq: writerSeq, hash }));
 }
 
+/** Of writers that only others name, too. */
+function allHeadsOf(view: View): SeenHead[] {
+  const named: SeenHead[] = [];
+  for (const { tomb } of view.tombs) named.push(...forgottenRecords(tomb), ...tomb.chain.seen);
+  for (const { chain } of chainedRecords(view.collector).records) named.push(...chain.seen);
+  return newestByWriter([...named, ...recordsOf(view)]);
+}
+
 function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   return newestByWriter(recordsOf(view, activeSinceNs));
 }
@@ -140,7 +154,7 @@ function recordsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   for (const { hash, tomb } of view.tombs) {
     records.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
   }
-  for (const { hash, chain } of view.collector.records) {
+  for (const { hash, chain } of chainedRecords(view.collector).records) {
     records.push({ writerId: chain.writerId, seq: chain.writerSeq, hash });
   }
   return records;

@@ -191,7 +191,7 @@ test('marks and sweeps are records of their writer, whose number no snapshot rep
     const { snapshots, collector } = await loadView(repository, 'read');
     const numbers = snapshots.map(({ manifest }) => manifest.chain.writerSeq);
     assert.deepEqual(numbers, [1, 3]);
-    assert.equal(snapshots[1]?.manifest.chain.previous, collector.records[0]?.hash);
+    assert.equal(snapshots[1]?.manifest.chain.previous, collector.pendingMark?.hash);
   });
 });
 
