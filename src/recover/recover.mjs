@@ -4,17 +4,17 @@
  *   node recover.mjs REPOSITORY list [--forgotten]
  *   node recover.mjs REPOSITORY restore SNAPSHOT TARGET [PATH] [--forgotten]
  *
- * REPOSITORY is a directory with the files of a repository: the repository itself, or a copy of what
- * an object store holds. SNAPSHOT is an id, the start of one, or `latest`. TARGET is a new or empty
- * directory. A whole snapshot keeps its absolute paths below TARGET; of a PATH that is a directory,
- * TARGET gets what is in it. The passphrase comes from VARVE_PASSWORD or is asked for.
+ * REPOSITORY is a directory with the files of a repository: the repository itself, or a copy of
+ * what an object store holds. SNAPSHOT is an id, the start of one, or `latest`. TARGET is a new or
+ * empty directory. A whole snapshot keeps its absolute paths below TARGET; of a PATH that is a
+ * directory, TARGET gets what is in it. The passphrase comes from VARVE_PASSWORD or is asked for.
  *
- * This file is all there is. It needs Node 20.19 or newer on a little-endian machine, and zstd: that of
- * Node where Node has it, else the program `zstd`. It uses no index, no cache, and no other line of
- * varve, and it writes nothing but TARGET. It is made to be read, and to be written again in another
- * language: whatever it does follows the repository format, docs/repository-format.md of varve, and
- * `(section 8)` in a comment is a section of that page. The order is that of the data, from keys to
- * files:
+ * This file is all there is. It needs Node 20.19 or newer on a little-endian machine, and zstd:
+ * that of Node where Node has it, else the program `zstd`. It uses no index, no cache, and no other
+ * line of varve, and it writes nothing but TARGET. It is made to be read, and to be written again
+ * in another language: whatever it does follows the repository format, docs/repository-format.md of
+ * varve, and `(section 8)` in a comment is a section of that page. The order is that of the data,
+ * from keys to files:
  *
  *   1 bytes   2 BLAKE3   3 keys   4 key slots   5 sealed objects   6 zstd   7 packs   8 the table
  *   9 blobs   10 trees   11 snapshots   12 restoring   13 the command
@@ -23,16 +23,16 @@
  *
  * - Nothing is written that is not what was saved: every piece of a file is compared with its id, a
  *   keyed hash, before it is written. All that a reader can be lenient about rests on this.
- * - It goes on past damage. A file with a gap is restored as NAME.incomplete, with zeros for what is
- *   lost; every gap is listed with its path.
+ * - It goes on past damage. A file with a gap is restored as NAME.incomplete, with zeros for what
+ *   is lost; every gap is listed with its path.
  * - It writes nowhere but below TARGET, whatever the names in a snapshot are.
  * - Exit code 0: everything is there. 3: something is listed as missing. 1: nothing could be done.
  *
  * What it does not restore, and says so: extended attributes and file flags, devices, FIFOs and
  * sockets. Times are right to about a microsecond, which is what Node can set.
  *
- * Memory: about 110 bytes for each stored chunk (2 GB for each TB that the packs hold), and up to some
- * 300 MB for what is in work. Packs are read piece by piece.
+ * Memory: about 110 bytes for each stored chunk (2 GB for each TB that the packs hold), and up to
+ * some 300 MB for what is in work. Packs are read piece by piece.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createDecipheriv, createHash, randomBytes, scryptSync } from 'node:crypto';
@@ -46,7 +46,7 @@ import * as zlib from 'node:zlib';
 
 // 1 -------------------------------------------------------------------------------------- bytes
 
-/** Something in the repository that is not as it should be. Everything else that is thrown is not. */
+/** Something that is not as it should be, in the repository or on the way to the target. */
 class Damage extends Error {}
 
 /**
@@ -127,8 +127,8 @@ function sha256(content) {
 }
 
 /**
- * Text from outside, safe on a terminal: names may hold line ends, control characters and bytes that
- * are no text at all.
+ * Text from outside, safe on a terminal: names may hold line ends, control characters and bytes
+ * that are no text at all.
  * @param {Buffer} bytes
  */
 function printable(bytes) {
@@ -147,10 +147,11 @@ function escapeBytes(text, encoding) {
 
 // 2 ------------------------------------------------------------------------------------- BLAKE3
 //
-// https://github.com/BLAKE3-team/BLAKE3-specs. Input is cut into chunks of 1,024 bytes and these into
-// blocks of 64. The blocks of a chunk are compressed one after the other into 8 words, its chaining
-// value. Chaining values are joined two by two to a binary tree; the last compression of all, that of
-// the root, is marked and gives the hash. (The chunks of BLAKE3 are not those of a file.)
+// https://github.com/BLAKE3-team/BLAKE3-specs. Input is cut into chunks of 1,024 bytes and these
+// into blocks of 64. The blocks of a chunk are compressed one after the other into 8 words, its
+// chaining value. Chaining values are joined two by two to a binary tree; the last compression of
+// all, that of the root, is marked and gives the hash. (The chunks of BLAKE3 are not those of a
+// file.)
 
 const initialValue = Uint32Array.of(
   ...[0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a],
@@ -164,7 +165,7 @@ const flagKeyed = 16;
 const flagContext = 32;
 const flagMaterial = 64;
 
-/** For each of the 7 rounds, which words of the block are mixed in: the order, applied to itself. */
+/** For each of the 7 rounds which words of the block are mixed in: the order, applied to itself. */
 const schedule = (() => {
   const order = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
   let row = order.map((_, i) => i);
@@ -449,9 +450,9 @@ export function openSlot(file, passphrase) {
  */
 
 /**
- * The key slots. First those that need no passphrase, unless one is given: whoever has it wants what
- * it protects. Slots of another repository than `config` says are left out, unless there are no others:
- * `config` may be what is damaged.
+ * The key slots. First those that need no passphrase, unless one is given: whoever has it wants
+ * what it protects. Slots of another repository than `config` says are left out, unless there are
+ * no others: `config` may be what is damaged.
  * @param {string} directory
  * @returns {Slot[]}
  */
@@ -501,8 +502,8 @@ const kindTomb = 6;
 const kindConfig = 10;
 
 /**
- * Checks the header that every pack and every record begins with (section 5). Its MAC ties the object
- * to this repository and, where the name is not a hash, to its name.
+ * Checks the header that every pack and every record begins with (section 5). Its MAC ties the
+ * object to this repository and, where the name is not a hash, to its name.
  * @param {Keys} keys
  * @param {Buffer} header 64 bytes.
  * @param {{ kinds: number[], name?: string }} expected
@@ -597,8 +598,8 @@ function configClear(directory) {
 }
 
 /**
- * Compares the two halves of `config`. The sealed half counts; it also says whether this program can
- * read the repository. Without it one can only try.
+ * Compares the two halves of `config`. The sealed half counts; it also says whether this program
+ * can read the repository. Without it one can only try.
  * @param {Keys} keys
  * @param {string} directory
  */
@@ -619,11 +620,12 @@ function checkConfig(keys, directory) {
 
 // 6 --------------------------------------------------------------------------------------- zstd
 //
-// Two things need care: starting a program for each of a hundred thousand pieces would take hours, and
-// deltas are zstd frames made with another chunk, their base, as dictionary. Both go away with this: a
-// raw dictionary is nothing but content that came before. A frame whose first blocks hold the base as
-// it is, followed by the blocks of the delta, is an ordinary frame, and decodes to the base followed by
-// what the delta stands for. And a row of ordinary frames is valid input for one run of the program.
+// Two things need care: starting a program for each of a hundred thousand pieces would take hours,
+// and deltas are zstd frames made with another chunk, their base, as dictionary. Both go away with
+// this: a raw dictionary is nothing but content that came before. A frame whose first blocks hold
+// the base as it is, followed by the blocks of the delta, is an ordinary frame, and decodes to the
+// base followed by what the delta stands for. And a row of ordinary frames is valid input for one
+// run of the program.
 
 /**
  * @typedef {object} Compressed
@@ -638,12 +640,12 @@ const windowMax = 2 ** 25;
 const blockSizeMax = 2 ** 17;
 const dictionaryMagic = Buffer.from('37a430ec', 'hex');
 
-/** What older versions of Node lack. @type {((input: Buffer, options: object) => Buffer) | undefined} */
+/** Older Node versions lack it. @type {((input: Buffer, options: object) => Buffer) | undefined} */
 const zstdOfNode = /** @type {any} */ (zlib).zstdDecompressSync;
 
 /**
- * Checks that a frame is exactly one, of the size and window that the format allows (section 5), and
- * finds its blocks.
+ * Checks that a frame is exactly one, of the size and window that the format allows (section 5),
+ * and finds its blocks.
  * @param {Compressed} compressed
  * @returns {Buffer} The blocks.
  */
@@ -848,8 +850,8 @@ function readRange(fd, offset, size) {
 
 /**
  * @param {Buffer} plaintext With or without its padding.
- * @param {{ name: string, kind: number, generation: number, salt: Buffer, end: number }} pack `end` is
- *   where the frames end.
+ * @param {{ name: string, kind: number, generation: number, salt: Buffer, end: number }} pack `end`
+ *   is where the frames end.
  * @returns {Pack}
  */
 function parseDirectory(plaintext, { name, kind, generation, salt, end }) {
@@ -989,9 +991,9 @@ function readSegment(keys, file, wanted) {
 // 8 ---------------------------------------------------------------------------------- the table
 
 /**
- * @typedef {object} Table Where every blob is: a hash table with open addressing. Blobs are numbered
- *   through all packs; a slot holds a number plus one, or 0. Ids are keyed hashes, so their first
- *   bytes serve as they are.
+ * @typedef {object} Table Where every blob is: a hash table with open addressing. Blobs are
+ *   numbered through all packs; a slot holds a number plus one, or 0. Ids are keyed hashes, so
+ *   their first bytes serve as they are.
  * @property {Pack[]} packs
  * @property {Uint32Array} firstOf For each pack the number of its first blob.
  * @property {Uint32Array} slots
@@ -1063,7 +1065,7 @@ function copiesOf({ packs, firstOf, slots }, key, type) {
 
 const copyCountMax = 1024;
 const chainLengthMax = 32;
-/** Bytes of frames that are kept decompressed: neighbours in a directory are neighbours in a frame. */
+/** Bytes of frames that are kept decompressed: what is near in a directory is near in a frame. */
 const frameCacheSizeMax = 2 ** 26;
 
 /**
@@ -1085,11 +1087,11 @@ const frameCacheSizeMax = 2 ** 26;
  */
 
 /**
- * Decodes blobs (section 7), whatever deltas they rest on, and compares each with its id. It goes in
- * rounds: first what is stored whole, then the deltas on that, then the deltas on those, so that what
- * a round needs is decompressed together. At first only the best copy of each blob is considered;
- * where that leads nowhere, more of them. Copies that depend on each other in a circle are never
- * ready, so nothing needs to look for circles.
+ * Decodes blobs (section 7), whatever deltas they rest on, and compares each with its id. It goes
+ * in rounds: first what is stored whole, then the deltas on that, then the deltas on those, so that
+ * what a round needs is decompressed together. At first only the best copy of each blob is
+ * considered; where that leads nowhere, more of them. Copies that depend on each other in a circle
+ * are never ready, so nothing needs to look for circles.
  * @param {Repository} repository
  * @param {Buffer[]} ids
  * @param {number} type
@@ -1204,8 +1206,8 @@ function frameKey({ pack, frame }) {
 }
 
 /**
- * The contents of the frames of the first attempts, as many as one run of zstd gives: blobs one after
- * the other, or deltas one after the other.
+ * The contents of the frames of the first attempts, as many as one run of zstd gives: blobs one
+ * after the other, or deltas one after the other.
  * @param {Repository} repository
  * @param {Attempt[]} attempts
  * @returns {Map<string, Buffer | Damage>}
@@ -1258,8 +1260,8 @@ function keepFrame(repository, key, content) {
 }
 
 /**
- * Reads and decrypts one frame (section 8). Its record is what the tag covers besides; its place in the
- * pack is the nonce.
+ * Reads and decrypts one frame (section 8). Its record is what the tag covers besides; its place in
+ * the pack is the nonce.
  * @param {Repository} repository
  * @param {Copy} copy
  */
@@ -1571,7 +1573,11 @@ function readSnapshots(keys, directory) {
   return snapshots.sort((a, b) => Number(a.startedNs - b.startedNs) || (a.id < b.id ? -1 : 1));
 }
 
-/** Ids of snapshots that were forgotten, or can never have been. @param {Keys} keys @param {string} directory */
+/**
+ * Ids of snapshots that were forgotten, or can never have been.
+ * @param {Keys} keys
+ * @param {string} directory
+ */
 function readTombs(keys, directory) {
   /** @type {Set<string>} */
   const ids = new Set();
@@ -1601,7 +1607,11 @@ function selectSnapshot(snapshots, text) {
   return found[0];
 }
 
-/** Text of a record that stands under `key`, or as bytes under `key_b64`. @param {any} record @param {string} key */
+/**
+ * Text of a record that stands under `key`, or as bytes under `key_b64`.
+ * @param {any} record
+ * @param {string} key
+ */
 function outsideText(record, key) {
   return printable(
     record[key] === undefined
@@ -1623,10 +1633,10 @@ function describe({ id, startedNs, isForgotten, manifest }) {
 
 // 12 --------------------------------------------------------------------------------- restoring
 //
-// Section 23. Every directory below the target is made by this run, held open, and everything in it is
-// named through that handle: `/proc/self/fd/7/name` is what other languages call openat(). So no link
-// is followed, even if somebody else changes the tree meanwhile. Where there is no /proc (macOS) paths
-// are joined as text; then nobody else may write to the target while this runs.
+// Section 23. Every directory below the target is made by this run, held open, and everything in it
+// is named through that handle: `/proc/self/fd/7/name` is what other languages call openat(). So no
+// link is followed, even if somebody else changes the tree meanwhile. Where there is no /proc
+// (macOS) paths are joined as text; then nobody else may write to the target while this runs.
 
 const pathDepthMax = 4096;
 const batchSizeMax = 2 ** 24;
@@ -1647,8 +1657,8 @@ const noId = 2 ** 32 - 1;
  *
  * @typedef {object} Run
  * @property {Repository} repository
- * @property {Map<string, { path: Buffer, dev: bigint, ino: bigint } | undefined>} links First names of
- *   files with several, by link group; undefined until that name is there.
+ * @property {Map<string, { path: Buffer, dev: bigint, ino: bigint } | undefined>} links First names
+ *   of files with several, by link group; undefined until that name is there.
  * @property {{ files: number, directories: number, links: number, bytes: bigint }} counts
  */
 
@@ -1681,8 +1691,8 @@ function shownIn({ shown }, name) {
 }
 
 /**
- * Owner, mode and times, in this order: a change of owner takes special bits away, and both change the
- * times.
+ * Owner, mode and times, in this order: a change of owner takes special bits away, and both change
+ * the times.
  * @param {number} fd
  * @param {Node} node
  * @param {string} shown
@@ -1692,10 +1702,7 @@ function setMetadata(fd, node, shown) {
   for (const what of lost) leaveOut(what, shown);
   try {
     const isOwnerSet =
-      owner !== undefined &&
-      setOwner(owner, shown, () => {
-        fs.fchownSync(fd, owner.uid, owner.gid);
-      });
+      owner !== undefined && setOwner(owner, shown, (uid, gid) => fs.fchownSync(fd, uid, gid));
     if (mode !== undefined) {
       // They give rights: only to whom they belonged. A sticky directory takes rights away only.
       const special = node.type === 'd' ? 0o6000 : 0o7000;
@@ -1712,13 +1719,13 @@ function setMetadata(fd, node, shown) {
 /**
  * @param {{ uid: number, gid: number }} owner
  * @param {string} shown
- * @param {() => void} change
+ * @param {(uid: number, gid: number) => void} change
  * @returns {boolean} Whether the special bits may be given: as root only, after the owner was set.
  */
 function setOwner({ uid, gid }, shown, change) {
   // To the system the largest number means "leave it".
   if (isRootUser && uid !== noId && gid !== noId) {
-    change();
+    change(uid, gid);
     return true;
   }
   if (uid !== process.geteuid?.() || gid !== process.getegid?.()) leaveOut('owners', shown);
@@ -1773,8 +1780,9 @@ class TargetFile {
   /** The file gets its size, its metadata and its name. */
   finish() {
     const { node, here, shown, gaps } = this;
-    for (const { from, to, reason } of gaps)
+    for (const { from, to, reason } of gaps) {
       missing(shown, `bytes ${from} to ${to - 1n}: ${reason}`);
+    }
     const isWorthless = gaps.length > 0 && this.written === 0n;
     const isComplete = gaps.length === 0;
     const name = isComplete ? node.name : Buffer.concat([node.name, Buffer.from('.incomplete')]);
@@ -1811,7 +1819,7 @@ function writeAll(fd, content, position) {
   }
 }
 
-/** Nothing is there that this run did not make, but NAME.incomplete may be in the way. @param {Buffer} from @param {Buffer} to */
+/** NAME.incomplete, made by this run, may be in the way. @param {Buffer} from @param {Buffer} to */
 function renameNew(from, to) {
   demand(fs.lstatSync(to, { throwIfNoEntry: false }) === undefined, 'another file has its name');
   fs.renameSync(from, to);
@@ -1834,7 +1842,8 @@ function linkKey({ type, group }) {
  * @param {Run} run
  * @param {Directory} here
  * @param {Node} node
- * @returns {boolean} False when there is none, or it cannot be done: then it is made as one of its own.
+ * @returns {boolean} False when there is none, or it cannot be done: then it is made as one of its
+ *   own.
  */
 function makeLink(run, here, node) {
   const first = run.links.get(linkKey(node));
@@ -1856,13 +1865,34 @@ function makeLink(run, here, node) {
 }
 
 /**
- * Writes files of one directory. Their chunks are read some 16 MiB at a time, of many small files or a
- * part of a large one.
+ * Restores files of one directory: first those that are new, then other names of files.
  * @param {Run} run
  * @param {Directory} here
  * @param {Node[]} nodes
  */
 function restoreFiles(run, here, nodes) {
+  /** @type {Set<Node>} */
+  const otherNames = new Set();
+  for (const node of nodes) {
+    if (node.group === undefined) continue;
+    if (run.links.has(linkKey(node))) otherNames.add(node);
+    else run.links.set(linkKey(node), undefined);
+  }
+  const fresh = nodes.filter((node) => !otherNames.has(node));
+  writeFiles(run, here, fresh);
+  for (const node of otherNames) {
+    if (!makeLink(run, here, node)) writeFiles(run, here, [node]);
+  }
+}
+
+/**
+ * Writes files. Their chunks are read some 16 MiB at a time, of many small files or a part of a
+ * large one.
+ * @param {Run} run
+ * @param {Directory} here
+ * @param {Node[]} nodes
+ */
+function writeFiles(run, here, nodes) {
   /** @type {{ file: TargetFile, piece: Piece | undefined }[]} */
   let batch = [];
   let size = 0n;
@@ -1902,7 +1932,7 @@ function restoreSymlink(run, here, node) {
     run.counts.links++;
     const { owner, mtime, lost } = node;
     for (const what of lost) leaveOut(what, shown);
-    if (owner) setOwner(owner, shown, () => fs.lchownSync(place, owner.uid, owner.gid));
+    if (owner) setOwner(owner, shown, (uid, gid) => fs.lchownSync(place, uid, gid));
     if (mtime !== undefined) fs.lutimesSync(place, `${mtime}`, `${mtime}`);
     rememberLink(run, here, node);
   } catch (error) {
@@ -1910,37 +1940,58 @@ function restoreSymlink(run, here, node) {
   }
 }
 
-/** @param {Run} run @param {Directory} here @param {Node} node */
-function restoreDirectory(run, here, node) {
-  const shown = shownIn(here, node.name);
-  /** @type {Directory} */
-  let made;
-  try {
-    demand(here.depth < pathDepthMax, 'too many directories in each other');
-    fs.mkdirSync(at(here, node.name), 0o700);
-    const path = pathIn(here, node.name);
-    made = openDirectory(at(here, node.name), { path, shown, depth: here.depth + 1 });
-  } catch (error) {
-    missing(shown, `and all that is in it: ${reasonOf(error)}`);
-    return;
-  }
-  run.counts.directories++;
-  try {
-    restoreContent(run, made, node.root);
-    setMetadata(made.fd, node, shown);
-  } finally {
-    fs.closeSync(made.fd);
+/**
+ * Restores a directory that is open, and all below it. Not by recursion: 4,096 directories in each
+ * other are more than the stack of Node holds.
+ * @param {Run} run
+ * @param {Directory} top
+ * @param {{ root: PageRef | undefined, node: Node | undefined }} source
+ */
+function restoreTree(run, top, { root, node }) {
+  const open = [{ here: top, node, directories: restoreContent(run, top, root) }];
+  for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
+    const { value: next } = last.directories.next();
+    if (next !== undefined) {
+      const here = makeDirectory(run, last.here, next);
+      const source = here && restoreContent(run, here, next.root);
+      if (here && source) open.push({ here, node: next, directories: source });
+    } else {
+      const { here } = last;
+      if (last.node !== undefined) setMetadata(here.fd, last.node, here.shown);
+      fs.closeSync(here.fd);
+      open.pop();
+    }
   }
 }
 
 /**
- * Restores what is in a directory; symbolic links when all else is there, so that nothing is ever
- * written through one.
+ * @param {Run} run
+ * @param {Directory} here
+ * @param {Node} node
+ * @returns {Directory | undefined} Open, and private until it is done.
+ */
+function makeDirectory(run, here, node) {
+  const [place, shown] = [at(here, node.name), shownIn(here, node.name)];
+  try {
+    demand(here.depth < pathDepthMax, 'too many directories in each other');
+    fs.mkdirSync(place, 0o700);
+    run.counts.directories++;
+    return openDirectory(place, { path: pathIn(here, node.name), shown, depth: here.depth + 1 });
+  } catch (error) {
+    missing(shown, `and all that is in it: ${reasonOf(error)}`);
+    return undefined;
+  }
+}
+
+/**
+ * Restores what is in a directory page by page, but for the directories in it, which it hands over;
+ * symbolic links when all else is there, so that nothing is ever written through one.
  * @param {Run} run
  * @param {Directory} here
  * @param {PageRef | undefined} root
+ * @returns {Generator<Node, undefined>}
  */
-function restoreContent(run, here, root) {
+function* restoreContent(run, here, root) {
   /** @type {Node[]} */
   const symlinks = [];
   for (const leaf of root === undefined ? [] : leavesOf(run.repository, root)) {
@@ -1948,48 +1999,26 @@ function restoreContent(run, here, root) {
       missing(`${here.shown}/`, `${leaf.entries} entries in or below it: ${leaf.damage.message}`);
       continue;
     }
-    /** @param {Node} node */
-    const isSymlink = ({ type }) => type === 'l';
-    symlinks.push(...leaf.nodes.filter(isSymlink));
-    restoreNodes(
-      run,
-      here,
-      leaf.nodes.filter((node) => !isSymlink(node)),
-    );
+    const { files, directories, links } = sortNodes(here, leaf.nodes);
+    symlinks.push(...links);
+    restoreFiles(run, here, files);
+    yield* directories;
   }
-  restoreNodes(run, here, symlinks);
+  for (const node of symlinks) restoreSymlink(run, here, node);
 }
 
-/**
- * Restores some entries of a directory: files, then other names of files, then the rest.
- * @param {Run} run
- * @param {Directory} here
- * @param {Node[]} nodes
- */
-function restoreNodes(run, here, nodes) {
-  const fine = nodes.filter(({ name, refused }) => {
+/** By what is done with them. @param {Directory} here @param {Node[]} nodes */
+function sortNodes(here, nodes) {
+  const known = nodes.filter(({ name, refused }) => {
     if (refused !== undefined) missing(shownIn(here, name), `it has the unknown field ${refused}`);
     return refused === undefined;
   });
-  const files = fine.filter(({ type }) => type === 'f');
-  const otherNames = files.filter((node) => {
-    const isOther = node.group !== undefined && run.links.has(linkKey(node));
-    if (node.group !== undefined && !isOther) run.links.set(linkKey(node), undefined);
-    return isOther;
-  });
-  restoreFiles(
-    run,
-    here,
-    files.filter((node) => !otherNames.includes(node)),
-  );
-  for (const node of otherNames) {
-    if (!makeLink(run, here, node)) restoreFiles(run, here, [node]);
+  /** @param {string} wanted */
+  const ofType = (wanted) => known.filter(({ type }) => wanted.includes(type));
+  for (const { name } of ofType('cbps')) {
+    leaveOut('devices, FIFOs and sockets', shownIn(here, name));
   }
-  for (const node of fine) {
-    if (node.type === 'd') restoreDirectory(run, here, node);
-    else if (node.type === 'l') restoreSymlink(run, here, node);
-    else if (node.type !== 'f') leaveOut('devices, FIFOs and sockets', shownIn(here, node.name));
-  }
+  return { files: ofType('f'), directories: ofType('d'), links: ofType('l') };
 }
 
 /** @param {Repository} repository @param {PageRef | undefined} root @param {Buffer} name */
@@ -2028,12 +2057,13 @@ function restore(repository, { manifest }, { target, path }) {
   const isDirectory = node === undefined || node.type === 'd';
   const shown = (isDirectory ? names : names.slice(0, -1)).map((name) => `/${name}`).join('');
   const absolute = Buffer.from(resolve(target));
-  const options = { path: absolute, shown, depth: 0, mayBeLink: true };
-  const here = openDirectory(absolute, options);
-  if (node === undefined || node.type === 'd') restoreContent(run, here, root);
-  else restoreNodes(run, here, [node]);
-  if (node?.type === 'd') setMetadata(here.fd, node, shown);
-  fs.closeSync(here.fd);
+  const here = openDirectory(absolute, { path: absolute, shown, depth: 0, mayBeLink: true });
+  if (node === undefined || isDirectory) restoreTree(run, here, { root, node });
+  else {
+    const { files, links } = sortNodes(here, [node]);
+    restoreFiles(run, here, files);
+    for (const link of links) restoreSymlink(run, here, link);
+  }
   const { files, directories, links } = counts;
   console.log(
     `Restored ${files} files (${counts.bytes} bytes), ${directories} directories, ${links} links`,
@@ -2051,7 +2081,7 @@ comes from VARVE_PASSWORD or is asked for. --forgotten: also snapshots that were
 parts may be gone.
 Exit code: 0 all is there, 3 something is listed as missing, 1 nothing could be done.`;
 
-/** What was left out by kind, and where first. @type {Map<string, { count: number, first: string }>} */
+/** What was left out, by kind. @type {Map<string, { count: number, first: string }>} */
 const leftOut = new Map();
 
 /** Something that is good to know and costs nothing by itself. @param {string} text */
@@ -2065,7 +2095,7 @@ function missing(what, reason) {
   process.exitCode = 3;
 }
 
-/** Something that this program, or this user, cannot restore. @param {string} what @param {string} shown */
+/** Something this program or user cannot restore. @param {string} what @param {string} shown */
 function leaveOut(what, shown) {
   const { count, first } = leftOut.get(what) ?? { count: 0, first: shown };
   leftOut.set(what, { count: count + 1, first });

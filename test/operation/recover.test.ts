@@ -68,16 +68,16 @@ test('recover.mjs restores any tree that was saved', { timeout: 300_000 }, async
     fc.asyncProperty(treeArbitrary, (model) =>
       inScope((scope) => assertRecovered(scope, (source) => materialize(source, model))),
     ),
-    { seed: testSeed, numRuns: 12 },
+    { seed: testSeed, numRuns: 8 },
   );
 });
 
 test('recover.mjs restores large files, many files and empty ones', async (t) => {
   await assertRecovered(t, (source) => {
-    writeFileSync(join(source, 'large'), seededRandom().bytes(40_000_000));
+    writeFileSync(join(source, 'large'), seededRandom().bytes(18_000_000));
     writeFileSync(join(source, 'zeros'), new Uint8Array(3_000_000));
     mkdirSync(join(source, 'many'));
-    for (let i = 0; i < 5000; i++)
+    for (let i = 0; i < 1500; i++)
       writeFileSync(join(source, 'many', `${i}`), `${i}`.repeat(i % 9));
     linkSync(join(source, 'many', '17'), join(source, 'another name'));
     symlinkSync('/nowhere', join(source, 'many', 'symlink'));
@@ -195,7 +195,7 @@ test('recover.mjs goes on past a damaged frame and lists the gaps', async (t) =>
   ) as [Buffer, Buffer];
   assert.ok(Number(to) > Number(from));
   saved.fill(0, Number(from), Number(to) + 1);
-  assert.deepEqual(restored, saved);
+  assert.ok(restored.equals(saved));
   assert.deepEqual(readFileSync(join(target, 'fresh')), Buffer.from(freshContent(2)));
 });
 
@@ -307,14 +307,14 @@ test('recover.mjs restores holes, and says what it leaves out', async (t) => {
   assert.equal(code, 3);
   assert.deepEqual(stderr, [
     'missing: /later: it has the unknown field 200',
+    'left out: devices, FIFOs and sockets: 1, first of /device',
     'left out: file flags: 1, first of /sparse',
     'left out: extended attributes: 2, first of /with attributes',
-    'left out: devices, FIFOs and sockets: 1, first of /device',
   ]);
   assert.deepEqual(readdirSync(target), ['empty directory', 'sparse', 'with attributes']);
   const expected = Buffer.alloc(20_000_007);
   expected.set(content, 10_000_000);
-  assert.deepEqual(readFileSync(join(target, 'sparse')), expected);
+  assert.ok(readFileSync(join(target, 'sparse')).equals(expected));
   assert.ok(statSync(join(target, 'sparse')).blocks * 512 < 1_000_000);
 });
 
@@ -386,6 +386,25 @@ for (const [claimed, found] of [
     assert.deepEqual(readdirSync(outside), []);
   });
 }
+
+test('recover.mjs restores directories in each other, however many', async (t) => {
+  const storage = await newDirectoryStorage(t);
+  const { repository } = await openClient(t, storage);
+  const target = join(tempDir(t), 'target');
+  const depth = 4090;
+  await forge(repository, async (session) => {
+    let root = await writePage(session, { name: b('innermost'), type: 'l', target: b('x') });
+    for (let i = 1; i < depth; i++) {
+      root = await writePage(session, { name: b('d'), type: 'd', directory: root });
+    }
+    return root;
+  });
+
+  const { code, stdout } = restoreTo(target, storage);
+
+  assert.equal(code, 0);
+  assert.equal(stdout, `Restored 0 files (0 bytes), ${depth - 1} directories, 1 links\n`);
+});
 
 test('recover.mjs refuses a tree that is larger than it says', async (t) => {
   const storage = await newDirectoryStorage(t);

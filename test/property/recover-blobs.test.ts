@@ -13,7 +13,7 @@ import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { type EncodedFrame, FrameBuilder } from '../../src/frame/frame-builder.ts';
 import { FRAME_KIND } from '../../src/frame/frame-record.ts';
 import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
-import { toHex } from '../../src/util/bytes.ts';
+import { concatBytes, toHex } from '../../src/util/bytes.ts';
 import { ZstdCodec } from '../../src/util/zstd.ts';
 import { makeHostilePack } from '../helpers/hostile-pack.ts';
 import { loadRecover } from '../helpers/run-recover.ts';
@@ -41,12 +41,16 @@ const vectors = readVectors('format-vectors.json') as { readonly key_slot: { rin
 const codec = new ZstdCodec();
 const identify = createBlobIdentifier(testKeys.blobId);
 
-/** Versions of one text, some beyond a block of zstd, some that look like a dictionary of it. */
+/**
+ * Versions of one text, some beyond a block of zstd, some that look like a dictionary of it; and one that
+ * begins as the raw dictionary does which is made of such a one.
+ */
 const plaintexts = Array.from({ length: blobCount }, (_, i) => {
   const text = edited(textOf(1, i % 4 === 0 ? 200_000 : 3000), i + 1, 5);
   if (i % 2 === 0) text.set([0x37, 0xa4, 0x30, 0xec]);
   return text;
 });
+plaintexts[1] = concatBytes(Uint8Array.of(0), (plaintexts[0] as Uint8Array).subarray(0, 3000));
 const ids = plaintexts.map((plaintext) => identify(BLOB_TYPE.data, plaintext));
 
 const copy: fc.Arbitrary<Copy> = fc.record({
