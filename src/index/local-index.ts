@@ -204,6 +204,15 @@ export class LocalIndex {
     }
   }
 
+  /** The same for whoever has a view of its own and needs the place; as a rule the first copy is it. */
+  wholeCopy(id: BlobId, isWanted: (packNo: number) => boolean): BlobCopy | undefined {
+    try {
+      return this.#blobs?.wholeCopy(id, isWanted);
+    } catch (error) {
+      return this.#noteDamage(error, undefined);
+    }
+  }
+
   /** Copies in all known packs whatever their state, whole ones first, then by depth. */
   copies(id: BlobId): BlobCopy[] {
     try {

@@ -38,7 +38,7 @@ import { carryOut, generationName } from './carry-out.ts';
 import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
-import { isStanding, type Look, lookAt } from './look.ts';
+import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
 import { packUsage } from './pack-usage.ts';
 import { type PlannedPack, type PrunePlan, planPrune } from './plan.ts';
@@ -56,6 +56,8 @@ import { walkSnapshot } from './walk-live.ts';
 const pollMs = 2000;
 /** Three heartbeats: who gave no sign for so long is not worth waiting for. */
 const silentMs = 30 * 60 * 1000;
+/** Fewer are not worth another index. */
+const trimmedBlobsMin = 100_000;
 const noHash = '0'.repeat(64);
 /** Of a record; the rest of it is names of packs. */
 const countedEntrySize = 140;
@@ -203,6 +205,7 @@ class Collection {
       signal,
       onProgress,
     });
+    refuseGone(look.view, this.#walked);
     const isSameIndex = this.#look !== undefined && this.#look.index === look.index;
     this.#look = look;
     let last = 0;
@@ -439,6 +442,17 @@ class Collection {
     const { sweptPacks: swept, generation } = await loadCollectorState(repository);
     await compactIndex({ repository, writer, swept, generation, nowMs });
     await mergeRecords({ repository, writer, view, nowMs, graceMs });
+    await this.#trimCache(swept);
+  }
+
+  /** A local index that is mostly of packs which are gone is made anew by the next command. */
+  async #trimCache(swept: ReadonlySet<PackName>): Promise<void> {
+    let [blobs, gone] = [0, 0];
+    for (const { name, blobCount } of this.#look.index.packs()) {
+      blobs += blobCount;
+      if (swept.has(name)) gone += blobCount;
+    }
+    if (gone >= trimmedBlobsMin && 2 * gone > blobs) await this.#repository.index.discard();
   }
 
   /** Step 5. False when a session has no outcome yet and will not be waited for. */
