@@ -23,6 +23,8 @@ export interface NewKey {
 export interface InitOptions extends NewKey {
   /** Where the repository is to be; a local path in this version. */
   location: string;
+  /** Also store `recover.mjs` in the directory, which restores without varve, and a README. */
+  withRecover?: boolean | undefined;
 }
 
 export interface OpenOptions {

@@ -79,7 +79,7 @@ export const events: Readonly<Record<string, Fields>> = {
   },
   verbose_status: { action: 'code', item: 'outside', data_size: 'count' },
   error: { error: { message: 'text' }, during: 'text', code: 'code', item: 'outside' },
-  initialized: { id: 'longId', repository: 'text', key_slot: 'text' },
+  initialized: { id: 'longId', repository: 'text', key_slot: 'text', 'recover?': 'text' },
   snapshot: {
     id: 'id',
     short_id: 'text',
