@@ -15,6 +15,7 @@ export type {
   ListOptions,
   NewKey,
   OpenOptions,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
@@ -49,6 +50,9 @@ export {
 } from './errors.ts';
 export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
+export type { PackReason, PackToGo } from './maintain/prune/plan.ts';
+export type { PackTotals, PruneResult } from './maintain/prune/prune.ts';
+export type { WaitingFor } from './maintain/prune/sessions.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
 export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';

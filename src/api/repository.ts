@@ -3,6 +3,7 @@ import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckResult } from '../maintain/check.ts';
+import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
 import type { KeySlot } from '../repository/manage-keys.ts';
@@ -13,6 +14,7 @@ import type {
   CheckOptions,
   ListOptions,
   NewKey,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -45,6 +47,13 @@ export interface Repository {
    */
   restore(options: RestoreOptions): Promise<RestoreResult>;
   check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
+   * snapshot has lost anything, and the next call goes on from there.
+   * @throws CorruptionError when anything cannot be read that says what is needed
+   * @throws BusyError when another call was faster, StorageError
+   */
+  prune(options?: PruneOptions): Promise<PruneResult>;
   /**
    * What snapshots hold and what that takes.
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there

@@ -7,6 +7,7 @@ import { addDuCommand } from './commands/du.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
@@ -42,6 +43,7 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotsCommand,
     addLsCommand,
     addRestoreCommand,
+    addPruneCommand,
     addCheckCommand,
     addStatsCommand,
     addDuCommand,

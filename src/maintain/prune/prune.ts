@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BusyError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import { directoryOf } from '../../pack/pack-record.ts';
-import type { LongCall } from '../../progress.ts';
+import type { LongCall, Progress } from '../../progress.ts';
 import { isVoid } from '../../protocol/collector-view.ts';
 import {
   encodeMark,
@@ -263,7 +263,7 @@ class Collection {
         turns: this.#turns,
         onEntries: (count) => {
           this.#entries += count;
-          this.#tell('mark', this.#entries);
+          this.#tell({ phase: 'mark', filesDone: this.#entries, bytesDone: 0 });
         },
       });
       this.#walked.add(snapshot.id);
@@ -400,7 +400,8 @@ class Collection {
         isTimeUp: () => this.#isTimeUp,
         onPack: (liveSize) => {
           size += liveSize;
-          this.#tell('repack', 0, size);
+          const { liveSize: bytesTotal } = this.#result.repacked;
+          this.#tell({ phase: 'repack', filesDone: 0, bytesDone: size, bytesTotal });
         },
       });
       await session.close();
@@ -491,7 +492,7 @@ class Collection {
       this.#result.waitingFor = left;
       if (left.length === 0) break;
       if (silent.length > 0 || this.#isTimeUp) return false;
-      this.#tell('sessions', left.length);
+      this.#tell({ phase: 'sessions', filesDone: left.length, bytesDone: 0 });
       await pass('prune.5.waiting');
       await wait(pollMs, signal);
       open = await stillOpen(this.#repository, left);
@@ -536,8 +537,9 @@ class Collection {
       newSalt,
       signal: this.#options.signal,
       onDeleted: (name) => {
-        addTo(this.#result.deleted, listed.get(name)?.size ?? 0);
-        this.#tell('delete', this.#result.deleted.packs, this.#result.deleted.size);
+        const { deleted } = this.#result;
+        addTo(deleted, listed.get(name)?.size ?? 0);
+        this.#tell({ phase: 'delete', filesDone: deleted.packs, bytesDone: deleted.size });
       },
     });
     this.#result.generation = sweep.generation;
@@ -585,8 +587,8 @@ class Collection {
     return elapsedNs >= BigInt(Math.ceil(durationMaxMs)) * 1_000_000n;
   }
 
-  #tell(phase: string, filesDone: number, bytesDone = 0): void {
-    this.#options.onProgress?.({ phase, filesDone, bytesDone });
+  #tell(progress: Progress): void {
+    this.#options.onProgress?.(progress);
   }
 }
 
