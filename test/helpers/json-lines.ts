@@ -92,6 +92,7 @@ export const events: Readonly<Record<string, Fields>> = {
     tags: 'texts',
     partial: 'flag',
     size: 'count',
+    'forgotten_time?': 'time',
     summary: {
       backup_start: 'time',
       backup_end: 'time',
@@ -122,6 +123,16 @@ export const events: Readonly<Record<string, Fields>> = {
     'linktarget?': 'outside',
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
+  },
+  retention: {
+    id: 'id',
+    short_id: 'text',
+    time: 'time',
+    hostname: 'outside',
+    source: 'outside',
+    tags: 'texts',
+    keep: 'flag',
+    reasons: 'texts',
   },
   snapshot_size: {
     id: 'id',
@@ -221,6 +232,23 @@ export const summaries: Readonly<Record<string, Fields>> = {
     error_count: 'count',
     seconds_elapsed: 'seconds',
     total_duration: 'seconds',
+  },
+  forget: {
+    code: 'count',
+    dry_run: 'flag',
+    done: 'flag',
+    forgotten: 'count',
+    kept: 'count',
+    error_count: 'count',
+  },
+  undelete: {
+    code: 'count',
+    snapshot_id: 'id',
+    forgotten_id: 'id',
+    forgotten: 'flag',
+    data_blobs: 'count',
+    data_added: 'count',
+    data_added_packed: 'count',
   },
   check: {
     code: 'count',
