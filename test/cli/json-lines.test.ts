@@ -64,7 +64,7 @@ test('all commands together show every event and field, as described', async (t)
     return lines;
   };
 
-  await run('init', '--insecure-no-password', '-r', 'other');
+  await run('init', '--insecure-no-password', '--with-recover', '-r', 'other');
   await run('snapshot', 'source', 'missing', '--tag', 'daily');
   await run('snapshot', 'source', 'missing', '-v');
   await run('snapshots');
