@@ -3,10 +3,12 @@ import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
+import type { ForgetPlan } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
+import type { GroupKey, RetentionPolicy } from '../snapshot/retention.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type { ExcludeOptions } from '../walk/excludes.ts';
 import type { OutsideText, Path } from './outside-text.ts';
@@ -22,6 +24,8 @@ export interface NewKey {
 export interface InitOptions extends NewKey {
   /** Where the repository is to be; a local path in this version. */
   location: string;
+  /** Also store `recover.mjs` in the directory, which restores without varve, and a README. */
+  withRecover?: boolean | undefined;
 }
 
 export interface OpenOptions {
@@ -99,6 +103,29 @@ export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall 
   target: Path;
   /** Told of every entry that could not be restored, or not quite; the restore goes on. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
+}
+
+/** What to forget: exactly one of `policy` and `snapshots`. */
+export interface ForgetOptions extends Pick<LongCall, 'signal'> {
+  /** What to keep of each group; `checkRetention` tells beforehand whether it makes sense. */
+  policy?: RetentionPolicy | undefined;
+  /** What the snapshots that a policy judges together have in common; default: host and source. */
+  groupBy?: readonly GroupKey[] | undefined;
+  /** Snapshots to forget, as `select` takes them. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+  /** Let nothing be left of a group, if it comes to that. */
+  mayEmpty?: boolean | undefined;
+  /** Say what would be forgotten, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown a plan by which something goes; false lets everything stay. */
+  confirm?: ((plan: ForgetPlan) => boolean | Promise<boolean>) | undefined;
+}
+
+export interface UndeleteOptions extends LongCall {
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
 }
 
 export interface CheckOptions extends LongCall {

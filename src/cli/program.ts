@@ -4,6 +4,7 @@ import { PROGRAM } from '../index.ts';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addForgetCommand } from './commands/forget.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
@@ -14,6 +15,7 @@ import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
+import { addUndeleteCommand } from './commands/undelete.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -43,6 +45,8 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotsCommand,
     addLsCommand,
     addRestoreCommand,
+    addForgetCommand,
+    addUndeleteCommand,
     addPruneCommand,
     addCheckCommand,
     addStatsCommand,

@@ -73,6 +73,9 @@ test('all commands together show every event and field, as described', async (t)
   await run('stats');
   await run('du');
   await run('du', 'latest');
+  await run('forget', '--keep-last', '1', '--yes');
+  await run('snapshots', '--forgotten');
+  await run('undelete', 'latest');
   await run('rebuild-index');
   await run('ls', 'unknown');
   const [pack] = packsOf(home) as [string];

@@ -79,7 +79,7 @@ export const events: Readonly<Record<string, Fields>> = {
   },
   verbose_status: { action: 'code', item: 'outside', data_size: 'count' },
   error: { error: { message: 'text' }, during: 'text', code: 'code', item: 'outside' },
-  initialized: { id: 'longId', repository: 'text', key_slot: 'text' },
+  initialized: { id: 'longId', repository: 'text', key_slot: 'text', 'recover?': 'text' },
   snapshot: {
     id: 'id',
     short_id: 'text',
@@ -92,6 +92,7 @@ export const events: Readonly<Record<string, Fields>> = {
     tags: 'texts',
     partial: 'flag',
     size: 'count',
+    'forgotten_time?': 'time',
     summary: {
       backup_start: 'time',
       backup_end: 'time',
@@ -122,6 +123,16 @@ export const events: Readonly<Record<string, Fields>> = {
     'linktarget?': 'outside',
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
+  },
+  retention: {
+    id: 'id',
+    short_id: 'text',
+    time: 'time',
+    hostname: 'outside',
+    source: 'outside',
+    tags: 'texts',
+    keep: 'flag',
+    reasons: 'texts',
   },
   snapshot_size: {
     id: 'id',
@@ -248,6 +259,23 @@ export const summaries: Readonly<Record<string, Fields>> = {
     error_count: 'count',
     seconds_elapsed: 'seconds',
     total_duration: 'seconds',
+  },
+  forget: {
+    code: 'count',
+    dry_run: 'flag',
+    done: 'flag',
+    forgotten: 'count',
+    kept: 'count',
+    error_count: 'count',
+  },
+  undelete: {
+    code: 'count',
+    snapshot_id: 'id',
+    forgotten_id: 'id',
+    forgotten: 'flag',
+    data_blobs: 'count',
+    data_added: 'count',
+    data_added_packed: 'count',
   },
   prune: {
     code: 'count',

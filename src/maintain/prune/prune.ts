@@ -38,7 +38,7 @@ import { carryOut, generationName } from './carry-out.ts';
 import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
-import { isStanding, type Look, lookAt } from './look.ts';
+import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
 import { packUsage } from './pack-usage.ts';
 import { type PackToGo, type PlannedPack, type PrunePlan, packToGo, planPrune } from './plan.ts';
@@ -236,6 +236,7 @@ class Collection {
       signal,
       onProgress,
     });
+    refuseGone(look.view, this.#walked);
     const isSameIndex = this.#look !== undefined && this.#look.index === look.index;
     this.#look = look;
     let last = 0;
