@@ -10,7 +10,6 @@
  */
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
-  CheckOptions,
   InitOptions,
   ListOptions,
   NewKey,
@@ -47,7 +46,8 @@ export {
   VarveError,
   VersionError,
 } from './errors.ts';
-export type { CheckResult } from './maintain/check.ts';
+export type { CheckOptions, CheckResult } from './maintain/check.ts';
+export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';

@@ -100,11 +100,6 @@ export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall 
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }
 
-export interface CheckOptions extends LongCall {
-  /** Read every pack and decode every blob. */
-  isReadingData?: boolean | undefined;
-}
-
 export interface StatsOptions extends LongCall {
   /** Only these; default: all live snapshots, and in `stats` what the repository takes. */
   snapshots?: readonly Snapshot[] | undefined;

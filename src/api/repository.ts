@@ -2,7 +2,7 @@
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
-import type { CheckResult } from '../maintain/check.ts';
+import type { CheckOptions, CheckResult } from '../maintain/check.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
 import type { KeySlot } from '../repository/manage-keys.ts';
@@ -10,7 +10,6 @@ import type { DamagedObject } from '../repository/view.ts';
 import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type {
-  CheckOptions,
   ListOptions,
   NewKey,
   RebuildResult,
@@ -44,6 +43,7 @@ export interface Repository {
    * @throws RangeError on a pattern that makes no sense
    */
   restore(options: RestoreOptions): Promise<RestoreResult>;
+  /** @throws RangeError on a subset of nothing, StorageError when it cannot look */
   check(options?: CheckOptions): Promise<CheckResult>;
   /**
    * What snapshots hold and what that takes.

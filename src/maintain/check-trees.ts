@@ -26,6 +26,8 @@ export interface TreeCheckOptions {
   isSuspect: (id: BlobId) => boolean;
   /** Told of entries that were looked at, or found below a directory known to be good. */
   onEntries: (entries: { count: number; isRepeated: boolean }) => void;
+  /** Told that a page or list cannot be read, so that nobody knows what is below. */
+  onLostTree: () => void;
   /** Progress, cancel, and a turn for others: `take` it when it is over. */
   turn: { readonly isOver: boolean; take(path: Uint8Array): Promise<void> };
 }
@@ -172,13 +174,24 @@ export class TreeChecker {
     if (!(error instanceof VarveError)) throw error;
     const object = toHex(blob.id);
     const message = `${BLOB_TYPE_NAMES[blob.type]} ${object}: ${error.message}`;
-    this.#report(kindOf(error), { object, message, path: blob.path });
+    const kind = kindOf(error);
+    const isPage = blob.type === BLOB_TYPE.treePage || blob.type === BLOB_TYPE.attributes;
+    // Times and the like are in them, so that they do not follow from the files.
+    const heal = isPage && kind !== 'tree-malformed' ? 'varve repair packs --from REPO' : undefined;
+    if (blob.type === BLOB_TYPE.treePage || blob.type === BLOB_TYPE.chunkList) {
+      this.#options.onLostTree();
+    }
+    this.#report(kind, { object, message, path: blob.path, heal });
   }
 
-  #report(kind: FindingKind, found: { object: string; message: string; path: Uint8Array }): void {
-    const { path, ...finding } = { ...found, path: found.path.length === 0 ? SLASH : found.path };
+  #report(
+    kind: FindingKind,
+    found: { object: string; message: string; path: Uint8Array; heal?: string | undefined },
+  ): void {
+    const { object, message, heal } = found;
+    const path = found.path.length === 0 ? SLASH : found.path;
     const snapshot = this.#snapshot as SessionId;
-    this.#options.findings.add({ kind, ...finding }, { snapshot, path });
+    this.#options.findings.add({ kind, object, message, heal }, { snapshot, path });
   }
 }
 

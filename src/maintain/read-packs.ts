@@ -36,11 +36,13 @@ export interface ReadPacksOptions {
   signal: AbortSignal | undefined;
   /** Called after each pack. */
   onRead: (bytes: number) => void;
+  /** Told of each pack when all is known of it. */
+  onResult: (pack: PackInfo, result: PackResult) => void;
 }
 
 /** Reads whole packs. @throws the signal's reason, or whatever a worker failed with */
 export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]> {
-  const { repository, access, packs, signal, onRead } = options;
+  const { repository, access, packs, signal, onRead, onResult } = options;
   const { index } = access.sync;
   const results: PackResult[] = packs.map(() => ({ findings: [], badBlobs: [] }));
   const pool = startPool(repository);
@@ -49,6 +51,7 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
   const verifyLeft = async (): Promise<void> => {
     for (const { pack, result, slots } of unverified.splice(0)) {
       await verifyDeltas(access, { pack, slots }, result);
+      onResult(pack, result);
     }
   };
   try {

@@ -78,6 +78,7 @@ async function syncOnce(repository: Repository, view: View, options: LongCall): 
   const listed = await listPacks(repository);
   const sizes = new Map([...listed.values()].map(({ name, size }) => [name, size]));
   await index.updateStates({ listed: sizes, dead: view.collector.deadPacks });
+  index.distrust(await repository.ledger.damage());
   const indexed = new Set<PackName>();
   for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
   const unindexed = [...listed.values()].filter(
@@ -108,6 +109,21 @@ export async function verifySegments(
   await mapConcurrent(sync.unread, READS_IN_FLIGHT, async (name) => {
     await readSegment(repository, name, { damaged, ...options });
   });
+}
+
+/** The packs that segments name, as far as these can be read now, whatever the local index knows. */
+export async function readNamedPacks(
+  repository: Repository,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<{ named: Set<PackName>; damaged: DamagedObject[] }> {
+  const named = new Set<PackName>();
+  const damaged: DamagedObject[] = [];
+  const names = [...(await listSegments(repository)).values()];
+  await mapConcurrent(names, READS_IN_FLIGHT, async (name) => {
+    const segment = await readSegment(repository, name, { damaged, ...options });
+    for (const pack of segment?.packs ?? []) named.add(pack.name);
+  });
+  return { named, damaged };
 }
 
 /**

@@ -18,7 +18,7 @@ import type { EncodedFrame } from '../frame/frame-builder.ts';
 import { type BlobId, blobKey, type SessionId } from '../id.ts';
 import { PACK_STATE } from '../index/cache-rows.ts';
 import { CacheFailed } from '../index/environment.ts';
-import { isPresent } from '../index/presence.ts';
+import { hasLostBlobs, isPresent } from '../index/presence.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
@@ -162,7 +162,8 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing or dead, or segments that cannot be read, are a reason to ask.
+   * missing or dead, segments that cannot be read, or blobs that are known to be damaged are a
+   * reason to ask.
    */
   trusts(id: SessionId): boolean {
     return trustsSnapshot(this, id);
@@ -354,7 +355,7 @@ export function trustsSnapshot(
   for (const { state } of sync.index.packs()) {
     if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
   }
-  return true;
+  return !hasLostBlobs(sync.index);
 }
 
 function heartbeatName(id: SessionId, number: number): string {

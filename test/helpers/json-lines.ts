@@ -163,6 +163,7 @@ export const events: Readonly<Record<string, Fields>> = {
     severity: 'code',
     object: 'text',
     message: 'text',
+    'heal?': 'text',
     snapshots: 'ids',
     paths: 'outsides',
   },
@@ -230,7 +231,10 @@ export const summaries: Readonly<Record<string, Fields>> = {
     snapshots: 'count',
     packs: 'count',
     entries: 'count',
+    packs_read: 'count',
     bytes_read: 'count',
+    packs_unread: 'count',
+    'oldest_read?': 'time',
     total_duration: 'seconds',
   },
   stats: {
