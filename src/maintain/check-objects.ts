@@ -4,7 +4,7 @@
  * is noted and left alone.
  */
 import { NoRepositoryError, NotFoundError, VarveError } from '../errors.ts';
-import { parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
+import { parseDone, parseMark, parseMergedSweep, parseSweep } from '../record/collector-records.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { parseRecord } from '../record/record.ts';
 import { parseSession } from '../record/session-records.ts';
@@ -32,7 +32,7 @@ const rules: readonly RecordRule[] = [
   collectorRule(/^gc\/.*\.mark$/, OBJECT_KIND.mark, parseMark),
   collectorRule(/^gc\/.*\.sweep$/, OBJECT_KIND.sweep, parseSweep),
   collectorRule(/^gc\/.*\.merged$/, OBJECT_KIND.sweep, parseMergedSweep),
-  collectorRule(/^gc\/.*\.done$/, OBJECT_KIND.sweep, (payload) => parseRecord(payload, 'done')),
+  collectorRule(/^gc\/.*\.done$/, OBJECT_KIND.sweep, parseDone),
   sessionRule(/^sessions\/[0-9a-f]{32}$/, parseSession),
   sessionRule(/\.h[0-9a-f]{6}$/, (payload) => parseRecord(payload, 'heartbeat')),
 ];

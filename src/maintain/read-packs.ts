@@ -37,7 +37,7 @@ export interface ReadPacksOptions {
   /** Called after each pack. */
   onRead: (bytes: number) => void;
   /** Told of each pack when all is known of it. */
-  onResult: (pack: PackInfo, result: PackResult) => void;
+  onResult?: (pack: PackInfo, result: PackResult) => void;
 }
 
 /** Reads whole packs. @throws the signal's reason, or whatever a worker failed with */
@@ -51,7 +51,7 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
   const verifyLeft = async (): Promise<void> => {
     for (const { pack, result, slots } of unverified.splice(0)) {
       await verifyDeltas(access, { pack, slots }, result);
-      onResult(pack, result);
+      onResult?.(pack, result);
     }
   };
   try {

@@ -11,6 +11,7 @@ import type { LocalIndex } from '../index/local-index.ts';
 import { parseSegment, type Segment } from '../index/segment.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { LongCall } from '../progress.ts';
+import { isAdoptable } from '../protocol/adoption.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import { readPackDirectory } from './pack-access.ts';
@@ -28,13 +29,18 @@ export interface ListedPack {
   name: PackName;
   kind: PackKind;
   size: number;
+  /** When it was stored, by the clock of the storage, ms since 1970. */
+  storedMs: number;
 }
 
 export interface IndexSync {
   index: LocalIndex;
   /** Every pack file of the repository, by name. */
   listed: Map<PackName, ListedPack>;
-  /** Packs that no segment names: of a session that has not ended, or of one that was killed. */
+  /**
+   * Packs that may be adopted, because no segment and no collector names them: of a session that has
+   * not ended, or of one that was killed.
+   */
   unindexed: ListedPack[];
   /** Storage names of segments taken over by an earlier run, which this one did not read. */
   unread: string[];
@@ -81,9 +87,8 @@ async function syncOnce(repository: Repository, view: View, options: LongCall): 
   index.distrust(await repository.ledger.damage());
   const indexed = new Set<PackName>();
   for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
-  const unindexed = [...listed.values()].filter(
-    ({ name }) => !view.collector.deadPacks.has(name) && !indexed.has(name),
-  );
+  const dead = view.collector.deadPacks;
+  const unindexed = [...listed.values()].filter(({ name }) => isAdoptable(name, { indexed, dead }));
   return { index, listed, unindexed, unread, damaged };
 }
 
@@ -187,11 +192,12 @@ async function listSegments(repository: Repository): Promise<Map<SegmentName, st
 async function listPacks(repository: Repository): Promise<Map<PackName, ListedPack>> {
   const packs = new Map<PackName, ListedPack>();
   for (const prefix of ['data/', 'meta/']) {
-    for await (const { name, size } of repository.storage.list(prefix)) {
+    for await (const { name, size, modifiedMs } of repository.storage.list(prefix)) {
       const match = PACK_NAME.exec(name);
       if (match === null) continue;
       const kind = match[1] === 'data' ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
-      packs.set(match[2] as PackName, { name: match[2] as PackName, kind, size });
+      const pack = match[2] as PackName;
+      packs.set(pack, { name: pack, kind, size, storedMs: Math.floor(modifiedMs) });
     }
   }
   return packs;

@@ -1,4 +1,7 @@
-/** Chains of deltas against rules PRESENT and CHAIN said plainly, on random graphs of copies. */
+/**
+ * Chains of deltas against rules PRESENT and CHAIN said plainly: decodable from usable packs alone. On
+ * random graphs of copies.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -6,6 +9,7 @@ import type { BlobId } from '../../src/id.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
 import { candidateAt, isPresent, type Location, usableChain } from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
+import { decodableBlobs } from '../../src/protocol/decode-rule.ts';
 import { equalBytes } from '../../src/util/bytes.ts';
 import {
   type BlobPlan,
@@ -80,20 +84,6 @@ function packsOf({ copies, packCount }: Graph): PackRecord[] {
   });
 }
 
-/** Deltas down to a whole copy by the shortest way, for each blob that has one. */
-function shortestChains({ copies }: Graph, isUsable: (pack: number) => boolean) {
-  const lengths = new Map<number, number>();
-  const usable = copies.filter(({ pack }) => isUsable(pack));
-  for (const { blob, base } of usable) if (base === undefined) lengths.set(blob, 0);
-  for (let length = 1; length <= usable.length; length++) {
-    for (const { blob, base } of usable) {
-      const isNext = base !== undefined && lengths.get(base) === length - 1;
-      if (isNext && !lengths.has(blob)) lengths.set(blob, length);
-    }
-  }
-  return lengths;
-}
-
 /** Each link is a usable copy of what the link before names as its base; the last one is whole. */
 function assertChain(index: LocalIndex, id: BlobId, chain: readonly Location[]): void {
   let wanted = id;
@@ -156,7 +146,8 @@ for (const [shape, make] of Object.entries({ thicket, ladder })) {
           fc.asyncProperty(loss, async (lost) => {
             await lose(index, packs, lost);
             const isUsable = (pack: number): boolean => !lost[1].includes(pack);
-            const lengths = shortestChains(graph, isUsable);
+            const usable = graph.copies.filter(({ pack }) => isUsable(pack));
+            const lengths = decodableBlobs(usable);
 
             assertPresent(index, graph, lengths);
             assertCandidates(index, { graph, lengths, isUsable });
