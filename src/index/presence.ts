@@ -97,10 +97,9 @@ interface WantedChain {
 }
 
 function extendChain(index: LocalIndex, wanted: WantedChain, failures: Failures): boolean {
-  const { id, lengthMax, chain, isUsable } = wanted;
-  for (const copy of index.copies(id)) {
-    const mayCount = isUsable(copy.packNo) && !index.isDistrusted(copy.packNo, id);
-    const location = mayCount ? locationOf(index, copy, id) : undefined;
+  const { lengthMax, chain } = wanted;
+  for (const copy of index.copies(wanted.id)) {
+    const location = countedLocation(index, copy, wanted);
     if (location === undefined) continue;
     const { delta } = location.blob;
     if (delta !== undefined) {
@@ -115,6 +114,15 @@ function extendChain(index: LocalIndex, wanted: WantedChain, failures: Failures)
     chain.pop();
   }
   return false;
+}
+
+function countedLocation(
+  index: LocalIndex,
+  copy: BlobCopy,
+  { id, isUsable }: WantedChain,
+): Location | undefined {
+  const mayCount = isUsable(copy.packNo) && !index.isDistrusted(copy.packNo, id);
+  return mayCount ? locationOf(index, copy, id) : undefined;
 }
 
 function isUsableCopy(index: LocalIndex, { packNo }: BlobCopy, id: BlobId): boolean {

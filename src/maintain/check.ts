@@ -8,6 +8,7 @@
  * all is known of the packs. So what is found depends neither on the number of workers nor on which
  * of them was first.
  */
+import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { errnoCode, VarveError } from '../errors.ts';
 import type { PackName } from '../id.ts';
 import type { PackInfo } from '../index/pack-states.ts';
@@ -26,6 +27,7 @@ import { TreeChecker } from './check-trees.ts';
 import { checkDataSubset, choosePacks, type DataSubset } from './choose-packs.ts';
 import { type Finding, Findings } from './finding.ts';
 import { judgeFindings } from './judge-findings.ts';
+import { type Loss, Losses } from './losses.ts';
 import { PackVerdicts } from './pack-verdicts.ts';
 import { type PackResult, readPacks } from './read-packs.ts';
 
@@ -58,6 +60,14 @@ export async function checkRepository(
   repository: Repository,
   options: CheckOptions = {},
 ): Promise<CheckResult> {
+  return (await inspectRepository(repository, options)).result;
+}
+
+/** A check, with all that cannot be read, for whoever is to heal it. */
+export async function inspectRepository(
+  repository: Repository,
+  options: CheckOptions = {},
+): Promise<{ result: CheckResult; losses: readonly Loss[] }> {
   if (options.dataSubset !== undefined) checkDataSubset(options.dataSubset);
   const access = await openReadAccess(repository, {
     signal: options.signal,
@@ -75,6 +85,7 @@ class Run {
   readonly #turns: Turns;
   readonly #verdicts: PackVerdicts;
   #isTreeLost = false;
+  #losses = new Losses();
   #entries = 0;
   /** Entries below directories that were known to be good from another snapshot or path. */
   #repeatedEntries = 0;
@@ -96,7 +107,7 @@ class Run {
     this.#turns = new Turns(repository.clock, options.signal);
   }
 
-  async execute(): Promise<CheckResult> {
+  async execute(): Promise<{ result: CheckResult; losses: readonly Loss[] }> {
     const startedNs = this.#repository.clock.monotonicNs();
     const { view, sync } = this.#access;
     await checkObjects(this.#repository, {
@@ -125,7 +136,7 @@ class Run {
     const findings = this.#findings.all;
     await this.#judge(findings);
     const readMs = packs.map(({ name }) => times.get(name)).filter((ms) => ms !== undefined);
-    return {
+    const result = {
       findings,
       isDamaged: findings.some(({ severity }) => severity === 'damage'),
       snapshots: view.snapshots.length,
@@ -137,6 +148,7 @@ class Run {
       oldestReadMs: readMs.length === 0 ? undefined : readMs.reduce((a, b) => Math.min(a, b)),
       durationNs: this.#repository.clock.monotonicNs() - startedNs,
     };
+    return { result, losses: this.#losses.all };
   }
 
   get #subset(): DataSubset | 'none' | undefined {
@@ -151,7 +163,7 @@ class Run {
     await judgeFindings({
       findings,
       index: sync.index,
-      isTreeLost: this.#isTreeLost,
+      isTreeLost: this.#isTreeLost || findings.some(({ kind }) => kind === 'tree-malformed'),
       badBlobs: this.#verdicts.badBlobs,
       canRead: async (id, type) => {
         try {
@@ -309,14 +321,17 @@ class Run {
     const { view } = access;
     this.#entries = 0;
     this.#repeatedEntries = 0;
+    this.#losses = new Losses();
     this.#isTreeLost = view.damaged.some(({ name }) => name.startsWith('snapshots/'));
     const turns = this.#turns;
     const trees = new TreeChecker({
       access,
       findings,
       isSuspect: (id) => this.#verdicts.isSuspect(id),
-      onLostTree: () => {
-        this.#isTreeLost = true;
+      onLost: (loss) => {
+        this.#losses.add(loss);
+        const isTree = loss.type === BLOB_TYPE.treePage || loss.type === BLOB_TYPE.chunkList;
+        if (isTree) this.#isTreeLost = true;
       },
       onEntries: ({ count, isRepeated }) => {
         if (isRepeated) this.#repeatedEntries += count;

@@ -21,7 +21,7 @@ import { CacheFailed } from '../index/environment.ts';
 import { hasLostBlobs, isPresent } from '../index/presence.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
-import type { PackRecord } from '../pack/pack-record.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { reportOf } from '../protocol/outcomes.ts';
 import { mayReuseTree } from '../protocol/reuse.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
@@ -200,6 +200,17 @@ export class Session {
       for (const { id } of frame.blobs) this.#inFlight.add(blobKey(id));
       await this.#packs.moveFrame(frame);
     });
+  }
+
+  /**
+   * Takes over a pack whose segment is lost: once it is durable, a segment of this session names it.
+   * @throws NotFoundError
+   */
+  async adopt(record: PackRecord): Promise<void> {
+    const { storage } = this.#repository;
+    await storage.adopt(packStorageName(record), { signal: this.#signal });
+    await storage.sync();
+    this.#segments.add(record);
   }
 
   /** Everything stored so far is durable and named by a segment when this returns. */
