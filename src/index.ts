@@ -14,6 +14,7 @@ export type {
   ListOptions,
   NewKey,
   OpenOptions,
+  PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
@@ -49,6 +50,16 @@ export {
 export type { CheckOptions, CheckResult } from './maintain/check.ts';
 export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
+export type { HealedCounts } from './maintain/repair/healer.ts';
+export type { IndexRepair } from './maintain/repair/repair-index.ts';
+export type { Repair, RepairOptions } from './maintain/repair/repair-options.ts';
+export type { PacksRepair } from './maintain/repair/repair-packs.ts';
+export type {
+  LostEntry,
+  RepairedSnapshot,
+  SnapshotsRepair,
+  SnapshotsRepairOptions,
+} from './maintain/repair/repair-snapshots.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
 export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';

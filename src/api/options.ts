@@ -3,12 +3,15 @@ import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
+import type { RepairOptions } from '../maintain/repair/repair-options.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type { ExcludeOptions } from '../walk/excludes.ts';
 import type { OutsideText, Path } from './outside-text.ts';
+import type { Repository } from './repository.ts';
 
 /** What opens a key slot: exactly one of the two. */
 export interface NewKey {
@@ -98,6 +101,15 @@ export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall 
   target: Path;
   /** Told of every entry that could not be restored, or not quite; the restore goes on. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
+}
+
+export interface PacksRepairOptions extends RepairOptions<PacksRepair> {
+  /** Read all data first, to find damage that is not known yet. */
+  isReadingData?: boolean | undefined;
+  /** Directory of the live files: that in which they were saved, or one with a restore of them. */
+  live?: Path | undefined;
+  /** A copy of the repository, opened by `openRepository`; whoever opened it closes it. */
+  from?: Repository | undefined;
 }
 
 export interface StatsOptions extends LongCall {

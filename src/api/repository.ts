@@ -3,6 +3,13 @@ import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
+import type { IndexRepair } from '../maintain/repair/repair-index.ts';
+import type { RepairOptions } from '../maintain/repair/repair-options.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
+import type {
+  SnapshotsRepair,
+  SnapshotsRepairOptions,
+} from '../maintain/repair/repair-snapshots.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
 import type { KeySlot } from '../repository/manage-keys.ts';
@@ -12,6 +19,7 @@ import type { Snapshot } from '../snapshot/selection.ts';
 import type {
   ListOptions,
   NewKey,
+  PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -45,6 +53,22 @@ export interface Repository {
   restore(options: RestoreOptions): Promise<RestoreResult>;
   /** @throws RangeError on a subset of nothing, StorageError when it cannot look */
   check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * Names packs again whose index segment is lost or damaged. This, like all repairs, writes new
+   * objects and neither changes nor deletes any.
+   * @throws VersionError, BusyError, CorruptionError, StorageError
+   */
+  repairIndex(options?: RepairOptions<IndexRepair>): Promise<IndexRepair>;
+  /**
+   * Stores damaged and missing blobs again, as far as their content can be had.
+   * @throws TypeError when `from` was not opened here, VersionError, CorruptionError, StorageError
+   */
+  repairPacks(options?: PacksRepairOptions): Promise<PacksRepair>;
+  /**
+   * Makes a new snapshot, without what is lost, of each that has damage; the old ones stay.
+   * @throws VersionError, BusyError, CorruptionError, StorageError
+   */
+  repairSnapshots(options?: SnapshotsRepairOptions): Promise<SnapshotsRepair>;
   /**
    * What snapshots hold and what that takes.
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there

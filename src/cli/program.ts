@@ -8,6 +8,7 @@ import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
+import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -43,6 +44,7 @@ export function createProgram(runtime: Runtime): Command {
     addLsCommand,
     addRestoreCommand,
     addCheckCommand,
+    addRepairCommand,
     addStatsCommand,
     addDuCommand,
     addRebuildIndexCommand,

@@ -167,6 +167,9 @@ export const events: Readonly<Record<string, Fields>> = {
     snapshots: 'ids',
     paths: 'outsides',
   },
+  lost_blob: { id: 'longId', message: 'text', snapshots: 'ids', paths: 'outsides' },
+  repaired_snapshot: { id: 'id', 'repaired_id?': 'id', lost_count: 'count' },
+  lost_entry: { id: 'id', code: 'code', item: 'outside' },
   benchmark: {
     name: 'code',
     version: 'text',
@@ -286,6 +289,32 @@ export const summaries: Readonly<Record<string, Fields>> = {
     removed_key_slot: 'text',
     other_key_slots: 'count',
   },
+  'repair index': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    packs: 'texts',
+    suspects: 'texts',
+    error_count: 'count',
+  },
+  'repair packs': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    healed_from_repository: 'count',
+    healed_from_live: 'count',
+    healed_from_other: 'count',
+    stored_size: 'count',
+    error_count: 'count',
+  },
+  'repair snapshots': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    snapshots: 'count',
+    repaired_before: 'ids',
+    error_count: 'count',
+  },
   sessions: { code: 'count', sessions: 'count', error_count: 'count' },
   'rebuild-index': {
     code: 'count',
@@ -297,7 +326,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
 };
 
 /** Commands of two words. */
-const subcommands = /^key (?:list|add|remove|passwd)\b/;
+const subcommands = /\b(?:key (?:list|add|remove|passwd)|repair (?:index|packs|snapshots))\b/;
 
 const aliases: Readonly<Record<string, string>> = {
   backup: 'snapshot',
@@ -308,7 +337,7 @@ const aliases: Readonly<Record<string, string>> = {
 
 /** The command among arguments, by its own name. */
 export function commandOf(args: readonly string[]): string | undefined {
-  const [subcommand] = subcommands.exec(args.slice(args.indexOf('key')).join(' ')) ?? [];
+  const [subcommand] = subcommands.exec(args.join(' ')) ?? [];
   if (subcommand !== undefined) return subcommand;
   return args.map((arg) => aliases[arg] ?? arg).find((arg) => Object.hasOwn(summaries, arg));
 }
