@@ -63,7 +63,8 @@ export class LocalIndex {
   readonly #blobs: BlobTable | undefined;
   #features: FeaturePages | undefined;
   #isDamaged = false;
-  /** By number of the pack. */
+  #distrustedNames: DistrustedCopies = new Map();
+  /** The same by number, as far as the packs are known. */
   #distrusted = new Map<number, Set<string> | 'all'>();
   /** Delta chains found present, by `blobKey` of the id (`presence.ts`); empty after a new view. */
   readonly chainLengths: Map<string, number> = new Map();
@@ -166,11 +167,18 @@ export class LocalIndex {
   /** Copies that are known to be damaged: from now on nothing relies on them. */
   distrust(copies: DistrustedCopies): void {
     this.chainLengths.clear();
+    this.#distrustedNames = copies;
     this.#distrusted = new Map();
-    for (const [name, keys] of copies) {
+    for (const name of copies.keys()) {
       const packNo = this.packNo(name);
-      if (packNo !== undefined) this.#distrusted.set(packNo, keys);
+      if (packNo !== undefined) this.#applyDistrust(name, packNo);
     }
+  }
+
+  /** Also packs that become known later. */
+  #applyDistrust(name: PackName, packNo: number): void {
+    const keys = this.#distrustedNames.get(name);
+    if (keys !== undefined) this.#distrusted.set(packNo, keys);
   }
 
   /** Whether any copy is distrusted. */
@@ -316,7 +324,10 @@ export class LocalIndex {
       }
       finish();
     });
-    for (const pack of changed) this.#states.set(pack);
+    for (const pack of changed) {
+      this.#states.set(pack);
+      if (this.#distrustedNames.size > 0) this.#applyDistrust(pack.name, pack.packNo);
+    }
     this.#blobs?.unsettle();
     return changed;
   }

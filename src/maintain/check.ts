@@ -311,7 +311,11 @@ class Run {
     }
   }
 
-  #noteResult(pack: PackInfo, { findings, badBlobs }: PackResult): void {
+  #noteResult(pack: PackInfo, { findings, badBlobs, isTransient }: PackResult): void {
+    if (isTransient) {
+      for (const id of badBlobs) this.#verdicts.addSuspect(id);
+      return;
+    }
     for (const id of badBlobs) this.#verdicts.addBad(pack, id);
     if (findings.length > 0) this.#verdicts.addBad(pack);
     else this.#verdicts.addRead(pack, nowMs(this.#repository.clock));

@@ -41,10 +41,12 @@ export async function judgeFindings(judged: Judged): Promise<void> {
     if (hurt === undefined) break;
     const { kind, object } = finding;
     if (kind === 'blob-damaged' && !hurt.has(object)) finding.severity = 'note';
-    const pack = isOfPack(finding) ? packs.get(object) : undefined;
-    if (pack !== undefined && !(await isNeeded(pack, finding, { ...judged, hurt }))) {
-      finding.severity = 'note';
-    }
+    if (!isOfPack(finding)) continue;
+    const pack = packs.get(object);
+    // What is in a pack that no segment names and that cannot be read may be what is missing.
+    const needed =
+      pack === undefined ? hurt.size > 0 : await isNeeded(pack, finding, { ...judged, hurt });
+    if (!needed) finding.severity = 'note';
   }
   for (const finding of findings) finding.heal ??= healOf(finding);
 }

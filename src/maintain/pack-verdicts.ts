@@ -41,6 +41,11 @@ export class PackVerdicts {
     this.#suspects.add(blobKey(id));
   }
 
+  /** A blob with a copy that cannot be read at the moment. */
+  addSuspect(id: BlobId): void {
+    this.#suspects.add(blobKey(id));
+  }
+
   /** Nothing is wrong with what was read of the pack, which was all of it. */
   addRead({ name }: Pack, nowMs: number): void {
     if (this.#bad.has(name)) return;

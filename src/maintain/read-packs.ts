@@ -26,6 +26,8 @@ import { VerifiedCopies } from './verified-copies.ts';
 export interface PackResult {
   findings: DataFinding[];
   badBlobs: BlobId[];
+  /** The storage failed in a way that may be over at the next try. */
+  isTransient: boolean;
 }
 
 export interface ReadPacksOptions {
@@ -44,7 +46,11 @@ export interface ReadPacksOptions {
 export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]> {
   const { repository, access, packs, signal, onRead, onResult } = options;
   const { index } = access.sync;
-  const results: PackResult[] = packs.map(() => ({ findings: [], badBlobs: [] }));
+  const results: PackResult[] = packs.map(() => ({
+    findings: [],
+    badBlobs: [],
+    isTransient: false,
+  }));
   const pool = startPool(repository);
   const verified = new VerifiedCopies();
   const unverified: { pack: PackInfo; result: PackResult; slots: readonly number[] }[] = [];
@@ -66,7 +72,12 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
       const isWanted = (slot: number) => !verified.has({ packNo, slot });
       const bases = planBases(index, opened.blobs, isWanted);
       pool.submit({ record, bases: bases?.plan }, (report) => {
-        const result = { findings: [...report.findings], badBlobs: [...report.badBlobs] };
+        const { isTransient } = report;
+        const result = {
+          findings: [...report.findings],
+          badBlobs: [...report.badBlobs],
+          isTransient,
+        };
         results[position] = result;
         unverified.push({ pack, result, slots: report.deltas.unverified });
         for (const row of report.deltas.verifiedRows) {
