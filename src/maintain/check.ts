@@ -19,6 +19,7 @@ import { indexFromPacks, readNamedPacks, verifySegments } from '../repository/in
 import { openReadAccess, ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { DamagedObject } from '../repository/view.ts';
+import { toHex } from '../util/bytes.ts';
 import { nowMs } from '../util/clock.ts';
 import { Turns } from '../util/turns.ts';
 import { checkObjects } from './check-objects.ts';
@@ -316,8 +317,14 @@ class Run {
       for (const id of badBlobs) this.#verdicts.addSuspect(id);
       return;
     }
-    for (const id of badBlobs) this.#verdicts.addBad(pack, id);
-    if (findings.length > 0) this.#verdicts.addBad(pack);
+    // A delta without its base is as it was written, and counts again when the base is there.
+    const isStranded = ({ kind }: Pick<Finding, 'kind'>): boolean => kind === 'delta-stranded';
+    const stranded = new Set(findings.filter(isStranded).map(({ object }) => object));
+    for (const id of badBlobs) {
+      if (stranded.has(toHex(id))) this.#verdicts.addSuspect(id);
+      else this.#verdicts.addBad(pack, id);
+    }
+    if (findings.length > stranded.size) this.#verdicts.addBad(pack);
     else this.#verdicts.addRead(pack, nowMs(this.#repository.clock));
   }
 

@@ -12,7 +12,7 @@ import { hexField, hexListField, integerField, objectListField } from './record-
 export const FORGOTTEN_COUNT_MAX = 100_000;
 export const CLOSED_COUNT_MAX = 300_000;
 /** Packs that one record names. */
-export const PACK_NAME_COUNT_MAX = 200_000;
+export const SWEPT_COUNT_MAX = 200_000;
 
 /** A snapshot as a tomb names it. */
 export interface ForgottenSnapshot {
@@ -77,7 +77,7 @@ export interface Mark {
 
 /** @param basesRewritten how many deltas the repack stored whole, so that their bases can go. */
 export function encodeMark(mark: Mark, basesRewritten: number): Uint8Array {
-  assert(mark.condemned.length <= PACK_NAME_COUNT_MAX, 'packs in one mark');
+  assert(mark.condemned.length <= SWEPT_COUNT_MAX, 'packs in one mark');
   return encodeRecord('mark', {
     ...encodeChain(mark.chain),
     generation: mark.generation,
@@ -117,7 +117,7 @@ export interface Sweep {
 }
 
 export function encodeSweep(sweep: Sweep): Uint8Array {
-  assert(sweep.delete.length <= PACK_NAME_COUNT_MAX, 'packs in one sweep');
+  assert(sweep.delete.length <= SWEPT_COUNT_MAX, 'packs in one sweep');
   return encodeRecord('sweep', {
     ...encodeChain(sweep.chain),
     generation: sweep.generation,
@@ -151,7 +151,7 @@ export interface MergedSweep {
 }
 
 export function encodeMergedSweep(merged: MergedSweep): Uint8Array {
-  assert(merged.delete.length <= PACK_NAME_COUNT_MAX, 'packs in one merged sweep');
+  assert(merged.delete.length <= SWEPT_COUNT_MAX, 'packs in one merged sweep');
   return encodeRecord('merged', {
     ...encodeChain(merged.chain),
     generation: merged.generation,
@@ -169,7 +169,7 @@ export function parseMergedSweep(payload: Uint8Array): MergedSweep {
     delete: hexListField(record, 'delete', 32),
   };
   demand(merged.from <= merged.generation, 'merged sweep covers nothing');
-  demand(merged.delete.length <= PACK_NAME_COUNT_MAX, 'too many swept packs in one merged sweep');
+  demand(merged.delete.length <= SWEPT_COUNT_MAX, 'too many swept packs in one merged sweep');
   return merged;
 }
 

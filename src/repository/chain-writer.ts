@@ -66,7 +66,7 @@ export class ChainWriter {
   /** Stores a tomb, durably, and gives the hash in its name. */
   async putTomb(tomb: Omit<Tomb, 'chain'>): Promise<string> {
     const { storage } = this.#repository;
-    const chain = this.#nextChain();
+    const chain = this.#nextChain(tomb.merges.length > 0);
     const payload = encodeTomb({ ...tomb, chain });
     const { file, hash } = this.#seal({ kind: OBJECT_KIND.tomb, name: '' }, payload);
     await storage.put(`tombs/${hash}`, file);
@@ -76,16 +76,17 @@ export class ChainWriter {
   }
 
   /**
-   * Stores a record under a name that others may want too; durable when this returns. Losing the name
+   * Stores a record under a name that others may want too (a merged one if `isMerging`); durable when this returns. Losing the name
    * to the very same bytes means that an earlier attempt had won it.
    */
   async putIfAbsent(
     identity: { kind: ObjectKind; name: string },
     encode: (chain: ChainFields) => Uint8Array,
+    { isMerging = false }: { isMerging?: boolean } = {},
   ): Promise<PutRecord> {
     const { storage } = this.#repository;
     const { name } = identity;
-    const chain = this.#nextChain();
+    const chain = this.#nextChain(isMerging);
     const { file, hash } = this.#seal(identity, encode(chain));
     const outcome = await storage.putIfAbsent(name, file);
     const isStored = outcome === 'created' || equalBytes(await storage.get(name), file);
@@ -97,8 +98,8 @@ export class ChainWriter {
     await this.#lease.release().catch(() => {});
   }
 
-  #nextChain(): ChainFields {
-    return nextChain(this.#repository, { state: this.#state, view: this.#view });
+  #nextChain(isMerging: boolean): ChainFields {
+    return nextChain(this.#repository, { state: this.#state, view: this.#view, isMerging });
   }
 
   #seal(

@@ -14,13 +14,17 @@ import type { WriterState } from './writer-state.ts';
 
 const ACTIVE_NS = 90n * 86_400n * 1_000_000_000n;
 
-/** Chain fields of the next record of this writer. */
+/**
+ * Chain fields of the next record of this writer.
+ * @param isMerging The record takes the place of others: then it has seen every writer that the view
+ * knows of, since some may be known by those others alone.
+ */
 export function nextChain(
   core: RepositoryCore,
-  { state, view }: { state: WriterState; view: View },
+  { state, view, isMerging = false }: { state: WriterState; view: View; isMerging?: boolean },
 ): ChainFields {
-  const activeSinceNs = core.clock.nowNs() - ACTIVE_NS;
-  const seen = headsOf(view, activeSinceNs).filter(({ writerId }) => writerId !== state.writerId);
+  const known = isMerging ? allHeadsOf(view) : headsOf(view, core.clock.nowNs() - ACTIVE_NS);
+  const seen = known.filter(({ writerId }) => writerId !== state.writerId);
   return {
     repositoryId: toHex(core.id),
     writerId: state.writerId,
@@ -126,6 +130,14 @@ export function isOvertaken(state: WriterState, view: View): boolean {
 
 function forgottenRecords({ forgotten }: Tomb): SeenHead[] {
   return forgotten.map(({ writerId, writerSeq, hash }) => ({ writerId, seq: writerSeq, hash }));
+}
+
+/** Of writers that only others name, too. */
+function allHeadsOf(view: View): SeenHead[] {
+  const named: SeenHead[] = [];
+  for (const { tomb } of view.tombs) named.push(...forgottenRecords(tomb), ...tomb.chain.seen);
+  for (const { chain } of chainedRecords(view.collector).records) named.push(...chain.seen);
+  return newestByWriter([...named, ...recordsOf(view)]);
 }
 
 function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {

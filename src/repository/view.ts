@@ -28,6 +28,12 @@ export interface StoredTomb {
   tomb: Tomb;
 }
 
+export interface StoredFence {
+  id: SessionId;
+  /** As of a tomb. */
+  storedMs: number;
+}
+
 /** An object that should be readable and is not. */
 export interface DamagedObject {
   name: string;
@@ -43,6 +49,7 @@ export interface View {
   hidden: ForgottenSnapshot[];
   /** Sessions that can never commit again, by fence or by a merged tomb. */
   closed: Set<SessionId>;
+  fences: StoredFence[];
   collector: CollectorState;
   /** Tombs, for the chain of records. */
   tombs: StoredTomb[];
@@ -79,7 +86,7 @@ export async function loadTombs(core: RepositoryCore): Promise<LoadedTombs> {
 
 interface LoadedManifests {
   snapshots: Snapshot[];
-  fenced: SessionId[];
+  fences: StoredFence[];
   damaged: DamagedObject[];
 }
 
@@ -89,17 +96,21 @@ export interface LoadedTombs {
 }
 
 function assembleView(
-  { snapshots, fenced, damaged }: LoadedManifests,
+  { snapshots, fences, damaged }: LoadedManifests,
   loaded: LoadedTombs,
   collector: CollectorState,
 ): View {
-  const ended = endedBy(loaded, fenced);
+  const ended = endedBy(
+    loaded,
+    fences.map(({ id }) => id),
+  );
   const ordered = [...snapshots].sort(compareSnapshots);
   return {
     snapshots: ordered.filter(({ id }) => isLive(id, ended)),
     forgotten: ended.forgotten,
     hidden: hiddenAmong(ordered, loaded, ended),
     closed: ended.closed,
+    fences,
     collector,
     tombs: loaded.tombs,
     damaged: [...damaged, ...loaded.damaged],
@@ -145,13 +156,13 @@ export function endedBy(
 /** Undefined when a listed name is gone: list again. */
 async function loadManifests(core: RepositoryCore): Promise<LoadedManifests | undefined> {
   const listed = await listNames(core, 'snapshots/', SNAPSHOT_NAME);
-  const loaded: LoadedManifests = { snapshots: [], fenced: [], damaged: [] };
+  const loaded: LoadedManifests = { snapshots: [], fences: [], damaged: [] };
   const isComplete = await readEach([...listed.keys()], loaded.damaged, async (name) => {
     const id = name.slice('snapshots/'.length) as SessionId;
     const kinds = [OBJECT_KIND.snapshot, OBJECT_KIND.fence];
     const { kind, payload, hash } = await readStoredRecord(core, name, { kinds });
     if (kind === OBJECT_KIND.fence) {
-      loaded.fenced.push(id);
+      loaded.fences.push({ id, storedMs: listed.get(name) as number });
       return;
     }
     const manifest = decodeStored({ kind: 'snapshot', which: id }, () => parseManifest(payload));

@@ -17,6 +17,12 @@ export const PRUNE_FAILPOINTS = [
   'prune.8.before',
   'prune.8.deleted',
   'prune.8.after',
+  'compact.before',
+  'compact.after',
+  'compact.deleted',
+  'merge.before',
+  'merge.after',
+  'merge.deleted',
 ] as const;
 
 export type PruneFailpoint = (typeof PRUNE_FAILPOINTS)[number];

@@ -14,6 +14,7 @@ import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
 import { loadView, type View } from '../../repository/view.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
+import { nowMs } from '../../util/clock.ts';
 
 export interface Look {
   view: View;
@@ -38,26 +39,31 @@ export async function lookAt(
   options: LongCall & { graceMs: number; canWrite: boolean },
 ): Promise<Look> {
   const { graceMs, canWrite, signal } = options;
-  const nowMs = canWrite
-    ? await storageNowMs(repository)
-    : Number(repository.clock.nowNs() / 1_000_000n);
+  const storageMs = canWrite ? await storageNowMs(repository) : undefined;
   const view = await loadView(repository, 'write');
+  const takenMs = storageMs ?? guessNowMs(repository, view);
   refuseDamage(view.damaged);
-  refuseVanished(view);
+  const liveBefore = view.collector.sweeps.at(-1)?.liveSnapshots ?? [];
+  refuseGone(view, liveBefore as SessionId[]);
   const sync = await syncIndex(repository, view, options);
   refuseDamage(sync.damaged);
   refuseEmptied(sync, view);
   const inGrace = new Set<SessionId>();
   const expired: SessionId[] = [];
   for (const { id, forgottenMs } of view.hidden) {
-    if (nowMs - forgottenMs < graceMs) inGrace.add(id);
+    if (takenMs - forgottenMs < graceMs) inGrace.add(id);
     else expired.push(id);
   }
   const kept = [...view.snapshots, ...view.hidden]
     .filter(({ id }) => isKept(id, view, inGrace))
     .sort(compareSnapshots);
   const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
-  return { view, sync, index: sync.index, access, nowMs, kept, expired };
+  return { view, sync, index: sync.index, access, nowMs: takenMs, kept, expired };
+}
+
+/** Without writing: the clock of this machine, but not before the newest tomb. */
+function guessNowMs({ clock }: Repository, { tombs }: View): number {
+  return tombs.reduce((latest, { storedMs }) => Math.max(latest, storedMs), nowMs(clock));
 }
 
 /** Whether the pack counts for rule DECODE: indexed, listed with its length, in no sweep. */
@@ -74,16 +80,17 @@ function refuseDamage(damaged: View['damaged']): void {
   throw new CorruptionError({ kind: 'record', which: first.name, found, expected }, first.error);
 }
 
-/** A snapshot that was live at the last sweep is there, or a tomb or fence says what became of it. */
-function refuseVanished({ collector, snapshots, forgotten, closed }: View): void {
-  const live = new Set<string>(snapshots.map(({ id }) => id));
-  for (const id of (collector.sweeps.at(-1)?.liveSnapshots ?? []) as SessionId[]) {
+/**
+ * Snapshots that were live are there, or a tomb or fence says what became of them.
+ * @throws CorruptionError when nothing does
+ */
+export function refuseGone({ snapshots, forgotten, closed }: View, ids: Iterable<SessionId>): void {
+  const live = new Set(snapshots.map(({ id }) => id));
+  for (const id of ids) {
     if (live.has(id) || forgotten.has(id) || closed.has(id)) continue;
-    const found =
-      'it was live at the last collection, is gone, and nothing says that it was forgotten';
-    const which = `snapshots/${id}`;
+    const found = 'it was live, is gone, and nothing says that it was forgotten';
     const expected = 'the snapshot, or a tomb; nothing was deleted';
-    throw new CorruptionError({ kind: 'snapshot', which, found, expected });
+    throw new CorruptionError({ kind: 'snapshot', which: `snapshots/${id}`, found, expected });
   }
 }
 

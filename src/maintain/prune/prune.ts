@@ -21,7 +21,7 @@ import {
   encodeMark,
   encodeSweep,
   type Mark,
-  PACK_NAME_COUNT_MAX,
+  SWEPT_COUNT_MAX,
   type Sweep,
 } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
@@ -35,9 +35,11 @@ import type { Repository } from '../../repository/repository.ts';
 import { toHex } from '../../util/bytes.ts';
 import { Turns } from '../../util/turns.ts';
 import { carryOut, generationName } from './carry-out.ts';
+import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
-import { isStanding, type Look, lookAt } from './look.ts';
+import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
+import { mergeRecords } from './merge-records.ts';
 import { packUsage } from './pack-usage.ts';
 import { type PlannedPack, type PrunePlan, planPrune } from './plan.ts';
 import { repackPacks } from './repack.ts';
@@ -54,6 +56,8 @@ import { walkSnapshot } from './walk-live.ts';
 const pollMs = 2000;
 /** Three heartbeats: who gave no sign for so long is not worth waiting for. */
 const silentMs = 30 * 60 * 1000;
+/** Fewer are not worth another index. */
+const trimmedBlobsMin = 100_000;
 const noHash = '0'.repeat(64);
 /** Of a record; the rest of it is names of packs. */
 const countedEntrySize = 140;
@@ -71,6 +75,8 @@ export interface PruneOptions extends LongCall {
   graceMs?: number | undefined;
   /** A session that gave no sign of life for so long is fenced; default: the repository's own. */
   sessionTtlMs?: number | undefined;
+  /** How to let time pass while sessions are waited for; only simulations do it otherwise. */
+  wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
 }
 
 export interface PackTotals {
@@ -179,8 +185,7 @@ class Collection {
     this.#notePlan(plan);
     if (this.#options.isDryRun === true) return 'planned';
     if (plan.dead.length + plan.repack.length + unindexed.length === 0) {
-      await this.#deleteExpired();
-      await removeEnded(this.#repository);
+      await this.#withWriter((writer) => this.#tidy(writer));
       return 'nothing';
     }
     if (!(await this.#fenceDead())) return 'waiting';
@@ -200,6 +205,7 @@ class Collection {
       signal,
       onProgress,
     });
+    refuseGone(look.view, this.#walked);
     const isSameIndex = this.#look !== undefined && this.#look.index === look.index;
     this.#look = look;
     let last = 0;
@@ -262,7 +268,7 @@ class Collection {
       dataTarget: config.pack.dataTarget,
       metadataTarget: config.pack.metadataTarget,
       repackSizeMax: this.#options.repackSizeMax ?? Number.POSITIVE_INFINITY,
-      packCountMax: Math.max(0, Math.min(PACK_NAME_COUNT_MAX, room) - unindexed.length),
+      packCountMax: Math.max(0, Math.min(SWEPT_COUNT_MAX, room) - unindexed.length),
     });
     return { plan, unindexed };
   }
@@ -421,16 +427,38 @@ class Collection {
       const sweep = await this.#putSweep(mark, writer);
       if (sweep === undefined) throw overtaken(mark.generation);
       await this.#carryOut(sweep, writer);
-      await this.#deleteExpired();
-      await removeEnded(this.#repository);
+      await this.#tidy(writer);
       return 'swept';
     });
+  }
+
+  /** What nobody needs any more besides packs, and what became too many. */
+  async #tidy(writer: ChainWriter): Promise<void> {
+    const { graceMs = this.#repository.config.gc.graceMs } = this.#options;
+    await this.#deleteExpired();
+    await removeEnded(this.#repository);
+    const { nowMs, view } = this.#look;
+    const repository = this.#repository;
+    const { sweptPacks: swept, generation } = await loadCollectorState(repository);
+    await compactIndex({ repository, writer, swept, generation, nowMs });
+    await mergeRecords({ repository, writer, view, nowMs, graceMs });
+    await this.#trimCache(swept);
+  }
+
+  /** A local index that is mostly of packs which are gone is made anew by the next command. */
+  async #trimCache(swept: ReadonlySet<PackName>): Promise<void> {
+    let [blobs, gone] = [0, 0];
+    for (const { name, blobCount } of this.#look.index.packs()) {
+      blobs += blobCount;
+      if (swept.has(name)) gone += blobCount;
+    }
+    if (gone >= trimmedBlobsMin && 2 * gone > blobs) await this.#repository.index.discard();
   }
 
   /** Step 5. False when a session has no outcome yet and will not be waited for. */
   async #awaitSessions(writer: ChainWriter): Promise<boolean> {
     await pass('prune.5.before');
-    const { signal } = this.#options;
+    const { signal, wait = waitMs } = this.#options;
     let left = await listOpenSessions(this.#repository);
     for (;;) {
       left = await this.#fence(left, writer);
@@ -441,7 +469,7 @@ class Collection {
       if (isHopeless || this.#isTimeUp) return false;
       this.#tell('sessions', left.length);
       await pass('prune.5.waiting');
-      await delay(pollMs, undefined, { signal });
+      await wait(pollMs, signal);
       left = await stillOpen(this.#repository, left);
     }
     await pass('prune.5.after');
@@ -536,6 +564,10 @@ class Collection {
   #tell(phase: string, filesDone: number, bytesDone = 0): void {
     this.#options.onProgress?.({ phase, filesDone, bytesDone });
   }
+}
+
+async function waitMs(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await delay(ms, undefined, { signal });
 }
 
 function addTo(totals: PackTotals, size: number): void {
