@@ -13,6 +13,7 @@ import {
   StorageStopped,
   stopStorage,
 } from '../helpers/fault-storage.ts';
+import { pruneNow } from '../helpers/forget-snapshots.ts';
 import { b } from '../helpers/raw-path.ts';
 import { assertKept, objectHashes } from '../helpers/repaired.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
@@ -314,4 +315,15 @@ test('repairPacks() repeated writes nothing more', async (t) => {
 
   assert.deepEqual([again.isApplied, byOther.isApplied], [false, false]);
   assert.deepEqual(await objectHashes(storage), repaired);
+});
+
+test('pruneRepository() keeps what was healed, and not the copy that is damaged', async (t) => {
+  const { storage, source, taken, packs } = await threeSnapshots(t);
+  for (const name of packs) await flipData(storage, name);
+  const { repository } = await openClient(t, storage);
+  await repairPacks(repository, { live: b(source), isReadingData: true });
+
+  await pruneNow(repository);
+
+  await assertSound(t, storage, taken);
 });
