@@ -16,6 +16,7 @@ export type {
   ListOptions,
   NewKey,
   OpenOptions,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
@@ -52,6 +53,9 @@ export {
 export type { CheckResult } from './maintain/check.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
+export type { PackReason, PackToGo } from './maintain/prune/plan.ts';
+export type { PackTotals, PruneResult } from './maintain/prune/prune.ts';
+export type { WaitingFor } from './maintain/prune/sessions.ts';
 export type { UndeleteResult } from './maintain/undelete.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';

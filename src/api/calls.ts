@@ -76,6 +76,10 @@ export function asPublic(repository: OpenedRepository): Repository {
       const { checkRepository } = await import('../maintain/check.ts');
       return await checkRepository(repository, options);
     },
+    prune: async (options) => {
+      const { pruneRepository } = await import('../maintain/prune/prune.ts');
+      return await pruneRepository(repository, options);
+    },
     stats: (options = {}) => stats(repository, options),
     snapshotSizes: (options = {}) => snapshotSizes(repository, options),
     treeSizes: (options) => treeSizes(repository, options),

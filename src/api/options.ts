@@ -4,6 +4,7 @@ import type { Similarity } from '../backup/take-snapshot.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
+import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
@@ -130,6 +131,24 @@ export interface UndeleteOptions extends LongCall {
 export interface CheckOptions extends LongCall {
   /** Read every pack and decode every blob. */
   isReadingData?: boolean | undefined;
+}
+
+export interface PruneOptions extends LongCall {
+  /** Say what would be deleted, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown the plan where there is something to do; false lets everything stay. */
+  confirm?: ((planned: PruneResult) => boolean | Promise<boolean>) | undefined;
+  /** Bytes of live data that may be written again; default: as many as it takes. */
+  repackSizeMax?: number | undefined;
+  /** After so many ms nothing is begun that can wait for the next run; default: never. */
+  durationMaxMs?: number | undefined;
+  /** So many ms a forgotten snapshot is kept; default: as the repository says, a day. */
+  graceMs?: number | undefined;
+  /**
+   * A session without a sign of life for so many ms is ended; default: as the repository says, a
+   * day. Running ones give a sign every ten minutes.
+   */
+  sessionTtlMs?: number | undefined;
 }
 
 export interface StatsOptions extends LongCall {

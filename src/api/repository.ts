@@ -4,6 +4,7 @@ import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckResult } from '../maintain/check.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
+import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
@@ -16,6 +17,7 @@ import type {
   ForgetOptions,
   ListOptions,
   NewKey,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -69,6 +71,13 @@ export interface Repository {
    */
   undelete(selector: string, options?: UndeleteOptions): Promise<UndeleteResult>;
   check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
+   * snapshot has lost anything, and the next call goes on from there.
+   * @throws CorruptionError when anything cannot be read that says what is needed
+   * @throws BusyError when another call was faster, StorageError
+   */
+  prune(options?: PruneOptions): Promise<PruneResult>;
   /**
    * What snapshots hold and what that takes.
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there

@@ -8,6 +8,7 @@ import { addForgetCommand } from './commands/forget.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
@@ -46,6 +47,7 @@ export function createProgram(runtime: Runtime): Command {
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,
+    addPruneCommand,
     addCheckCommand,
     addStatsCommand,
     addDuCommand,

@@ -90,6 +90,10 @@ test('all commands together show every event and field, as described', async (t)
     'summary of key',
     'session: ',
     'summary of sess',
+    'pack: ',
+    'plan: ',
+    'waiting: ',
+    'summary of prune',
     'benchmark: ',
     'summary of benchmark',
   ];
