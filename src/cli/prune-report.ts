@@ -113,13 +113,12 @@ export function resultLines(result: PruneResult): string[] {
 
 /** Of a dry run, or of a plan that was declined. */
 function plannedLines(result: PruneResult): string[] {
-  if (result.deleted.packs > 0) return [deletedLine(result)];
+  if (result.deleted.packs > 0) return [`${deletedLine(result)}, as agreed before; no others`];
   return hasPlan(result) ? ['Nothing was deleted'] : nothingLines(result);
 }
 
 function nothingLines(result: PruneResult): string[] {
-  if (result.deleted.packs > 0) return [deletedLine(result)];
-  if (hasPlan(result)) return ['Nothing was deleted: all of it turned out to be needed'];
+  if (hasPlan(result)) return [deletedLine(result)];
   const { before, wasteLeft } = result;
   return [
     `Nothing to delete in ${formatCount(before.packs, 'pack')} of ${formatBytes(before.size)}`,
@@ -143,7 +142,9 @@ function sweptLines(result: PruneResult): string[] {
   ];
 }
 
+/** Of what was planned; a snapshot that was taken meanwhile may need it after all. */
 function deletedLine({ deleted }: PruneResult): string {
+  if (deleted.packs === 0) return 'Nothing was deleted: all of it turned out to be needed';
   return `Deleted ${formatCount(deleted.packs, 'pack')} of ${formatBytes(deleted.size)}`;
 }
 

@@ -19,6 +19,7 @@ import type { Storage } from '../../src/storage/storage.ts';
 import type { DirectoryRoot, Node } from '../../src/tree/node.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
 import { interceptStorage } from '../helpers/fault-storage.ts';
+import { forge, refusedPage } from '../helpers/forged-snapshot.ts';
 import { type ForgedEntry, forgeSnapshot, type Pool } from '../helpers/forged-trees.ts';
 import { ns } from '../helpers/made-snapshot.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';
@@ -319,6 +320,20 @@ test('an undelete that a collection fences starts over, three times at most', as
   await assert.rejects(undelete(repository, { selector: forgotten }), BusyError);
 
   assert.deepEqual(await namesIn(world.storage, 'sessions/'), []);
+});
+
+test('undelete() refuses a snapshot with an entry of a later version, and names it', async (t) => {
+  const { repository } = await memoryRepository(t);
+  const { id } = await forge(repository, async (session) => {
+    const page = await session.write(BLOB_TYPE.treePage, refusedPage());
+    return { id: page, height: 0, entries: 1n, bytes: 0n };
+  });
+  await forget(repository, { choice: { selectors: [id] }, mayEmpty: true });
+
+  await assert.rejects(undelete(repository, { selector: id }), {
+    name: 'VersionError',
+    message: /entry "\/future"/,
+  });
 });
 
 test('undelete() can be cancelled, and leaves no session', async (t) => {
