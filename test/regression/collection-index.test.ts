@@ -133,7 +133,9 @@ test('G16 a compacted segment that arrives damaged takes the place of none', asy
     write: (name, bytes) => (name.startsWith('index/1-') ? flipBit(bytes, 9000) : bytes),
   });
 
-  await assert.rejects(pruneNow(await stage.client(damaging)), CorruptionError);
+  const collector = await stage.client(damaging);
+
+  await assert.rejects(pruneNow(collector, { repackSizeMax: 0 }), CorruptionError);
 
   assert.deepEqual(await namesIn(stage.storage, 'index/'), before);
   assert.deepEqual(await stage.losses(), []);
