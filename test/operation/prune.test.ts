@@ -22,7 +22,7 @@ type Tree = ReturnType<typeof sourceTree>;
 
 /** Trees with little in common, so that each has packs of its own. */
 function largeTree(version: number): Tree {
-  return { ...sourceTree(version), ...sourceTree(50 + version, 6_000_000) };
+  return { ...sourceTree(version), ...sourceTree(50 + version, 400_000) };
 }
 
 async function assertHolds(
@@ -114,7 +114,7 @@ test('a dry run writes nothing and plans what is then done', async (t) => {
 });
 
 function planOf({ plan }: PruneResult): string[] {
-  return plan.map(({ pack, reason }) => `${pack.name} ${reason}`);
+  return plan.map(({ name, reason }) => `${name} ${reason}`);
 }
 
 test('what was forgotten within the grace stays', async (t) => {
@@ -173,4 +173,34 @@ test('blobs that snapshots share are counted once', async (t) => {
 
   assert.equal(snapshots, 2);
   assert.equal(blobs, await liveBlobs(t));
+});
+
+test('a snapshot that vanishes without a tomb ends every collection before anything is deleted', async (t) => {
+  const { repository, storage } = await memoryRepository(t);
+  const first = await snapshotTree(repository, largeTree(1));
+  const second = await snapshotTree(repository, largeTree(2));
+  await snapshotTree(repository, largeTree(3));
+  await forgetSnapshots(repository, [first.id]);
+  await pruneNow(repository);
+  await storage.delete(`snapshots/${second.id}`);
+  const before = await namesIn(storage);
+
+  await assert.rejects(pruneNow(repository), /nothing says that it was forgotten/);
+
+  assert.deepEqual(await namesIn(storage), before);
+});
+
+test('a missing blob ends a collection before anything is deleted, and it says what to run', async (t) => {
+  const { repository, storage } = await memoryRepository(t);
+  const first = await snapshotTree(repository, largeTree(1));
+  const packs = await packNames(repository);
+  await snapshotTree(repository, largeTree(2));
+  await forgetSnapshots(repository, [first.id]);
+  const lost = (await packNames(repository)).filter((name) => !packs.includes(name));
+  await storage.delete(lost[0] ?? '');
+  const before = await namesIn(storage);
+
+  await assert.rejects(pruneNow(repository), /nothing was deleted: run "varve check"/);
+
+  assert.deepEqual(await namesIn(storage), before);
 });

@@ -78,16 +78,16 @@ export class LiveSet {
     return usableChain(this.index, id, (packNo) => this.#isThere(packNo) && isLeft(packNo));
   }
 
-  /** A whole copy in a pack that is not condemned: what nearly every blob has, found without more. */
+  /**
+   * A whole copy in a pack that is not condemned: what nearly every blob has, found without more.
+   * Undefined also where that copy turns out to be of another blob.
+   */
   #wholeCopy(id: BlobId, type: BlobType): BlobCopy | undefined {
-    const { index } = this;
-    for (const copy of index.copies(id)) {
-      if (copy.depth > 0) return undefined;
-      if (!this.#isKept(copy.packNo)) continue;
-      const blobs = index.openDirectory(copy.packNo)?.blobs;
-      if (blobs?.isAt(copy.slot, id) === true && blobs.typeAt(copy.slot) === type) return copy;
-    }
-    return undefined;
+    const copy = this.index.wholeCopy(id, this.#isKept);
+    if (copy === undefined) return undefined;
+    const blobs = this.index.openDirectory(copy.packNo)?.blobs;
+    const isIt = blobs?.isAt(copy.slot, id) === true && blobs.typeAt(copy.slot) === type;
+    return isIt ? copy : undefined;
   }
 
   /** False when it was marked before. */

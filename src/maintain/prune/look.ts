@@ -45,7 +45,8 @@ export async function lookAt(
   const view = await loadView(repository, 'write');
   const takenMs = storageMs ?? guessNowMs(repository, view);
   refuseDamage(view.damaged);
-  refuseVanished(view);
+  const liveBefore = view.collector.sweeps.at(-1)?.liveSnapshots ?? [];
+  refuseGone(view, liveBefore as SessionId[]);
   const sync = await syncIndex(repository, view, options);
   refuseDamage(sync.damaged);
   refuseEmptied(sync, view);
@@ -82,16 +83,17 @@ function refuseDamage(damaged: View['damaged']): void {
   throw new CorruptionError({ kind: 'record', which: first.name, found, expected }, first.error);
 }
 
-/** A snapshot that was live at the last sweep is there, or a tomb or fence says what became of it. */
-function refuseVanished({ collector, snapshots, forgotten, closed }: View): void {
-  const live = new Set<string>(snapshots.map(({ id }) => id));
-  for (const id of (collector.sweeps.at(-1)?.liveSnapshots ?? []) as SessionId[]) {
+/**
+ * Snapshots that were live are there, or a tomb or fence says what became of them.
+ * @throws CorruptionError when nothing does
+ */
+export function refuseGone({ snapshots, forgotten, closed }: View, ids: Iterable<SessionId>): void {
+  const live = new Set(snapshots.map(({ id }) => id));
+  for (const id of ids) {
     if (live.has(id) || forgotten.has(id) || closed.has(id)) continue;
-    const found =
-      'it was live at the last collection, is gone, and nothing says that it was forgotten';
-    const which = `snapshots/${id}`;
+    const found = 'it was live, is gone, and nothing says that it was forgotten';
     const expected = 'the snapshot, or a tomb; nothing was deleted';
-    throw new CorruptionError({ kind: 'snapshot', which, found, expected });
+    throw new CorruptionError({ kind: 'snapshot', which: `snapshots/${id}`, found, expected });
   }
 }
 
