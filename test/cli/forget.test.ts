@@ -235,3 +235,22 @@ test('varve forget asks on a terminal, after its plan, and forgets only after a 
   );
   assert.equal(await countOf(home), 2);
 });
+
+test('varve forget --prune forgets, and then deletes what was forgotten before the grace', async (t) => {
+  const home = await homeWithSnapshots(t);
+
+  const json = await home.ok('--json', 'forget', '--keep-last', '1', '--yes', '--prune');
+  const again = await home.ok('forget', '--keep-last', '1', '--yes', '--prune');
+  const dry = await home.ok('forget', '--keep-last', '1', '--dry-run', '--prune');
+
+  const lines = json.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.ok(lines.some((line) => line.message_type === 'forgotten' && line.forgotten === 3));
+  assert.equal(lines.at(-1).message_type, 'summary');
+  assert.equal(lines.at(-1).outcome, 'nothing', 'the grace is not over');
+  assert.match(again.stdout, /nothing to delete|Nothing/i);
+  assert.doesNotMatch(dry.stdout, /delete/i);
+  await home.ok('check', '--read-data');
+});

@@ -94,6 +94,7 @@ test('all commands together show every event and field, as described', async (t)
     'repaired_snapshot',
     'session: ',
     'summary of sess',
+    'forgotten: ',
     'pack: ',
     'plan: ',
     'waiting: ',

@@ -124,6 +124,14 @@ export const events: Readonly<Record<string, Fields>> = {
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
   },
+  forgotten: {
+    code: 'count',
+    dry_run: 'flag',
+    done: 'flag',
+    forgotten: 'count',
+    kept: 'count',
+    error_count: 'count',
+  },
   retention: {
     id: 'id',
     short_id: 'text',

@@ -30,6 +30,7 @@ import { type Runtime, withRepository } from '../runtime.ts';
 import { addSelectorHelp } from '../snapshot-path.ts';
 import { formatTable } from '../table.ts';
 import { askConsent } from '../terminal.ts';
+import { prunePacks } from './prune.ts';
 
 interface ForgetOptions extends CommonOptions, FilterOptions {
   keepLast?: number;
@@ -43,6 +44,7 @@ interface ForgetOptions extends CommonOptions, FilterOptions {
   groupBy?: GroupKey[];
   allowEmpty?: boolean;
   explain?: boolean;
+  prune?: boolean;
   dryRun?: boolean;
   yes?: boolean;
 }
@@ -81,6 +83,7 @@ export function addForgetCommand(program: Command, runtime: Runtime): void {
   addSelectorHelp(addFilterOptions(command))
     .option('--explain', 'show each snapshot, and why it goes or stays')
     .option('--allow-empty', 'let nothing be left of a host and source')
+    .option('--prune', 'then delete what no snapshot needs: "varve prune"')
     .option('-n, --dry-run', 'show the plan, and forget nothing')
     .option('--yes', 'do not ask')
     .addHelpText(
@@ -121,8 +124,8 @@ async function forget(
   }
   const { output } = runtime;
   const show = (plan: ForgetPlan): void => showPlan(output, plan, options);
-  const result = await withRepository(runtime, options, (repository) =>
-    refusing(repository, {
+  return await withRepository(runtime, options, async (repository) => {
+    const result = await refusing(repository, {
       policy,
       groupBy: options.groupBy,
       snapshots: policy === undefined ? selectors : undefined,
@@ -135,15 +138,28 @@ async function forget(
         output.flush();
         return !isAsking || (await askConsent(questionOf(plan)));
       },
-    }),
-  );
-  const isShown = !isDryRun && result.forgotten.length > 0;
-  if (!isShown) show(result);
-  const isDeclined = isShown && !result.isDone;
-  const code = isDeclined ? exitCodes.failed : codeOf(result);
-  if (output.isJson) output.event('summary', { code, ...summaryFields(result, isDryRun) });
-  else output.report(...summaryLines(result, { isDryRun, isDeclined }));
-  return code;
+    });
+    const isShown = !isDryRun && result.forgotten.length > 0;
+    if (!isShown) show(result);
+    const isDeclined = isShown && !result.isDone;
+    const code = isDeclined ? exitCodes.failed : codeOf(result);
+    const isPruning = options.prune === true && !isDryRun && code === exitCodes.done;
+    report(output, result, { code, isDryRun, isDeclined, isPruning });
+    // What was forgotten just now stays for the grace: what goes was forgotten before.
+    return isPruning ? await prunePacks(runtime, repository, options) : code;
+  });
+}
+
+function report(
+  output: Output,
+  result: ForgetResult,
+  how: { code: number; isDryRun: boolean; isDeclined: boolean; isPruning: boolean },
+): void {
+  const { code, isDryRun, isDeclined, isPruning } = how;
+  if (!output.isJson) output.report(...summaryLines(result, { isDryRun, isDeclined }));
+  // The summary is that of what comes last.
+  else
+    output.event(isPruning ? 'forgotten' : 'summary', { code, ...summaryFields(result, isDryRun) });
 }
 
 /** What only the repository can tell of a policy is a mistake in the command line, too. */

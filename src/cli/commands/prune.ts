@@ -1,6 +1,6 @@
 /** `varve prune`: packs that no snapshot needs any more go, told before it happens. */
 import type { Command } from 'commander';
-import type { OnProgress, PruneResult } from '../../index.ts';
+import type { OnProgress, PruneResult, Repository } from '../../index.ts';
 import { exitCodes, UsageError } from '../exit-code.ts';
 import { formatCount } from '../format.ts';
 import type { CommonOptions } from '../options.ts';
@@ -19,7 +19,7 @@ import {
 import { type Runtime, withRepository } from '../runtime.ts';
 import { askConsent } from '../terminal.ts';
 
-interface PruneFlags extends CommonOptions {
+export interface PruneFlags extends CommonOptions {
   /** Bytes. */
   maxRepackSize?: number;
   /** These three in milliseconds. */
@@ -67,37 +67,47 @@ export function addPruneCommand(program: Command, runtime: Runtime): void {
 }
 
 async function prune(runtime: Runtime, flags: PruneFlags): Promise<number> {
+  const { dryRun: isDryRun = false, yes = false } = flags;
+  if (!isDryRun && !yes && !process.stdin.isTTY) {
+    throw new UsageError('without a terminal "varve prune" needs --yes, or --dry-run');
+  }
+  return await withRepository(runtime, flags, (repository) =>
+    prunePacks(runtime, repository, flags),
+  );
+}
+
+/** Also the end of `varve forget --prune`. Gives the exit code. */
+export async function prunePacks(
+  runtime: Runtime,
+  repository: Repository,
+  flags: PruneFlags,
+): Promise<number> {
   const { output, signal } = runtime;
   const { dryRun: isDryRun = false, yes = false } = flags;
   const isAsking = !isDryRun && !yes;
-  if (isAsking && !process.stdin.isTTY) {
-    throw new UsageError('without a terminal "varve prune" needs --yes, or --dry-run');
-  }
   let isShown = false;
   const show = (planned: PruneResult): void => {
     isShown = true;
     showPlan(output, planned, flags);
   };
-  const result = await withRepository(runtime, flags, (repository) =>
-    sayingWhatIsLeft(runtime, () =>
-      repository.prune({
-        isDryRun,
-        repackSizeMax: flags.maxRepackSize,
-        durationMaxMs: flags.maxDuration,
-        graceMs: flags.grace,
-        sessionTtlMs: flags.fenceAfter,
-        signal,
-        onProgress: progressOf(output),
-        confirm: async (planned) => {
-          output.endProgress();
-          show(planned);
-          output.flush();
-          const isWanted = !isAsking || (await askConsent(questionOf(planned)));
-          output.startClock();
-          return isWanted;
-        },
-      }),
-    ),
+  const result = await sayingWhatIsLeft(runtime, () =>
+    repository.prune({
+      isDryRun,
+      repackSizeMax: flags.maxRepackSize,
+      durationMaxMs: flags.maxDuration,
+      graceMs: flags.grace,
+      sessionTtlMs: flags.fenceAfter,
+      signal,
+      onProgress: progressOf(output),
+      confirm: async (planned) => {
+        output.endProgress();
+        show(planned);
+        output.flush();
+        const isWanted = !isAsking || (await askConsent(questionOf(planned)));
+        output.startClock();
+        return isWanted;
+      },
+    }),
   );
   output.endProgress();
   if (!isShown) show(result);
