@@ -1,0 +1,316 @@
+/**
+ * Every fault of one kind for every operation of the table, as a list of points that is the same for
+ * the same seed, so that a run can be sampled, cut into ranges and taken up again. What a campaign
+ * reports is what it did: points, those that were hit, and each one after which anything was wrong.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
+import { OBJECT_KIND } from '../../src/record/object-kind.ts';
+import { sealObject } from '../../src/record/sealed-object.ts';
+import { encodeFence } from '../../src/record/session-records.ts';
+import { openRepository } from '../../src/repository/open-repository.ts';
+import type { SessionId } from '../../src/id.ts';
+import { openLocalStorage } from '../../src/storage/local.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
+import { mapConcurrent } from '../../src/util/concurrent.ts';
+import { systemRandom } from '../../src/util/random.ts';
+import type { FaultOperation } from './fault-operations.ts';
+import { objectsOf } from './fault-oracle.ts';
+import { type CommandOptions, describeDirectory, type FaultPlace } from './fault-place.ts';
+import { type FaultRun, PreparedOperation } from './fault-runs.ts';
+import { killedCall, straceArgs, tracePoints } from './fault-strace.ts';
+import { seededRandom } from './seeded-random.ts';
+
+/** One fault of one operation. */
+interface FaultPoint {
+  readonly name: string;
+  fault(place: FaultPlace): Pick<CommandOptions, 'prefix' | 'preload' | 'onSpawn'>;
+  /** The call that was hit; undefined when the command did not come to it. */
+  hit(place: FaultPlace, run: FaultRun): string | undefined | Promise<string | undefined>;
+}
+
+interface Plan {
+  readonly points: readonly FaultPoint[];
+  /** Calls of a run without a fault that points aim at, if they have names. */
+  readonly calls: ReadonlySet<string>;
+}
+
+/** Finds the points of an operation. */
+export type Campaign = (prepared: PreparedOperation) => Promise<Plan>;
+
+export interface Tally {
+  readonly operation: string;
+  pointCount: number;
+  hitCount: number;
+  /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
+  callCount: number;
+  hitCallCount: number;
+  readonly losses: string[];
+}
+
+export interface CampaignOptions {
+  readonly directory: string;
+  readonly operations: readonly FaultOperation[];
+  /** Points judged, of all; default all, or the range that `TEST_POINTS=<from>-<to>` names. */
+  readonly sampleCount?: number;
+  /** A planted bug that every command has. */
+  readonly bug?: string;
+  /** Ends at the first loss. */
+  readonly stopsAtLoss?: boolean;
+  readonly onProgress?: (text: string) => void;
+}
+
+const AT_ONCE = 2;
+
+/** The numbers of the points that are to be judged, in the order in which they are planned. */
+function chooser({ sampleCount }: CampaignOptions, share: number): (index: number) => boolean {
+  if (sampleCount !== undefined) {
+    const random = seededRandom(91 + share);
+    const kept = new Set<number>();
+    return (index) => {
+      if (random.below(1000) < 1000 * sampleCount) kept.add(index);
+      return kept.has(index);
+    };
+  }
+  const [from = 0, to = Number.POSITIVE_INFINITY] = (process.env['TEST_POINTS'] ?? '')
+    .split('-')
+    .filter((text) => text !== '')
+    .map(Number);
+  return (index) => index >= from && index < to;
+}
+
+export async function runCampaign(campaign: Campaign, options: CampaignOptions): Promise<Tally[]> {
+  const tallies: Tally[] = [];
+  let hasLoss = false;
+  await mapConcurrent([...options.operations.entries()], AT_ONCE, async ([number, operation]) => {
+    const root = join(options.directory, `operation-${number}`);
+    const prepared = await PreparedOperation.make(operation, root);
+    try {
+      const { points, calls } = await campaign(prepared);
+      const isChosen = chooser(options, number);
+      const tally: Tally = {
+        operation: operation.name,
+        pointCount: 0,
+        hitCount: 0,
+        callCount: calls.size,
+        hitCallCount: 0,
+        losses: [],
+      };
+      tallies.push(tally);
+      const hits = new Set<string>();
+      for (const [index, point] of points.entries()) {
+        if (!isChosen(index) || (hasLoss && options.stopsAtLoss === true)) continue;
+        const fault = point.fault(prepared.place);
+        const bug = options.bug === undefined ? {} : { VARVE_TEST_BUG: options.bug };
+        const preload = { ...fault.preload, ...bug };
+        const isLoaded = Object.keys(preload).length > 0;
+        const run = await prepared.run({ ...fault, preload: isLoaded ? preload : undefined });
+        const hit = await point.hit(prepared.place, run);
+        tally.pointCount += 1;
+        if (hit !== undefined) tally.hitCount += 1;
+        if (hit !== undefined && calls.has(hit)) hits.add(hit);
+        if (run.faults.length > 0) {
+          hasLoss = true;
+          tally.losses.push(`${operation.name}, ${point.name}: ${run.faults.join('; ')}`);
+        }
+      }
+      tally.hitCallCount = hits.size;
+      options.onProgress?.(describeTally(tally));
+    } finally {
+      prepared.remove();
+    }
+  });
+  return tallies;
+}
+
+function describeTally(tally: Tally): string {
+  const { operation, pointCount, hitCount, callCount, hitCallCount, losses } = tally;
+  const calls = callCount === 0 ? '' : `, ${hitCallCount} of ${callCount} calls`;
+  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${losses.length} losses`;
+}
+
+/** SIGKILL before each durable system call, by strace. */
+export const systemKills: Campaign = async ({ place, operation }) => {
+  const { points, calls } = await tracePoints(place, operation);
+  return {
+    calls,
+    points: points.map((point) => ({
+      name: `killed before ${point.call} ${point.number}`,
+      fault: () => ({ prefix: straceArgs(place, point, { inject: 'signal=SIGKILL' }) }),
+      hit: (_place, { wasKilled }) => {
+        const call = killedCall(place, point);
+        return wasKilled ? (call ?? 'unknown') : undefined;
+      },
+    })),
+  };
+};
+
+const ERRORS: Readonly<Record<string, RegExp>> = {
+  EIO: /^(?:p?write|fsync|fdatasync|link|rename|unlink|mkdir|ftruncate)/,
+  ENOSPC: /^(?:openat|p?write|link|rename|mkdir|fsync|ftruncate)/,
+  EROFS: /^(?:openat|link|rename|unlink|mkdir)/,
+  EMFILE: /^openat/,
+};
+
+/** Errors of durable system calls, by strace: each once, and from there on. */
+export const systemErrors: Campaign = async ({ place, operation }) => {
+  const { points } = await tracePoints(place, operation);
+  const faults = points.flatMap((point) =>
+    Object.entries(ERRORS)
+      .filter(([, calls]) => calls.test(point.call))
+      .flatMap(([code]) => [false, true].map((isLasting) => ({ point, code, isLasting }))),
+  );
+  return {
+    calls: new Set(),
+    points: faults.map(({ point, code, isLasting }) => ({
+      name: `${code} of ${point.call} ${point.number}${isLasting ? ' and later' : ''}`,
+      fault: () => ({ prefix: straceArgs(place, point, { inject: `error=${code}`, isLasting }) }),
+      hit: () => {
+        killedCall(place, point);
+        return 'failed';
+      },
+    })),
+  };
+};
+
+/** How many calls of a kind the command makes through its seams. */
+async function countSeamCalls(prepared: PreparedOperation, kind: string): Promise<number> {
+  const file = join(prepared.place.client, '..', 'count');
+  const { ended } = await prepared.run({
+    preload: { VARVE_TEST_SEAM: `count:${kind}:${file}` },
+  });
+  if (ended.code !== 0 || !existsSync(file)) throw new Error(`not counted: ${ended.stderr}`);
+  const count = Number(readFileSync(file, 'utf8'));
+  rmSync(file);
+  return count;
+}
+
+function seamPoint(
+  setting: string,
+  hit: (run: FaultRun) => boolean,
+): FaultPoint {
+  return {
+    name: setting,
+    fault: () => ({ preload: { VARVE_TEST_SEAM: setting } }),
+    hit: (_place, run) => (hit(run) ? 'hit' : undefined),
+  };
+}
+
+function numbersTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+/** SIGKILL before each call that changes something, by the process itself. */
+export const seamKills: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'kill');
+  const points = numbersTo(count).map((n) => seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled));
+  return { points, calls: new Set() };
+};
+
+/** Errors of every call, those that only read included: each once, and from there on. */
+export const seamErrors: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'once');
+  const points = numbersTo(count).flatMap((n) =>
+    ['EIO', 'ENOSPC', 'EROFS', 'EMFILE'].flatMap((code) =>
+      ['once', 'lasting'].map((kind) => seamPoint(`${kind}:${n}:${code}`, () => true)),
+    ),
+  );
+  return { points, calls: new Set() };
+};
+
+/** Writes that keep half of what they say. */
+export const lyingWrites: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'lie');
+  return {
+    points: numbersTo(count).map((n) => seamPoint(`lie:${n}`, () => true)),
+    calls: new Set(),
+  };
+};
+
+/**
+ * The process sleeps before each call that changes something; meanwhile another client fences its
+ * session, as a collection does with those that look dead, and takes a snapshot of its own.
+ */
+export const sleepers: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'stop');
+  return {
+    points: numbersTo(count).map((n) => sleeperPoint(n)),
+    calls: new Set(),
+  };
+};
+
+function sleeperPoint(n: number): FaultPoint {
+  let wasStopped = false;
+  let meanwhile: Promise<void> = Promise.resolve();
+  return {
+    name: `asleep before call ${n}`,
+    fault: (place) => ({
+      preload: { VARVE_TEST_SEAM: `stop:${n}` },
+      onSpawn: (pid) => {
+        meanwhile = whileAsleep(pid, async () => {
+          wasStopped = true;
+          await interfere(place);
+        });
+      },
+    }),
+    hit: async () => {
+      await meanwhile;
+      return wasStopped ? 'hit' : undefined;
+    },
+  };
+}
+
+/** Waits until the process has stopped itself, does something, and wakes it. */
+async function whileAsleep(pid: number, action: () => Promise<void>): Promise<void> {
+  for (;;) {
+    let status: string;
+    try {
+      status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    } catch {
+      return; // It has ended.
+    }
+    const state = status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
+    if (state === 'Z' || state === 'X') return;
+    if (state === 'T') break;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  try {
+    await action();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
+
+async function interfere(place: FaultPlace): Promise<void> {
+  const other = `${place.client}.other`;
+  const storage = await openLocalStorage(place.repository).catch(() => undefined);
+  if (storage === undefined || (await storage.stat('config')) === undefined) return;
+  const repository = await openRepository({
+    storage,
+    askPassphrase: async () => place.ledger.passphrases[1],
+    cacheDirectory: join(other, 'cache'),
+    stateDirectory: join(other, 'state'),
+  });
+  try {
+    for await (const { name } of storage.list('sessions/')) {
+      const id = name.slice('sessions/'.length) as SessionId;
+      const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
+      const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
+      const fence = sealObject(repository.keys, identity, content);
+      await storage.putIfAbsent(identity.name, fence);
+    }
+    const { id } = await takeSnapshot(repository, {
+      paths: [place.source],
+      workingDirectory: '/',
+      host: encodeUtf8('other'),
+      user: encodeUtf8('user'),
+      timeZone: 'UTC',
+    });
+    place.ledger.kept.set(id, describeDirectory(place.source));
+    place.changed = await objectsOf(place);
+  } finally {
+    await repository.close();
+    rmSync(other, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Faults in the system calls of a real process, by strace. What it takes to trust them:
+ *
+ * - `when=` counts each system call in each thread on its own; so the command runs with one thread
+ *   of libuv and none of its own, and each point names one system call and one number.
+ * - With `--seccomp-bpf` no signal is injected; kills go without it, and must end by SIGKILL.
+ * - The killed call is not made.
+ *
+ * Points come from a trace of a run without a fault, so their number is known before. A point that
+ * two threads share kills the one that comes there first; `KillPoint.call` says which call it was.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import type { FaultOperation } from './fault-operations.ts';
+import { type FaultPlace, spawned } from './fault-place.ts';
+
+/** Whatever may change what a disk holds. */
+const DURABLE_CALLS = [
+  'openat',
+  'write',
+  'writev',
+  'pwrite64',
+  'pwritev',
+  'pwritev2',
+  'fallocate',
+  'ftruncate',
+  'fsync',
+  'fdatasync',
+  'msync',
+  'link',
+  'linkat',
+  'rename',
+  'renameat',
+  'renameat2',
+  'unlink',
+  'unlinkat',
+  'mkdir',
+  'mkdirat',
+  'rmdir',
+  'symlink',
+  'symlinkat',
+  'fchmod',
+  'fchown',
+  'utimensat',
+] as const;
+
+export interface SystemPoint {
+  readonly operation: FaultOperation;
+  readonly call: string;
+  /** The number of the call in its thread, from 1. */
+  readonly number: number;
+  /** Where only calls on these paths are counted. */
+  readonly paths: readonly string[];
+}
+
+interface TracedCall {
+  readonly isMain: boolean;
+  readonly call: string;
+  readonly number: number;
+}
+
+export interface Traced {
+  readonly points: SystemPoint[];
+  /** Every durable call of the run, as `nameOf`. */
+  readonly calls: ReadonlySet<string>;
+}
+
+/** Why there can be no such tests here, if so. */
+export async function lackOfStrace(): Promise<string | undefined> {
+  const ended = await spawned('strace', ['-qq', '-e', 'trace=none', 'true'], {}).catch(() => null);
+  if (ended?.code === 0) return undefined;
+  return ended === null ? 'strace is not installed' : 'strace may not trace here';
+}
+
+/** Runs the operation without a fault in a place that is prepared for it, and finds its points. */
+export async function tracePoints(place: FaultPlace, operation: FaultOperation): Promise<Traced> {
+  const file = traceFileOf(place);
+  const trace = `trace=execve,${DURABLE_CALLS.join(',')}`;
+  place.reset();
+  operation.begin?.(place);
+  const prefix = ['strace', '--seccomp-bpf', '-f', '-qq', '-y', '-o', file, '-e', trace];
+  const ended = await place.run(operation.command(place), {
+    prefix,
+    ...(operation.env && { env: operation.env }),
+  });
+  if (ended.code !== 0) throw new Error(`${operation.name}: ${ended.stdout}${ended.stderr}`);
+  const lines = readFileSync(file, 'latin1').split('\n');
+  rmSync(file);
+  return pointsIn(lines, operation, place);
+}
+
+/** Line of a trace: thread, call, arguments. The first is the `execve` of the main thread. */
+const TRACED = /^(\d+) +(\w+)\((.*)/;
+
+function pointsIn(lines: readonly string[], operation: FaultOperation, place: FaultPlace): Traced {
+  const [, mainThread] = TRACED.exec(lines[0] ?? '') ?? [];
+  const counts = new Map<string, number>();
+  const calls = new Set<string>();
+  const numbers = new Map<string, Set<number>>();
+  const writtenPaths = new Set<string>();
+  for (const line of lines) {
+    const [, thread = '', call = '', rest = ''] = TRACED.exec(line) ?? [];
+    if (call === '' || call === 'execve') continue;
+    // Of the many writes that wake other threads only those to files count, here and in strace.
+    const path = /^\d+<(\/[^>]*)>/.exec(rest)?.[1];
+    const isFile = path?.startsWith(place.client) === true;
+    if (call === 'write' && !isFile) continue;
+    if (call === 'write') writtenPaths.add(path as string);
+    const number = (counts.get(`${thread} ${call}`) ?? 0) + 1;
+    counts.set(`${thread} ${call}`, number);
+    if (call === 'openat' && !/O_CREAT|O_TRUNC/.test(rest)) continue;
+    if (/^(?:fsync|writev)$/.test(call) && !isFile) continue;
+    calls.add(nameOf({ isMain: thread === mainThread, call, number }));
+    const known = numbers.get(call) ?? new Set();
+    numbers.set(call, known.add(number));
+  }
+  const points: SystemPoint[] = [];
+  for (const call of DURABLE_CALLS) {
+    const paths = call === 'write' ? [...writtenPaths] : [];
+    const sorted = [...(numbers.get(call) ?? [])].sort((a, b) => a - b);
+    points.push(...sorted.map((number) => ({ operation, call, number, paths })));
+  }
+  return { points, calls };
+}
+
+export function nameOf({ isMain, call, number }: TracedCall): string {
+  return `${isMain ? 'main' : 'pool'} ${call} ${number}`;
+}
+
+function traceFileOf(place: FaultPlace): string {
+  return `${place.client}.trace`;
+}
+
+/** `inject` as strace has it: `signal=SIGKILL`, `error=EIO`; `isLasting` is from that call on. */
+export interface Injection {
+  readonly inject: string;
+  readonly isLasting?: boolean;
+}
+
+/** Arguments that go before the command. */
+export function straceArgs(
+  place: FaultPlace,
+  { call, number, paths }: SystemPoint,
+  { inject, isLasting = false }: Injection,
+): string[] {
+  const when = `${number}${isLasting ? '+' : ''}`;
+  const filters = paths.flatMap((path) => ['-P', path]);
+  const isSignal = inject.startsWith('signal=');
+  return [
+    'strace',
+    // Much faster, and enough for errors.
+    ...(isSignal ? [] : ['--seccomp-bpf']),
+    '-f',
+    '-qq',
+    '-o',
+    traceFileOf(place),
+    ...filters,
+    '-e',
+    `trace=execve,${call}`,
+    '-e',
+    `inject=${call}:${inject}:when=${when}`,
+  ];
+}
+
+/** The call that a killed process was about to make, as `nameOf`; undefined when none was hit. */
+export function killedCall(place: FaultPlace, point: SystemPoint): string | undefined {
+  const file = traceFileOf(place);
+  if (!existsSync(file)) return undefined;
+  const lines = readFileSync(file, 'latin1').split('\n');
+  rmSync(file);
+  const [, mainThread] = TRACED.exec(lines[0] ?? '') ?? [];
+  const hit = lines.findLast((line) => line.includes(` ${point.call}(`) && /(?:= \?|>)$/.test(line));
+  if (hit === undefined) return undefined;
+  const [, thread] = TRACED.exec(hit) ?? [];
+  return nameOf({ isMain: thread === mainThread, call: point.call, number: point.number });
+}
