@@ -79,7 +79,11 @@ export async function findFaults(place: FaultPlace, options: OracleOptions): Pro
   }
 }
 
-function objectFaults(after: Objects, { before = new Map(), mayDelete }: OracleOptions): string[] {
+/** What is wrong with the objects alone. */
+export function objectFaults(
+  after: Objects,
+  { before = new Map(), mayDelete }: Pick<OracleOptions, 'before' | 'mayDelete'>,
+): string[] {
   const faults: string[] = [];
   for (const [name, hash] of before) {
     const now = after.get(name);
@@ -175,11 +179,11 @@ async function findLosses(
   place: FaultPlace,
   scratch: string,
 ): Promise<string[]> {
-  const { kept, forgotten } = place.ledger;
+  const { kept, partial, forgotten } = place.ledger;
   const { snapshots } = await loadView(repository, 'read');
   const listed = new Set<string>(snapshots.map(({ id }) => id));
   const faults: string[] = [];
-  for (const id of kept.keys()) {
+  for (const id of [...kept.keys(), ...partial.keys()]) {
     if (!listed.has(id) && !forgotten.has(id)) faults.push(`lost: snapshot ${id}`);
   }
   for (const snapshot of snapshots) {
@@ -205,15 +209,23 @@ async function findWrong(
     });
     if (problems.length > 0) return problems;
     const restored = describeDirectory(target);
-    const expected = place.ledger.kept.get(snapshot.id);
-    const isRight =
-      expected === undefined ? place.ledger.possible.has(restored) : restored === expected;
-    return isRight ? [] : [`restored otherwise: snapshot ${snapshot.id}`];
+    return isRight(place.ledger, snapshot.id, restored)
+      ? []
+      : [`restored otherwise: snapshot ${snapshot.id}`];
   } catch (error) {
     return [`does not restore: snapshot ${snapshot.id}: ${(error as Error).message}`];
   } finally {
     rmSync(target, { recursive: true, force: true });
   }
+}
+
+function isRight(ledger: FaultLedger, id: string, restored: string): boolean {
+  const { kept, partial, possible } = ledger;
+  const whole = kept.get(id);
+  if (whole !== undefined) return restored === whole;
+  const more = partial.get(id)?.split('\n');
+  if (more === undefined) return possible.has(restored);
+  return restored.split('\n').every((line) => line === '' || more.includes(line));
 }
 
 async function findDamage(repository: Repository): Promise<string[]> {

@@ -39,6 +39,8 @@ export interface FaultLedger {
   isInitialised: boolean;
   /** What each acknowledged snapshot must hold, by its id (`describeDirectory`). */
   readonly kept: Map<string, string>;
+  /** The same of snapshots that were acknowledged as lacking some of it. */
+  readonly partial: Map<string, string>;
   /** What any snapshot may hold that was not acknowledged. */
   readonly possible: Set<string>;
   /** Acknowledged snapshots that a command was told to remove: they may be there or not. */
@@ -77,14 +79,17 @@ export class FaultPlace {
   readonly #prepared: string;
   #preparedLedger: FaultLedger = newLedger();
 
-  /** `client` may be a directory elsewhere, such as a mounted file system. */
-  constructor(root: string, client: string = join(root, 'client')) {
+  /**
+   * `client` may be a directory elsewhere, such as on another file system; `home`, where cache and
+   * writer state are, another one.
+   */
+  constructor(root: string, client: string = join(root, 'client'), home: string = client) {
     this.source = join(root, 'source');
     this.#prepared = join(root, 'prepared');
     this.client = client;
     this.repository = join(client, 'repository');
-    this.cache = join(client, 'cache');
-    this.state = join(client, 'state');
+    this.cache = join(home, 'cache');
+    this.state = join(home, 'state');
     this.target = join(client, 'target');
     mkdirSync(this.source, { recursive: true });
     mkdirSync(client, { recursive: true });
@@ -131,8 +136,9 @@ export class FaultPlace {
     const [program = '', ...rest] = [...prefix, ...node, '--json', '--jobs', '0', ...args];
     const env = { ...this.#environment, ...preload, ...options.env };
     const ended = await spawned(program, rest, { env, cwd: this.source }, options.onSpawn);
-    const id = acknowledgedSnapshot(ended.stdout);
-    if (isSnapshot && id !== undefined) this.ledger.kept.set(id, tree);
+    const said = isSnapshot ? acknowledgement(ended.stdout) : undefined;
+    if (said?.code === 0) this.ledger.kept.set(said.id, tree);
+    if (said?.code === 3) this.ledger.partial.set(said.id, tree);
     return ended;
   }
 
@@ -146,6 +152,11 @@ export class FaultPlace {
   async init(): Promise<void> {
     await this.ok('init', '--insecure-no-password');
     this.ledger.isInitialised = true;
+  }
+
+  /** Snapshots of what the source is now may be found from now on, acknowledged or not. */
+  expectSnapshot(): void {
+    this.ledger.possible.add(describeDirectory(this.source));
   }
 
   get snapshotArgs(): string[] {
@@ -171,6 +182,7 @@ function newLedger(): FaultLedger {
   return {
     isInitialised: false,
     kept: new Map(),
+    partial: new Map(),
     possible: new Set(),
     forgotten: new Set(),
     passphrases: [undefined],
@@ -181,6 +193,7 @@ export function copyLedger(ledger: FaultLedger): FaultLedger {
   return {
     isInitialised: ledger.isInitialised,
     kept: new Map(ledger.kept),
+    partial: new Map(ledger.partial),
     possible: new Set(ledger.possible),
     forgotten: new Set(ledger.forgotten),
     passphrases: [...ledger.passphrases],
@@ -188,11 +201,11 @@ export function copyLedger(ledger: FaultLedger): FaultLedger {
 }
 
 /** The last line says so, if the command lived to say it. */
-function acknowledgedSnapshot(stdout: string): string | undefined {
+function acknowledgement(stdout: string): { id: string; code: number } | undefined {
   const line = stdout.split('\n').find((text) => text.includes('"message_type":"summary"'));
   if (line === undefined || !line.endsWith('}')) return undefined;
-  const { snapshot_id: id } = JSON.parse(line) as { snapshot_id?: string };
-  return id === '' ? undefined : id;
+  const { snapshot_id: id = '', code } = JSON.parse(line) as { snapshot_id?: string; code: number };
+  return id === '' ? undefined : { id, code };
 }
 
 export function spawned(

@@ -10,8 +10,8 @@ export const initialize: InitializeHook<string> = (name) => {
 
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
-  if (loaded.source === undefined || !url.startsWith('file:')) return loaded;
-  const source = loaded.source.toString();
+  if (!url.includes('/dist/src/')) return loaded;
+  const source = String(loaded.source);
   const planted = plant(bug, url, source);
   return planted === source ? loaded : { ...loaded, source: planted };
 };
