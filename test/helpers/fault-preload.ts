@@ -35,6 +35,7 @@ const READING = new Set([
   'read',
   'statFile',
   'close',
+  'closeWritten',
   'realPath',
   'freeSize',
   'list',
@@ -46,8 +47,8 @@ const READING = new Set([
   'openEntry',
   'fstat',
 ]);
-/** Not calls to the system, or such as cannot fail. */
-const NEVER_FAILING = new Set(['hasDirectoryHandles', 'effectiveUid']);
+/** Not calls to the system, or such as the seam keeps from failing. */
+const NEVER_FAILING = new Set(['hasDirectoryHandles', 'effectiveUid', 'close']);
 
 const [first = '', second = '', third = ''] = (process.env['VARVE_TEST_SEAM'] ?? '').split(':');
 const isCounting = first === 'count';
@@ -62,7 +63,6 @@ function beforeCall(operation: string): void {
     count += 1;
     if (count === at) process.kill(process.pid, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
   } else if (kind === 'once' || kind === 'lasting') {
-    if (NEVER_FAILING.has(operation)) return;
     count += 1;
     const isHit = kind === 'once' ? count === at : at > 0 && count >= at;
     if (isHit) throw Object.assign(new Error(`${code}: planted, ${operation}`), { code });
@@ -73,8 +73,9 @@ function beforeCall(operation: string): void {
 function watch(seam: object, answers: 'at once' | 'later'): void {
   for (const [name, method] of Object.entries(seam)) {
     const call = method as (...args: unknown[]) => unknown;
+    const isFailing = answers === 'later' || !NEVER_FAILING.has(name);
     const atOnce = (...args: unknown[]): unknown => {
-      beforeCall(name);
+      if (isFailing) beforeCall(name);
       return call(...args);
     };
     const later = async (...args: unknown[]): Promise<unknown> => await atOnce(...args);

@@ -172,6 +172,15 @@ test('LocalIndex uses a temporary directory when none is wanted, and removes it'
   assert.equal(existsSync(made[0] as string), false);
 });
 
+test('LocalIndex says what fails when there can be no temporary directory either', async () => {
+  const error = Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
+  const fs = { ...systemCacheFs, makeTemporary: () => Promise.reject(error) };
+
+  const opening = LocalIndex.open({ cacheDir: undefined, repositoryId, fs });
+
+  await assert.rejects(opening, { code: 'STORAGE', cause: error });
+});
+
 for (const [what, code, call] of [
   ['a directory that cannot be made', 'EACCES', 'makeDirectory'],
   ['a read-only file system', 'EROFS', 'write'],
