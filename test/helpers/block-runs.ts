@@ -23,15 +23,17 @@ import {
 } from './block-mount.ts';
 import { BlockRecorder, type BlockRequest } from './block-recorder.ts';
 import { type BlockState, blockStates, ReplayedDisk } from './block-states.ts';
-import { FAULT_OPERATIONS, type FaultOperation } from './fault-operations.ts';
+import { FAULT_OPERATIONS, type FaultOperation, historyOf } from './fault-operations.ts';
 import { findFaults, objectFaults, type Objects, objectsOf } from './fault-oracle.ts';
 import { copyLedger, type FaultLedger, FaultPlace, spawned } from './fault-place.ts';
 
 export interface BlockOptions {
   /** A name in `FILE_SYSTEMS`. */
   readonly fileSystem: string;
-  /** Names of operations. */
-  readonly operations: readonly string[];
+  /** Names of operations, each of which is run in a file system of its own. */
+  readonly operations?: readonly string[];
+  /** Seeds of histories (`historyOf`), likewise. */
+  readonly histories?: readonly number[];
   /** A directory in memory. */
   readonly directory: string;
   readonly subsetsPerFlush: number;
@@ -62,7 +64,7 @@ const CHECK_INTERVAL = 40;
  * What a new client finds follows from the objects that are there. So a state with objects that were
  * judged before, byte for byte, is judged again only once in so many, for the file system's sake.
  */
-const JUDGE_INTERVAL = 20;
+const JUDGE_INTERVAL = 50;
 
 /** Why there can be no such runs here, if so. */
 export async function lackOfBlockDevices(): Promise<string | undefined> {
@@ -117,20 +119,53 @@ interface Recording {
   readonly marks: readonly Mark[];
 }
 
-/** In the child: one file system, one operation after the other. */
+/** What is run on one file system. */
+interface Subject {
+  readonly name: string;
+  readonly isHistory: boolean;
+  prepare(place: FaultPlace): Promise<void>;
+  readonly steps: readonly FaultOperation[];
+  readonly mayDelete: RegExp | undefined;
+}
+
+const HISTORY_LENGTH = 10;
+
+function operationSubject(name: string): Subject {
+  const operation = FAULT_OPERATIONS.find((known) => known.name === name);
+  if (operation === undefined) throw new Error(`no operation is called "${name}"`);
+  return {
+    name,
+    isHistory: false,
+    prepare: (place) => operation.prepare(place),
+    steps: [operation],
+    mayDelete: operation.mayDelete,
+  };
+}
+
+function historySubject(seed: number): Subject {
+  return {
+    name: `history ${seed}`,
+    isHistory: true,
+    prepare: (place) => place.init(),
+    steps: historyOf(seed, HISTORY_LENGTH),
+    mayDelete: undefined,
+  };
+}
+
+/** In the child: one file system. */
 class BlockRun {
   readonly #options: BlockOptions;
   readonly #fs: FileSystem;
   readonly #mountPoint: string;
   readonly #place: FaultPlace;
-  readonly #operation: FaultOperation;
+  readonly #subject: Subject;
   /** Objects that were found good, with what had to be there. */
   readonly #judged = new Set<string>();
 
-  constructor(options: BlockOptions, operation: FaultOperation) {
+  constructor(options: BlockOptions, subject: Subject) {
     const { directory } = options;
     this.#options = options;
-    this.#operation = operation;
+    this.#subject = subject;
     this.#fs = FILE_SYSTEMS[options.fileSystem] as FileSystem;
     this.#mountPoint = join(directory, 'mounted');
     mkdirSync(this.#mountPoint, { recursive: true });
@@ -142,7 +177,7 @@ class BlockRun {
     const started = performance.now();
     const tally: BlockTally = {
       fileSystem: this.#options.fileSystem,
-      operation: this.#operation.name,
+      operation: this.#subject.name,
       flushCount: 0,
       stateCount: 0,
       judgedCount: 0,
@@ -160,7 +195,7 @@ class BlockRun {
 
   /** Runs the operation on the recorded device. */
   async #record(): Promise<Recording> {
-    const { directory, bug } = this.#options;
+    const { directory } = this.#options;
     const [socket, file] = [join(directory, 'nbd'), join(directory, 'device', 'disk')];
     mkdirSync(join(directory, 'device'), { recursive: true });
     const recorder = new BlockRecorder(this.#fs.size);
@@ -172,24 +207,11 @@ class BlockRun {
     const options = this.#fs.mountOptions === '' ? [] : ['-o', this.#fs.mountOptions];
     await runTool(['mount', ...options, device, this.#mountPoint]);
 
-    const place = this.#place;
-    const operation = this.#operation;
-    await operation.prepare(place);
+    await this.#subject.prepare(this.#place);
     await runTool(['sync', '-f', this.#mountPoint]);
     const start = lastFlush(recorder.log);
-    const before = await objectsOf(place);
-    operation.begin?.(place);
-    if (operation.command(place)[0] === 'snapshot') place.expectSnapshot();
-    const marks: Mark[] = [{ place: 0, ledger: copyLedger(place.ledger), before }];
-    const ended = await place.run(operation.command(place), {
-      ...(operation.env && { env: operation.env }),
-      ...(bug !== undefined && { preload: { VARVE_TEST_BUG: bug } }),
-    });
-    if (ended.code !== 0) throw new Error(`${operation.name}: ${ended.stdout}${ended.stderr}`);
-    const done = recorder.log.length;
-    operation.done?.(place);
-    const ledger = copyLedger(place.ledger);
-    marks.push({ place: done, ledger, before: await objectsOf(place) });
+    const marks: Mark[] = [];
+    for (const step of this.#subject.steps) await this.#runStep(step, recorder.log, marks);
 
     await runTool(['umount', this.#mountPoint]);
     await runTool(['losetup', '-d', device]);
@@ -197,6 +219,29 @@ class BlockRun {
     recorder.close();
     rmSync(socket, { force: true });
     return { log: recorder.log, start, marks };
+  }
+
+  /** What was known before the step holds while it runs; what it acknowledges, from then on. */
+  async #runStep(
+    step: FaultOperation,
+    log: readonly BlockRequest[],
+    marks: Mark[],
+  ): Promise<void> {
+    const place = this.#place;
+    const { bug } = this.#options;
+    if (this.#subject.isHistory) await step.prepare(place);
+    step.begin?.(place);
+    const command = step.command(place);
+    if (command[0] === 'snapshot') place.expectSnapshot();
+    marks.push({ place: log.length, ledger: copyLedger(place.ledger), before: objectsOf(place) });
+    const ended = await place.run(command, {
+      ...(step.env && { env: step.env }),
+      ...(bug !== undefined && { preload: { VARVE_TEST_BUG: bug } }),
+    });
+    const { length } = log;
+    if (ended.code !== 0) throw new Error(`${step.name}: ${ended.stdout}${ended.stderr}`);
+    step.done?.(place);
+    marks.push({ place: length, ledger: copyLedger(place.ledger), before: objectsOf(place) });
   }
 
   async #judgeAll({ log, start, marks }: Recording, tally: BlockTally): Promise<void> {
@@ -212,7 +257,7 @@ class BlockRun {
         flushes.add(state.flush);
         disk.advance(state.flush);
         writeImage(fd, this.#fs.size, [...disk.pieces(), ...state.writes]);
-        const mark = marks.findLast(({ place }) => place <= state.end) as Mark;
+        const mark = marks.findLast(({ place }) => place <= state.end) ?? (marks[0] as Mark);
         await this.#judge(state, { mark, device, image, tally });
         if (stopsAtLoss === true && tally.losses.length > 0) break;
       }
@@ -249,12 +294,12 @@ class BlockRun {
 
   async #findFaults({ ledger, before, place: markPlace }: Mark, tally: BlockTally): Promise<string[]> {
     const { directory, hasClient = false } = this.#options;
-    const { mayDelete } = this.#operation;
+    const { mayDelete } = this.#subject;
     const scratch = join(directory, 'scratch');
     const options = { before, mayDelete, scratch, usesClient: hasClient };
     const place = this.#place;
     place.ledger = copyLedger(ledger);
-    const objects = await objectsOf(place);
+    const objects = objectsOf(place);
     const key = JSON.stringify([markPlace, [...objects].sort()]);
     const isKnown = !hasClient && this.#judged.has(key);
     if (isKnown && tally.stateCount % JUDGE_INTERVAL !== 0) return objectFaults(objects, options);
@@ -288,12 +333,14 @@ function writeImage(
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const options = JSON.parse(process.argv[2] ?? '') as BlockOptions;
-  for (const name of options.operations) {
-    const operation = FAULT_OPERATIONS.find((known) => known.name === name);
-    if (operation === undefined) throw new Error(`no operation is called "${name}"`);
+  const subjects = [
+    ...(options.operations ?? []).map(operationSubject),
+    ...(options.histories ?? []).map(historySubject),
+  ];
+  for (const subject of subjects) {
     for (const left of ['home', 'source']) {
       rmSync(join(options.directory, left), { recursive: true, force: true });
     }
-    console.log(JSON.stringify(await new BlockRun(options, operation).run()));
+    console.log(JSON.stringify(await new BlockRun(options, subject).run()));
   }
 }

@@ -1,7 +1,7 @@
 /**
  * From a log of writes and flushes to the disks that may be found after the power was cut: all up to
- * a flush, and any subset of the writes between it and the next one, one of which may be torn into
- * sectors. The same seed gives the same states.
+ * a flush, and any subset of the writes between it and the next one, whole or in pages (torn). The
+ * same seed gives the same states.
  */
 import type { BlockRequest } from './block-recorder.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -10,9 +10,8 @@ import { seededRandom } from './seeded-random.ts';
  * What a disk writes whole. With sectors of 512 bytes ext4 and xfs are sometimes not to be mounted
  * any more, which says nothing of what lies on them.
  */
-const SECTOR_SIZE = 4096;
 const PAGE_SIZE = 4096;
-/** One state in so many has a torn write. */
+/** One subset in so many, and every one that would come twice, is of pages instead of writes. */
 const TORN_INTERVAL = 6;
 
 /** Bytes as they lie on the disk. */
@@ -41,22 +40,27 @@ export function* blockStates(
   for (const { flush, end } of windows(log, start)) {
     const later = log.slice(flush + 1, end).filter(isWrite);
     yield { flush, end, writes: [], name: `flush ${flush}` };
+    const pages = later.flatMap(pagesOf);
+    // One of each where there are few; among many, equal ones are not worth a look.
+    const count = Math.min(subsetsPerFlush, pages.length < 10 ? 2 ** pages.length - 1 : Infinity);
     const seen = new Set<string>();
-    const count = Math.min(subsetsPerFlush, later.length < 10 ? 2 ** later.length - 1 : Infinity);
     for (let i = 0; i < count; i++) {
-      const size = 1 + random.below(later.length);
-      const chosen = chooseIndexes(later.length, size, random.below);
-      const isTorn = random.below(TORN_INTERVAL) === 0;
-      const key = isTorn ? `torn ${i}` : chosen.join(' ');
+      const isTorn = later.length < pages.length && random.below(TORN_INTERVAL) === 0;
+      let from = isTorn ? pages : later;
+      let chosen = chooseIndexes(from.length, random.below);
+      if (seen.has(`${from.length} ${chosen}`)) {
+        from = pages;
+        chosen = chooseIndexes(from.length, random.below);
+      }
+      const key = `${from.length} ${chosen}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const writes = chosen.map((index) => later[index] as DiskWrite);
-      const tornAt = isTorn ? random.below(writes.length) : -1;
+      const what = from === pages ? 'pages' : 'writes';
       yield {
         flush,
         end,
-        writes: writes.flatMap((write, k) => (k === tornAt ? torn(write, random.below) : [write])),
-        name: `flush ${flush}, subset ${i} (${size} of ${later.length}${isTorn ? ', torn' : ''})`,
+        writes: chosen.map((index) => from[index] as DiskWrite),
+        name: `flush ${flush}, subset ${i} (${chosen.length} of ${from.length} ${what})`,
       };
     }
   }
@@ -80,22 +84,24 @@ function isWrite(request: BlockRequest): request is DiskWrite {
   return request.bytes !== undefined;
 }
 
-/** `size` different numbers below `count`, in order. */
-function chooseIndexes(count: number, size: number, below: (bound: number) => number): number[] {
+/** At least one number below `count`, in order. */
+function chooseIndexes(count: number, below: (bound: number) => number): number[] {
   const left = Array.from({ length: count }, (_, i) => i);
   const chosen: number[] = [];
+  const size = 1 + below(count);
   for (let i = 0; i < size; i++) chosen.push(...left.splice(below(left.length), 1));
   return chosen.sort((a, b) => a - b);
 }
 
-function torn({ offset, bytes }: DiskWrite, below: (bound: number) => number): DiskWrite[] {
-  const kept: DiskWrite[] = [];
+/** A write as what a disk writes whole. */
+function pagesOf({ offset, bytes }: DiskWrite): DiskWrite[] {
+  const pages: DiskWrite[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const end = Math.min(bytes.length, at + SECTOR_SIZE - ((offset + at) % SECTOR_SIZE));
-    if (below(2) === 0) kept.push({ offset: offset + at, bytes: bytes.subarray(at, end) });
+    const end = Math.min(bytes.length, at + PAGE_SIZE - ((offset + at) % PAGE_SIZE));
+    pages.push({ offset: offset + at, bytes: bytes.subarray(at, end) });
     at = end;
   }
-  return kept;
+  return pages;
 }
 
 /** A disk as the log leaves it, which only goes forward; knows which of its pages are not zero. */

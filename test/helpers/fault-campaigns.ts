@@ -159,7 +159,14 @@ export const systemErrors: Campaign = async ({ place, operation }) => {
   const faults = points.flatMap((point) =>
     Object.entries(ERRORS)
       .filter(([, calls]) => calls.test(point.call))
-      .flatMap(([code]) => [false, true].map((isLasting) => ({ point, code, isLasting }))),
+      .flatMap(([code]) =>
+        // Node itself opens files all the time, and cannot go on when it never may again.
+        (point.call === 'openat' ? [false] : [false, true]).map((isLasting) => ({
+          point,
+          code,
+          isLasting,
+        })),
+      ),
   );
   return {
     calls: new Set(),
@@ -219,14 +226,23 @@ export const seamErrors: Campaign = async (prepared) => {
   return { points, calls: new Set() };
 };
 
-/** Writes that keep half of what they say. */
-export const lyingWrites: Campaign = async (prepared) => {
-  const count = await countSeamCalls(prepared, 'lie');
-  return {
-    points: numbersTo(count).map((n) => seamPoint(`lie:${n}`, () => true)),
-    calls: new Set(),
-  };
-};
+/** Writes of objects that keep half of what they say. */
+export const lyingWrites: Campaign = async (prepared) => writesOf(prepared, 'lie');
+
+/** A storage that is full from its n-th write of an object on. */
+export const fullDisks: Campaign = async (prepared) => writesOf(prepared, 'full');
+
+async function writesOf(prepared: PreparedOperation, kind: 'lie' | 'full'): Promise<Plan> {
+  const count = await countSeamCalls(prepared, kind);
+  const points = numbersTo(count).map((n) => seamPoint(`${kind}:${n}`, () => true));
+  return { points, calls: new Set() };
+}
+
+/** No fault but a planted one. */
+export const unharmed: Campaign = async () => ({
+  points: [{ name: 'unharmed', fault: () => ({}), hit: () => 'run' }],
+  calls: new Set(),
+});
 
 /**
  * The process sleeps before each call that changes something; meanwhile another client fences its
@@ -308,7 +324,7 @@ async function interfere(place: FaultPlace): Promise<void> {
       timeZone: 'UTC',
     });
     place.ledger.kept.set(id, describeDirectory(place.source));
-    place.changed = await objectsOf(place);
+    place.changed = objectsOf(place);
   } finally {
     await repository.close();
     rmSync(other, { recursive: true, force: true });

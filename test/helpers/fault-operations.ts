@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs';
 import { openLocalStorage } from '../../src/storage/local.ts';
 import type { CommandEnded, FaultPlace } from './fault-place.ts';
 import { describeDirectory, writeSource } from './fault-place.ts';
+import { seededRandom } from './seeded-random.ts';
 
 export interface FaultOperation {
   readonly name: string;
@@ -143,6 +144,36 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
     },
   },
 ];
+
+/**
+ * Operations one after the other on one repository, the same for the same seed: `prepare` of each
+ * brings the place from where the one before it ended to where it starts.
+ */
+export function historyOf(seed: number, count: number): FaultOperation[] {
+  const random = seededRandom(1000 + seed);
+  const steps: FaultOperation[] = [];
+  for (let version = 1; version <= count; version++) {
+    const kind = random.below(8);
+    if (version === 1 || kind > 3) steps.push(snapshotStep(version, 2000 << random.below(8)));
+    else if (kind > 1) steps.push(tableEntry('key add'));
+    else steps.push(tableEntry(kind === 1 ? 'rebuild-index' : 'unchanged snapshot'));
+  }
+  return steps;
+}
+
+/** An operation of the table, wherever its place is by now. */
+function tableEntry(name: string): FaultOperation {
+  const operation = FAULT_OPERATIONS.find((known) => known.name === name) as FaultOperation;
+  return { ...operation, prepare: async () => {} };
+}
+
+function snapshotStep(version: number, size: number): FaultOperation {
+  return {
+    name: `snapshot ${version}`,
+    prepare: async (place) => writeSource(place.source, version, size),
+    command: (place) => place.snapshotArgs,
+  };
+}
 
 function restoreCommand(place: FaultPlace): string[] {
   return ['restore', `latest:${place.source}`, '--target', place.target];

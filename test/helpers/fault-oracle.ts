@@ -9,8 +9,8 @@
  * - with a new cache everything is the same.
  */
 import { createHash } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
 import { initRepository } from '../../src/repository/init-repository.ts';
@@ -19,10 +19,10 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
 import { restoreSnapshot } from '../../src/restore/restore-snapshot.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
-import { createLocalStorage, openLocalStorage } from '../../src/storage/local.ts';
+import { createLocalStorage } from '../../src/storage/local.ts';
 import { isObjectName } from '../../src/storage/names.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { encodeUtf8, toHex } from '../../src/util/bytes.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
 import { describeDirectory, type FaultLedger, type FaultPlace } from './fault-place.ts';
 import { namesOf } from './test-repository.ts';
 
@@ -43,23 +43,23 @@ export interface OracleOptions {
   readonly usesClient?: boolean;
 }
 
-/** All objects of a place; none where there is no storage yet. */
-export async function objectsOf(place: FaultPlace): Promise<Map<string, string>> {
+/** All objects of a place, read without the program; none where there is no storage yet. */
+export function objectsOf(place: FaultPlace): Map<string, string> {
   const found = new Map<string, string>();
-  const storage = await openLocalStorage(place.repository).catch(() => undefined);
-  if (storage === undefined) return found;
-  for await (const { name } of storage.list('')) found.set(name, await hashOf(storage, name));
+  if (!existsSync(place.repository)) return found;
+  const entries = readdirSync(place.repository, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name);
+    const name = relative(place.repository, path);
+    if (entry.isDirectory() || name.startsWith('tmp/')) continue;
+    found.set(name, createHash('sha256').update(readFileSync(path)).digest('hex'));
+  }
   return found;
-}
-
-async function hashOf(storage: Storage, name: string): Promise<string> {
-  if (!isObjectName(name)) return 'no name of ours';
-  return toHex(createHash('sha256').update(await storage.get(name)).digest());
 }
 
 /** What is wrong, one line each; nothing when all is well. */
 export async function findFaults(place: FaultPlace, options: OracleOptions): Promise<string[]> {
-  const after = await objectsOf(place);
+  const after = objectsOf(place);
   const faults = objectFaults(after, options);
   if (faults.length > 0) return faults;
   const storage = await createLocalStorage(place.repository);
@@ -73,7 +73,7 @@ export async function findFaults(place: FaultPlace, options: OracleOptions): Pro
       faults.push(...(await lookAgain(place, fresh, { storage, scratch })));
     }
     const kept = { ...options, before: after, mayDelete: undefined };
-    return [...faults, ...objectFaults(await objectsOf(place), kept)];
+    return [...faults, ...objectFaults(objectsOf(place), kept)];
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

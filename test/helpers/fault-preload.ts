@@ -10,6 +10,7 @@
  *   VARVE_TEST_SEAM=once:<n>:<code>     the n-th call of any kind fails, from 1
  *   VARVE_TEST_SEAM=lasting:<n>:<code>  and all after it
  *   VARVE_TEST_SEAM=lie:<n>             the n-th write to an object keeps half and says all
+ *   VARVE_TEST_SEAM=full:<n>            it and all later ones find no room
  *   VARVE_TEST_BUG=<name>               a planted bug
  */
 import { writeFileSync } from 'node:fs';
@@ -53,8 +54,13 @@ const NEVER_FAILING = new Set(['hasDirectoryHandles', 'effectiveUid', 'close']);
 const [first = '', second = '', third = ''] = (process.env['VARVE_TEST_SEAM'] ?? '').split(':');
 const isCounting = first === 'count';
 const [kind, at, code] = isCounting ? [second, 0, ''] : [first, Number(second), third];
+const isOfWrites = kind === 'lie' || kind === 'full';
 let count = 0;
 if (isCounting) process.on('exit', () => writeFileSync(third, String(count)));
+
+function systemError(error: string, operation: string): Error {
+  return Object.assign(new Error(`${error}: planted, ${operation}`), { code: error });
+}
 
 /** Before each call: dies, stops, or throws what the call is to fail with. */
 function beforeCall(operation: string): void {
@@ -65,7 +71,7 @@ function beforeCall(operation: string): void {
   } else if (kind === 'once' || kind === 'lasting') {
     count += 1;
     const isHit = kind === 'once' ? count === at : at > 0 && count >= at;
-    if (isHit) throw Object.assign(new Error(`${code}: planted, ${operation}`), { code });
+    if (isHit) throw systemError(code, operation);
   }
 }
 
@@ -86,7 +92,7 @@ function watch(seam: object, answers: 'at once' | 'later'): void {
 async function watchStorage(): Promise<void> {
   const { nodeFs } = await import('../../src/storage/file-system.ts');
   const { interceptFs } = await import('./intercepted-fs.ts');
-  const real: StorageFs = kind === 'lie' ? lyingFs({ ...nodeFs }) : { ...nodeFs };
+  const real: StorageFs = isOfWrites ? faultyWrites({ ...nodeFs }) : { ...nodeFs };
   const watched = interceptFs(real, async ({ operation }, run) => {
     beforeCall(operation);
     return await run();
@@ -94,7 +100,7 @@ async function watchStorage(): Promise<void> {
   Object.assign(nodeFs, watched);
 }
 
-function lyingFs(fs: StorageFs): StorageFs {
+function faultyWrites(fs: StorageFs): StorageFs {
   return {
     ...fs,
     create: async (path) => {
@@ -103,7 +109,8 @@ function lyingFs(fs: StorageFs): StorageFs {
         ...file,
         write: async (bytes, offset) => {
           count += 1;
-          if (count !== at) return await file.write(bytes, offset);
+          if (kind === 'full' && at > 0 && count >= at) throw systemError('ENOSPC', 'write');
+          if (kind === 'full' || count !== at) return await file.write(bytes, offset);
           await file.write(bytes.subarray(0, bytes.length >> 1), offset);
           return bytes.length;
         },
@@ -117,7 +124,7 @@ if (kind !== '') {
   const { nodeStateFs } = await import('../../src/repository/state-fs.ts');
   const { systemCacheFs } = await import('../../src/index/cache-fs.ts');
   const { nodeTargetFs } = await import('../../src/restore/target-fs.ts');
-  if (kind !== 'lie') {
+  if (!isOfWrites) {
     watch(nodeStateFs, 'later');
     watch(systemCacheFs, 'later');
     watch(nodeTargetFs, 'at once');

@@ -35,7 +35,7 @@ export class PreparedOperation {
     const place = new FaultPlace(root);
     await operation.prepare(place);
     place.keepState();
-    return new PreparedOperation(operation, place, await objectsOf(place), root);
+    return new PreparedOperation(operation, place, objectsOf(place), root);
   }
 
   remove(): void {
