@@ -7,8 +7,15 @@
  * mounted, and no server is left behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
-import { existsSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -24,7 +31,7 @@ import {
 import { BlockRecorder, type BlockRequest } from './block-recorder.ts';
 import { type BlockState, blockStates, ReplayedDisk } from './block-states.ts';
 import { FAULT_OPERATIONS, type FaultOperation, historyOf } from './fault-operations.ts';
-import { findFaults, objectFaults, type Objects, objectsOf } from './fault-oracle.ts';
+import { findFaults, type Objects, objectFaults, objectsOf } from './fault-oracle.ts';
 import { copyLedger, type FaultLedger, FaultPlace, spawned } from './fault-place.ts';
 
 export interface BlockOptions {
@@ -222,11 +229,7 @@ class BlockRun {
   }
 
   /** What was known before the step holds while it runs; what it acknowledges, from then on. */
-  async #runStep(
-    step: FaultOperation,
-    log: readonly BlockRequest[],
-    marks: Mark[],
-  ): Promise<void> {
+  async #runStep(step: FaultOperation, log: readonly BlockRequest[], marks: Mark[]): Promise<void> {
     const place = this.#place;
     const { bug } = this.#options;
     if (this.#subject.isHistory) await step.prepare(place);
@@ -271,7 +274,12 @@ class BlockRun {
 
   async #judge(
     state: BlockState,
-    { mark, device, image, tally }: { mark: Mark; device: string; image: string; tally: BlockTally },
+    {
+      mark,
+      device,
+      image,
+      tally,
+    }: { mark: Mark; device: string; image: string; tally: BlockTally },
   ): Promise<void> {
     tally.stateCount += 1;
     if (!mount(device, this.#mountPoint, this.#fs)) {
@@ -292,7 +300,10 @@ class BlockRun {
     if (complaint !== undefined) tally.complaints.push(`${state.name}: ${complaint}`);
   }
 
-  async #findFaults({ ledger, before, place: markPlace }: Mark, tally: BlockTally): Promise<string[]> {
+  async #findFaults(
+    { ledger, before, place: markPlace }: Mark,
+    tally: BlockTally,
+  ): Promise<string[]> {
     const { directory, hasClient = false } = this.#options;
     const { mayDelete } = this.#subject;
     const scratch = join(directory, 'scratch');

@@ -35,34 +35,41 @@ export function* blockStates(
   log: readonly BlockRequest[],
   options: { start: number; subsetsPerFlush: number; salt: number },
 ): Generator<BlockState> {
-  const { start, subsetsPerFlush, salt } = options;
-  const random = seededRandom(salt);
-  for (const { flush, end } of windows(log, start)) {
+  const random = seededRandom(options.salt);
+  for (const { flush, end } of windows(log, options.start)) {
     const later = log.slice(flush + 1, end).filter(isWrite);
     yield { flush, end, writes: [], name: `flush ${flush}` };
-    const pages = later.flatMap(pagesOf);
-    // One of each where there are few; among many, equal ones are not worth a look.
-    const count = Math.min(subsetsPerFlush, pages.length < 10 ? 2 ** pages.length - 1 : Infinity);
-    const seen = new Set<string>();
-    for (let i = 0; i < count; i++) {
-      const isTorn = later.length < pages.length && random.below(TORN_INTERVAL) === 0;
-      let from = isTorn ? pages : later;
-      let chosen = chooseIndexes(from.length, random.below);
-      if (seen.has(`${from.length} ${chosen}`)) {
-        from = pages;
-        chosen = chooseIndexes(from.length, random.below);
-      }
-      const key = `${from.length} ${chosen}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      const what = from === pages ? 'pages' : 'writes';
-      yield {
-        flush,
-        end,
-        writes: chosen.map((index) => from[index] as DiskWrite),
-        name: `flush ${flush}, subset ${i} (${chosen.length} of ${from.length} ${what})`,
-      };
+    for (const { writes, name } of subsets(later, options.subsetsPerFlush, random.below)) {
+      yield { flush, end, writes, name: `flush ${flush}, ${name}` };
     }
+  }
+}
+
+/** Some of the subsets of writes that may have reached the disk, each of them once. */
+function* subsets(
+  later: readonly DiskWrite[],
+  countMax: number,
+  below: (bound: number) => number,
+): Generator<Pick<BlockState, 'writes' | 'name'>> {
+  const pages = later.flatMap(pagesOf);
+  const all = pages.length < 10 ? 2 ** pages.length - 1 : Infinity;
+  const seen = new Set<string>();
+  for (let i = 0; i < Math.min(countMax, all); i++) {
+    const isTorn = later.length < pages.length && below(TORN_INTERVAL) === 0;
+    let from = isTorn ? pages : later;
+    let chosen = chooseIndexes(from.length, below);
+    if (seen.has(`${from.length} ${chosen}`)) {
+      from = pages;
+      chosen = chooseIndexes(from.length, below);
+    }
+    const key = `${from.length} ${chosen}`;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    const what = from === pages ? 'pages' : 'writes';
+    yield {
+      writes: chosen.map((index) => from[index] as DiskWrite),
+      name: `subset ${i} (${chosen.length} of ${from.length} ${what})`,
+    };
   }
 }
 

@@ -6,11 +6,11 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
+import type { SessionId } from '../../src/id.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { sealObject } from '../../src/record/sealed-object.ts';
 import { encodeFence } from '../../src/record/session-records.ts';
 import { openRepository } from '../../src/repository/open-repository.ts';
-import type { SessionId } from '../../src/id.ts';
 import { openLocalStorage } from '../../src/storage/local.ts';
 import { encodeUtf8 } from '../../src/util/bytes.ts';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
@@ -82,46 +82,64 @@ function chooser({ sampleCount }: CampaignOptions, share: number): (index: numbe
 
 export async function runCampaign(campaign: Campaign, options: CampaignOptions): Promise<Tally[]> {
   const tallies: Tally[] = [];
-  let hasLoss = false;
   await mapConcurrent([...options.operations.entries()], AT_ONCE, async ([number, operation]) => {
     const root = join(options.directory, `operation-${number}`);
     const prepared = await PreparedOperation.make(operation, root);
     try {
-      const { points, calls } = await campaign(prepared);
-      const isChosen = chooser(options, number);
-      const tally: Tally = {
-        operation: operation.name,
-        pointCount: 0,
-        hitCount: 0,
-        callCount: calls.size,
-        hitCallCount: 0,
-        losses: [],
-      };
+      const plan = await campaign(prepared);
+      const tally = await judgePoints(prepared, plan, { ...options, share: number });
       tallies.push(tally);
-      const hits = new Set<string>();
-      for (const [index, point] of points.entries()) {
-        if (!isChosen(index) || (hasLoss && options.stopsAtLoss === true)) continue;
-        const fault = point.fault(prepared.place);
-        const bug = options.bug === undefined ? {} : { VARVE_TEST_BUG: options.bug };
-        const preload = { ...fault.preload, ...bug };
-        const isLoaded = Object.keys(preload).length > 0;
-        const run = await prepared.run({ ...fault, preload: isLoaded ? preload : undefined });
-        const hit = await point.hit(prepared.place, run);
-        tally.pointCount += 1;
-        if (hit !== undefined) tally.hitCount += 1;
-        if (hit !== undefined && calls.has(hit)) hits.add(hit);
-        if (run.faults.length > 0) {
-          hasLoss = true;
-          tally.losses.push(`${operation.name}, ${point.name}: ${run.faults.join('; ')}`);
-        }
-      }
-      tally.hitCallCount = hits.size;
       options.onProgress?.(describeTally(tally));
     } finally {
       prepared.remove();
     }
   });
   return tallies;
+}
+
+async function judgePoints(
+  prepared: PreparedOperation,
+  { points, calls }: Plan,
+  options: CampaignOptions & { share: number },
+): Promise<Tally> {
+  const { name } = prepared.operation;
+  const tally: Tally = {
+    operation: name,
+    pointCount: 0,
+    hitCount: 0,
+    callCount: calls.size,
+    hitCallCount: 0,
+    losses: [],
+  };
+  const isChosen = chooser(options, options.share);
+  const hits = new Set<string>();
+  for (const [index, point] of points.entries()) {
+    if (!isChosen(index)) continue;
+    const { hit, faults } = await judgePoint(prepared, point, options.bug);
+    tally.pointCount += 1;
+    if (hit !== undefined) tally.hitCount += 1;
+    if (hit !== undefined && calls.has(hit)) hits.add(hit);
+    if (faults.length > 0) tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
+    if (faults.length > 0 && options.stopsAtLoss === true) break;
+  }
+  tally.hitCallCount = hits.size;
+  return tally;
+}
+
+async function judgePoint(
+  prepared: PreparedOperation,
+  point: FaultPoint,
+  bug: string | undefined,
+): Promise<{ hit: string | undefined; faults: readonly string[] }> {
+  const { prefix, preload, onSpawn } = point.fault(prepared.place);
+  const variables = { ...preload, ...(bug !== undefined && { VARVE_TEST_BUG: bug }) };
+  const run = await prepared.run({
+    ...(prefix && { prefix }),
+    ...(onSpawn && { onSpawn }),
+    // Without variables it is the command as it is shipped.
+    ...(Object.keys(variables).length > 0 && { preload: variables }),
+  });
+  return { hit: await point.hit(prepared.place, run), faults: run.faults };
 }
 
 function describeTally(tally: Tally): string {
@@ -193,10 +211,7 @@ async function countSeamCalls(prepared: PreparedOperation, kind: string): Promis
   return count;
 }
 
-function seamPoint(
-  setting: string,
-  hit: (run: FaultRun) => boolean,
-): FaultPoint {
+function seamPoint(setting: string, hit: (run: FaultRun) => boolean): FaultPoint {
   return {
     name: setting,
     fault: () => ({ preload: { VARVE_TEST_SEAM: setting } }),

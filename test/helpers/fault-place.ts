@@ -11,6 +11,7 @@
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  type BigIntStats,
   cpSync,
   existsSync,
   linkSync,
@@ -263,17 +264,19 @@ export function describeDirectory(directory: string): string {
       const path = join(directory, relative);
       const stat = lstatSync(path, { bigint: true });
       if (!firstNames.has(stat.ino)) firstNames.set(stat.ino, relative);
-      const content = stat.isFile()
-        ? createHash('sha256').update(readFileSync(path)).digest('hex')
-        : stat.isSymbolicLink()
-          ? readlinkSync(path)
-          : '';
       const { mode, uid, gid, mtimeNs } = stat;
       const linkedTo = stat.isDirectory() ? '' : firstNames.get(stat.ino);
-      lines.push(`${relative} ${mode.toString(8)} ${uid}:${gid} ${mtimeNs} ${linkedTo} ${content}`);
+      lines.push(
+        `${relative} ${mode.toString(8)} ${uid}:${gid} ${mtimeNs} ${linkedTo} ${contentOf(path, stat)}`,
+      );
       if (stat.isDirectory()) visit(relative);
     }
   };
   visit('');
   return lines.join('\n');
+}
+
+function contentOf(path: string, stat: BigIntStats): string {
+  if (stat.isFile()) return createHash('sha256').update(readFileSync(path)).digest('hex');
+  return stat.isSymbolicLink() ? readlinkSync(path) : '';
 }

@@ -64,14 +64,15 @@ function systemError(error: string, operation: string): Error {
 
 /** Before each call: dies, stops, or throws what the call is to fail with. */
 function beforeCall(operation: string): void {
-  if (kind === 'kill' || kind === 'stop') {
-    if (READING.has(operation)) return;
+  if ((kind === 'kill' || kind === 'stop') && !READING.has(operation)) {
     count += 1;
     if (count === at) process.kill(process.pid, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
-  } else if (kind === 'once' || kind === 'lasting') {
+  }
+  if (kind === 'once' || kind === 'lasting') {
     count += 1;
-    const isHit = kind === 'once' ? count === at : at > 0 && count >= at;
-    if (isHit) throw systemError(code, operation);
+    if (count === at || (kind === 'lasting' && at > 0 && count > at)) {
+      throw systemError(code, operation);
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 /** Runs one operation with one fault in a place of its own and judges what is left. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { findFaults, type Objects, objectsOf } from './fault-oracle.ts';
 import type { FaultOperation } from './fault-operations.ts';
+import { findFaults, type Objects, objectsOf } from './fault-oracle.ts';
 import { type CommandEnded, type CommandOptions, FaultPlace } from './fault-place.ts';
 
 /** Exit codes of the command that tell of something known. */
@@ -65,5 +65,7 @@ export class PreparedOperation {
 /** The command must end with a code that means something, and with an error that it knows. */
 function untold({ code, signal, stdout, stderr }: CommandEnded): string[] {
   const isKnown = code !== null && EXIT_CODES.has(code) && !/"internal"/.test(stdout);
-  return isKnown ? [] : [`ended with ${code ?? signal}: ${stdout.slice(-400)}${stderr.slice(0, 800)}`];
+  return isKnown
+    ? []
+    : [`ended with ${code ?? signal}: ${stdout.slice(-400)}${stderr.slice(0, 800)}`];
 }

@@ -91,35 +91,48 @@ export async function tracePoints(place: FaultPlace, operation: FaultOperation):
 /** Line of a trace: thread, call, arguments. The first is the `execve` of the main thread. */
 const TRACED = /^(\d+) +(\w+)\((.*)/;
 
+interface Counted extends TracedCall {
+  /** Of the file that the call is about, where that is one of the place. */
+  readonly path: string | undefined;
+}
+
 function pointsIn(lines: readonly string[], operation: FaultOperation, place: FaultPlace): Traced {
+  const counted = [...countedCalls(lines, place)];
+  const paths = counted.flatMap(({ call, path }) => (call === 'write' && path ? [path] : []));
+  const points = DURABLE_CALLS.flatMap((call) => {
+    const numbers = counted.filter((other) => other.call === call).map(({ number }) => number);
+    return [...new Set(numbers)]
+      .sort((a, b) => a - b)
+      .map((number) => ({
+        operation,
+        call,
+        number,
+        paths: call === 'write' ? [...new Set(paths)] : [],
+      }));
+  });
+  return { points, calls: new Set(counted.map(nameOf)) };
+}
+
+/** The durable calls of a trace, with their numbers as strace counts when it injects. */
+function* countedCalls(lines: readonly string[], place: FaultPlace): Generator<Counted> {
   const [, mainThread] = TRACED.exec(lines[0] ?? '') ?? [];
   const counts = new Map<string, number>();
-  const calls = new Set<string>();
-  const numbers = new Map<string, Set<number>>();
-  const writtenPaths = new Set<string>();
   for (const line of lines) {
     const [, thread = '', call = '', rest = ''] = TRACED.exec(line) ?? [];
     if (call === '' || call === 'execve') continue;
-    // Of the many writes that wake other threads only those to files count, here and in strace.
-    const path = /^\d+<(\/[^>]*)>/.exec(rest)?.[1];
-    const isFile = path?.startsWith(place.client) === true;
-    if (call === 'write' && !isFile) continue;
-    if (call === 'write') writtenPaths.add(path as string);
+    const found = /^\d+<(\/[^>]*)>/.exec(rest)?.[1];
+    const path = found?.startsWith(place.client) === true ? found : undefined;
+    // Most writes wake other threads; those to files are told apart by their paths, here and there.
+    if (call === 'write' && path === undefined) continue;
     const number = (counts.get(`${thread} ${call}`) ?? 0) + 1;
     counts.set(`${thread} ${call}`, number);
-    if (call === 'openat' && !/O_CREAT|O_TRUNC/.test(rest)) continue;
-    if (/^(?:fsync|writev)$/.test(call) && !isFile) continue;
-    calls.add(nameOf({ isMain: thread === mainThread, call, number }));
-    const known = numbers.get(call) ?? new Set();
-    numbers.set(call, known.add(number));
+    if (isDurable(call, rest, path)) yield { isMain: thread === mainThread, call, number, path };
   }
-  const points: SystemPoint[] = [];
-  for (const call of DURABLE_CALLS) {
-    const paths = call === 'write' ? [...writtenPaths] : [];
-    const sorted = [...(numbers.get(call) ?? [])].sort((a, b) => a - b);
-    points.push(...sorted.map((number) => ({ operation, call, number, paths })));
-  }
-  return { points, calls };
+}
+
+function isDurable(call: string, rest: string, path: string | undefined): boolean {
+  if (call === 'openat') return /O_CREAT|O_TRUNC/.test(rest);
+  return path !== undefined || !/^(?:fsync|writev)$/.test(call);
 }
 
 export function nameOf({ isMain, call, number }: TracedCall): string {
@@ -168,7 +181,9 @@ export function killedCall(place: FaultPlace, point: SystemPoint): string | unde
   const lines = readFileSync(file, 'latin1').split('\n');
   rmSync(file);
   const [, mainThread] = TRACED.exec(lines[0] ?? '') ?? [];
-  const hit = lines.findLast((line) => line.includes(` ${point.call}(`) && /(?:= \?|>)$/.test(line));
+  const hit = lines.findLast(
+    (line) => line.includes(` ${point.call}(`) && /(?:= \?|>)$/.test(line),
+  );
   if (hit === undefined) return undefined;
   const [, thread] = TRACED.exec(hit) ?? [];
   return nameOf({ isMain: thread === mainThread, call: point.call, number: point.number });
