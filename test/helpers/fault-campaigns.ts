@@ -171,10 +171,11 @@ const ERRORS: Readonly<Record<string, RegExp>> = {
   EMFILE: /^openat/,
 };
 
-/** Errors of durable system calls, by strace: each once, and from there on. */
+/** Errors of durable system calls but LMDB's opens, by strace: each once, and from there on. */
 export const systemErrors: Campaign = async ({ place, operation }) => {
   const { points } = await tracePoints(place, operation);
-  const faults = points.flatMap((point) =>
+  const able = points.filter(({ opensLmdb }) => !opensLmdb);
+  const faults = able.flatMap((point) =>
     Object.entries(ERRORS)
       .filter(([, calls]) => calls.test(point.call))
       .flatMap(([code]) =>

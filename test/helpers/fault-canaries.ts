@@ -30,6 +30,8 @@ export interface Canary {
   look(directory: string): Promise<Caught | undefined>;
 }
 
+const FINDING_LENGTH_MAX = 300;
+
 function campaignCanary(
   bug: string,
   { layer, campaign, operation }: { layer: string; campaign: Campaign; operation: string },
@@ -47,7 +49,8 @@ function campaignCanary(
         stopsAtLoss: true,
       });
       const [{ losses, pointCount } = { losses: [], pointCount: 0 }] = tallies;
-      return losses[0] === undefined ? undefined : { finding: losses[0], count: pointCount };
+      const finding = losses[0]?.slice(0, FINDING_LENGTH_MAX);
+      return finding === undefined ? undefined : { finding, count: pointCount };
     },
   };
 }

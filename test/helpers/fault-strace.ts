@@ -50,6 +50,8 @@ export interface SystemPoint {
   readonly number: number;
   /** Where only calls on these paths are counted. */
   readonly paths: readonly string[];
+  /** LMDB opens one of its files: it ends the process when any but the first cannot be opened. */
+  readonly opensLmdb: boolean;
 }
 
 interface TracedCall {
@@ -94,20 +96,22 @@ const TRACED = /^(\d+) +(\w+)\((.*)/;
 interface Counted extends TracedCall {
   /** Of the file that the call is about, where that is one of the place. */
   readonly path: string | undefined;
+  readonly opensLmdb: boolean;
 }
 
 function pointsIn(lines: readonly string[], operation: FaultOperation, place: FaultPlace): Traced {
   const counted = [...countedCalls(lines, place)];
   const paths = counted.flatMap(({ call, path }) => (call === 'write' && path ? [path] : []));
   const points = DURABLE_CALLS.flatMap((call) => {
-    const numbers = counted.filter((other) => other.call === call).map(({ number }) => number);
-    return [...new Set(numbers)]
+    const same = counted.filter((other) => other.call === call);
+    return [...new Set(same.map(({ number }) => number))]
       .sort((a, b) => a - b)
       .map((number) => ({
         operation,
         call,
         number,
         paths: call === 'write' ? [...new Set(paths)] : [],
+        opensLmdb: same.some((other) => other.number === number && other.opensLmdb),
       }));
   });
   return { points, calls: new Set(counted.map(nameOf)) };
@@ -126,7 +130,9 @@ function* countedCalls(lines: readonly string[], place: FaultPlace): Generator<C
     if (call === 'write' && path === undefined) continue;
     const number = (counts.get(`${thread} ${call}`) ?? 0) + 1;
     counts.set(`${thread} ${call}`, number);
-    if (isDurable(call, rest, path)) yield { isMain: thread === mainThread, call, number, path };
+    const opensLmdb = call === 'openat' && rest.includes('.mdb"');
+    const isMain = thread === mainThread;
+    if (isDurable(call, rest, path)) yield { isMain, call, number, path, opensLmdb };
   }
 }
 
