@@ -123,17 +123,22 @@ function* countedCalls(lines: readonly string[], place: FaultPlace): Generator<C
   const counts = new Map<string, number>();
   for (const line of lines) {
     const [, thread = '', call = '', rest = ''] = TRACED.exec(line) ?? [];
-    if (call === '' || call === 'execve') continue;
-    const found = /^\d+<(\/[^>]*)>/.exec(rest)?.[1];
-    const path = found?.startsWith(place.client) === true ? found : undefined;
+    const path = pathIn(rest, place);
     // Most writes wake other threads; those to files are told apart by their paths, here and there.
-    if (call === 'write' && path === undefined) continue;
+    const isCounted = call !== '' && call !== 'execve' && (call !== 'write' || path !== undefined);
+    if (!isCounted) continue;
     const number = (counts.get(`${thread} ${call}`) ?? 0) + 1;
     counts.set(`${thread} ${call}`, number);
     const opensLmdb = call === 'openat' && rest.includes('.mdb"');
     const isMain = thread === mainThread;
     if (isDurable(call, rest, path)) yield { isMain, call, number, path, opensLmdb };
   }
+}
+
+/** The file whose descriptor is the first argument, if it is one of the place. */
+function pathIn(rest: string, place: FaultPlace): string | undefined {
+  const path = /^\d+<(\/[^>]*)>/.exec(rest)?.[1];
+  return path?.startsWith(place.client) === true ? path : undefined;
 }
 
 function isDurable(call: string, rest: string, path: string | undefined): boolean {
