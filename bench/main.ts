@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   snapshot: () => import('./snapshot.ts'),
   restore: () => import('./restore.ts'),
   check: () => import('./check.ts'),
+  prune: () => import('./prune.ts'),
   savings: () => import('./savings.ts'),
 };
 

@@ -91,6 +91,28 @@ export class BlobTable {
     return answer;
   }
 
+  /** A whole copy in a pack that is wanted, of those that this process knows. */
+  wholeCopy(id: BlobId, isWanted: (packNo: number) => boolean): BlobCopy | undefined {
+    if (!this.#isSettled) this.#settle();
+    try {
+      return this.#wholeCopy(id, isWanted);
+    } catch (error) {
+      if (!(error instanceof BaseMoved) || !this.#reload()) throw error;
+    }
+    return this.wholeCopy(id, isWanted);
+  }
+
+  #wholeCopy(id: BlobId, isWanted: (packNo: number) => boolean): BlobCopy | undefined {
+    const [recent, base] = [this.#recent, this.#base];
+    for (let at = recent.first(id); at >= 0; at = recent.next(id)) {
+      if (recent.depth(at) === 0 && isWanted(recent.packNo(at))) return recent.copy(at);
+    }
+    for (let at = base.first(id); at >= 0; at = base.next(id, at)) {
+      if (base.depth(at) === 0 && isWanted(base.packNo(at))) return base.copy(at);
+    }
+    return undefined;
+  }
+
   /** Copies in all packs; those of another process too, when there is no other. */
   copies(id: BlobId): BlobCopy[] {
     if (!this.#isSettled) this.#settle();

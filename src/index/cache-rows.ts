@@ -70,6 +70,9 @@ export interface PackRow {
   isIndexed: boolean;
 }
 
+/** Instead of a level: another segment takes the place of this one, which need not be read. */
+export const supersededLevel = 255;
+
 export interface SegmentRow {
   level: number;
   packCount: number;

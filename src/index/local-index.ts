@@ -29,6 +29,7 @@ import {
   type BlobCopy,
   decodePack,
   decodePackRow,
+  decodeSegmentRow,
   encodePack,
   encodePackRow,
   encodeSegmentRow,
@@ -36,6 +37,7 @@ import {
   PACK_STATE,
   packKey,
   type SegmentRow,
+  supersededLevel,
 } from './cache-rows.ts';
 import { DirectoryCache, type OpenedDirectory } from './directory-cache.ts';
 import { CacheFailed, type Environment, isDamage, writeAll } from './environment.ts';
@@ -51,6 +53,13 @@ export interface IndexCounts {
 }
 
 type Notice = (text: string) => void;
+
+const supersededRow: SegmentRow = {
+  level: supersededLevel,
+  packCount: 0,
+  blobCount: 0,
+  createdMs: 0,
+};
 
 export class LocalIndex {
   readonly #home: CacheHome;
@@ -108,11 +117,30 @@ export class LocalIndex {
     return { packs, blobs, segments: entryCount(this.#environment.segments.getStats()) };
   }
 
-  /** Segments whose packs are all in here. */
+  /** Segments that need not be read: their packs are all in here, or they are superseded. */
   segmentNames(): Set<SegmentName> {
     const names = new Set<SegmentName>();
     for (const key of this.#environment.segments.getKeys()) names.add(toHex(key) as SegmentName);
     return names;
+  }
+
+  /** Those among them that a segment which is in here has taken the place of. */
+  supersededNames(): Set<SegmentName> {
+    const names = new Set<SegmentName>();
+    this.#reading(undefined, () => {
+      for (const { key, value } of this.#environment.segments.getRange()) {
+        const { level } = decodeSegmentRow(key, value);
+        if (level === supersededLevel) names.add(toHex(key) as SegmentName);
+      }
+    });
+    return names;
+  }
+
+  /** Superseded segments are gone from the repository. @throws CacheFailed */
+  dropSegments(names: readonly SegmentName[]): void {
+    this.#write(() => {
+      for (const name of names) this.#environment.segments.removeSync(fromHex(name));
+    });
   }
 
   /**
@@ -127,6 +155,13 @@ export class LocalIndex {
       for (const { name, segment } of segments) {
         const key = fromHex(name);
         table.putSync(key, encodeSegmentRow(key, this.#describeSegment(segment)));
+      }
+      // Last: a segment may come together with the one that supersedes it.
+      for (const { segment } of segments) {
+        for (const name of segment.superseded) {
+          const key = fromHex(name);
+          table.putSync(key, encodeSegmentRow(key, supersededRow));
+        }
       }
     });
   }
@@ -166,6 +201,15 @@ export class LocalIndex {
       return this.#blobs?.lookUp(id) ?? 'none';
     } catch (error) {
       return this.#noteDamage(error, 'none');
+    }
+  }
+
+  /** The same for whoever has a view of its own and needs the place; as a rule the first copy is it. */
+  wholeCopy(id: BlobId, isWanted: (packNo: number) => boolean): BlobCopy | undefined {
+    try {
+      return this.#blobs?.wholeCopy(id, isWanted);
+    } catch (error) {
+      return this.#noteDamage(error, undefined);
     }
   }
 

@@ -62,21 +62,30 @@ export function locate(index: LocalIndex, id: BlobId): Location[] {
 /**
  * A copy of the blob that counts as present, that of its base, and so on down to a whole copy: what
  * rules PRESENT and CHAIN ask for. Undefined when the blob is not present.
+ * @param isUsable whether copies in a pack count; default: as `LocalIndex.isUsable`.
  */
-export function usableChain(index: LocalIndex, id: BlobId): Location[] | undefined {
+export function usableChain(
+  index: LocalIndex,
+  id: BlobId,
+  isUsable: (packNo: number) => boolean = (packNo) => index.isUsable(packNo),
+): Location[] | undefined {
   const chain: Location[] = [];
-  return extendChain(index, { id, lengthMax: DELTA_DEPTH_MAX, chain }, new Map())
-    ? chain
-    : undefined;
+  const wanted = { id, lengthMax: DELTA_DEPTH_MAX, chain, isUsable };
+  return extendChain(index, wanted, new Map()) ? chain : undefined;
 }
 
-function extendChain(
-  index: LocalIndex,
-  { id, lengthMax, chain }: { id: BlobId; lengthMax: number; chain: Location[] },
-  failures: Failures,
-): boolean {
+interface WantedChain {
+  id: BlobId;
+  lengthMax: number;
+  /** Found so far, from the top. */
+  chain: Location[];
+  isUsable: (packNo: number) => boolean;
+}
+
+function extendChain(index: LocalIndex, wanted: WantedChain, failures: Failures): boolean {
+  const { id, lengthMax, chain, isUsable } = wanted;
   for (const copy of index.copies(id)) {
-    const location = index.isUsable(copy.packNo) ? locationOf(index, copy, id) : undefined;
+    const location = isUsable(copy.packNo) ? locationOf(index, copy, id) : undefined;
     if (location === undefined) continue;
     const { delta } = location.blob;
     if (delta !== undefined) {
@@ -86,8 +95,8 @@ function extendChain(
     }
     chain.push(location);
     if (delta === undefined) return true;
-    if (extendChain(index, { id: delta.base, lengthMax: lengthMax - 1, chain }, failures))
-      return true;
+    const base = { ...wanted, id: delta.base, lengthMax: lengthMax - 1 };
+    if (extendChain(index, base, failures)) return true;
     chain.pop();
   }
   return false;

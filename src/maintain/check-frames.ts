@@ -4,6 +4,7 @@
  * deltas are only opened and given back: decoding them takes other packs.
  */
 import { BLOB_TYPE_NAMES } from '../blob/blob-type.ts';
+import { NotFoundError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { BlobEntry, FrameEntry, PackDirectory } from '../pack/directory.ts';
 import { type FrameVerifier, openFrameOf, packKeysOf } from '../pack/pack-reader.ts';
@@ -14,9 +15,9 @@ import { notAsSealed } from '../repository/stored-records.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { toHex } from '../util/bytes.ts';
 import { release } from '../util/release.ts';
-import type { Finding } from './finding.ts';
+import type { Finding, Severity } from './finding.ts';
 
-export type DataFinding = Pick<Finding, 'kind' | 'object' | 'message'>;
+export type DataFinding = Pick<Finding, 'kind' | 'object' | 'message'> & { severity?: Severity };
 
 /** A frame of deltas, opened. */
 export interface DeltaFrame {
@@ -100,7 +101,11 @@ export class FrameChecker {
   }
 }
 
-/** @param found storage name of the pack, and what is wrong with the copy in it. */
+/**
+ * A delta may lose its base when nobody needs it any more: that is no damage. Where somebody does, the
+ * trees say so.
+ * @param found storage name of the pack, and what is wrong with the copy in it.
+ */
 export function damagedBlob(
   { id, type, delta }: BlobEntry,
   found: { pack: string; error: Error },
@@ -109,5 +114,7 @@ export function damagedBlob(
   const { pack, error } = found;
   const base = delta === undefined ? '' : `, a delta on ${toHex(delta.base)}`;
   const message = `${BLOB_TYPE_NAMES[type]} ${object} in ${pack}${base}: ${error.message}`;
+  const isStranded = delta !== undefined && error.cause instanceof NotFoundError;
+  if (isStranded) return { kind: 'delta-stranded', severity: 'note', object, message };
   return { kind: 'blob-damaged', object, message };
 }

@@ -18,6 +18,8 @@ export type FindingKind =
   | 'pack-damaged'
   /** `--read-data`: a blob has other content than its id says. */
   | 'blob-damaged'
+  /** `--read-data`: a delta has lost its base. A note: no snapshot needs it, or the trees say which. */
+  | 'delta-stranded'
   /** A live blob has no copy at all. */
   | 'blob-missing'
   /** A live blob has copies, none of which can be decoded. */
@@ -53,12 +55,22 @@ export interface Finding {
 
 const PATH_SAMPLE_COUNT_MAX = 20;
 
+/** A blob that some snapshot needs. */
+function isUnreadable({ kind }: Finding): boolean {
+  return kind === 'blob-unreadable';
+}
+
 /** Gathers findings: one per kind and object, with the snapshots and paths it hurts. */
 export class Findings {
   readonly #byKey = new Map<string, Finding>();
 
   get all(): Finding[] {
-    return [...this.#byKey.values()];
+    const findings = [...this.#byKey.values()];
+    const needed = new Set(findings.filter(isUnreadable).map(({ object }) => object));
+    return findings.map((finding) => {
+      const isHurting = finding.kind === 'delta-stranded' && needed.has(finding.object);
+      return isHurting ? { ...finding, kind: 'blob-damaged', severity: 'damage' } : finding;
+    });
   }
 
   add(

@@ -11,6 +11,7 @@ import { type BlobEntry, type FrameEntry, readBlob, scanBlobs } from './director
 const wordsPerBlob = 4;
 /** An id, with which the record begins. */
 const idSize = 32;
+const typeOffset = 36;
 
 export class BlobTable {
   /** In file order; the last one is the pad frame. */
@@ -46,6 +47,12 @@ export class BlobTable {
   rawSizeAt(slot: number): number {
     this.#reader.offset = (this.#words[slot * wordsPerBlob] as number) + idSize;
     return this.#reader.u32();
+  }
+
+  /** Type of the blob, as its record has it. */
+  typeAt(slot: number): number {
+    const { bytes } = this.#reader;
+    return bytes[(this.#words[slot * wordsPerBlob] as number) + typeOffset] as number;
   }
 
   /** @throws Malformed when the body is not what was parsed before */

@@ -33,20 +33,40 @@ export interface RepositoryConfig {
   pack: { dataTarget: number; metadataTarget: number };
   compressionLevel: number;
   deltaDepthMax: number;
+  /** Times of collection, in ms of the storage's clock. */
+  gc: {
+    /** A session without a sign of life for so long may be fenced. */
+    sessionTtlMs: number;
+    /** Packs that no segment names are left alone for so long. */
+    minimumAgeMs: number;
+    /** A forgotten snapshot can be brought back for so long. */
+    graceMs: number;
+  };
   /** `config.d` number this came from; 0 for `config` itself. */
   number: number;
 }
+
+const dayMs = 86_400_000;
 
 /** What a config that says nothing else means; the chunker's own defaults are known to `chunk/`. */
 export const DEFAULT_PARAMETERS: Omit<RepositoryConfig, 'chunker'> = {
   pack: { dataTarget: 2 ** 26, metadataTarget: 2 ** 24 },
   compressionLevel: 3,
   deltaDepthMax: 8,
+  gc: { sessionTtlMs: dayMs, minimumAgeMs: dayMs, graceMs: dayMs },
   number: 0,
 };
 
-/** Largest values of the optional numbers: a pack, a level of zstd, a chain of deltas. */
-const OPTIONAL_MAX = { data_target: 2 ** 30, meta_target: 2 ** 30, level: 22, max_depth: 32 };
+/** Largest values of the optional numbers: a pack, a level of zstd, a chain of deltas, 100 years. */
+const OPTIONAL_MAX = {
+  data_target: 2 ** 30,
+  meta_target: 2 ** 30,
+  level: 22,
+  max_depth: 32,
+  session_ttl_ms: 36_525 * dayMs,
+  minimum_age_ms: 36_525 * dayMs,
+  grace_ms: 36_525 * dayMs,
+};
 type OptionalKey = keyof typeof OPTIONAL_MAX;
 
 export function encodeConfigClear(repositoryId: RepositoryId): Uint8Array {
@@ -104,6 +124,11 @@ export function encodeConfig(config: RepositoryConfig, clear: Uint8Array): Uint8
     pack: { data_target: config.pack.dataTarget, meta_target: config.pack.metadataTarget },
     compression: { level: config.compressionLevel },
     delta: { max_depth: config.deltaDepthMax },
+    gc: {
+      session_ttl_ms: config.gc.sessionTtlMs,
+      minimum_age_ms: config.gc.minimumAgeMs,
+      grace_ms: config.gc.graceMs,
+    },
   });
 }
 
@@ -122,6 +147,7 @@ export function parseConfig(
   const pack = optionalObject(record, 'pack');
   const compression = optionalObject(record, 'compression');
   const delta = optionalObject(record, 'delta');
+  const gc = optionalObject(record, 'gc');
   return {
     chunker: record['chunker'] === undefined ? defaults.chunker : parseChunker(record),
     pack: {
@@ -130,6 +156,11 @@ export function parseConfig(
     },
     compressionLevel: optionalInteger(compression, 'level', defaults.compressionLevel),
     deltaDepthMax: optionalInteger(delta, 'max_depth', defaults.deltaDepthMax),
+    gc: {
+      sessionTtlMs: optionalInteger(gc, 'session_ttl_ms', defaults.gc.sessionTtlMs),
+      minimumAgeMs: optionalInteger(gc, 'minimum_age_ms', defaults.gc.minimumAgeMs),
+      graceMs: optionalInteger(gc, 'grace_ms', defaults.gc.graceMs),
+    },
     number: options.number,
   };
 }

@@ -3,22 +3,28 @@
  * all others, so that a client with memory notices when a repository was set back to an earlier
  * state.
  */
+import type { Tomb } from '../record/collector-records.ts';
 import type { ChainFields, SeenHead } from '../record/record.ts';
 import { SEEN_COUNT_MAX } from '../record/record.ts';
 import { toHex } from '../util/bytes.ts';
+import { chainedRecords } from './collector-state.ts';
 import { PROGRAM, type RepositoryCore } from './repository.ts';
 import type { View } from './view.ts';
 import type { WriterState } from './writer-state.ts';
 
 const ACTIVE_NS = 90n * 86_400n * 1_000_000_000n;
 
-/** Chain fields of the next record of this writer. */
+/**
+ * Chain fields of the next record of this writer.
+ * @param isMerging The record takes the place of others: then it has seen every writer that the view
+ * knows of, since some may be known by those others alone.
+ */
 export function nextChain(
   core: RepositoryCore,
-  { state, view }: { state: WriterState; view: View },
+  { state, view, isMerging = false }: { state: WriterState; view: View; isMerging?: boolean },
 ): ChainFields {
-  const activeSinceNs = core.clock.nowNs() - ACTIVE_NS;
-  const seen = headsOf(view, activeSinceNs).filter(({ writerId }) => writerId !== state.writerId);
+  const known = isMerging ? allHeadsOf(view) : headsOf(view, core.clock.nowNs() - ACTIVE_NS);
+  const seen = known.filter(({ writerId }) => writerId !== state.writerId);
   return {
     repositoryId: toHex(core.id),
     writerId: state.writerId,
@@ -52,8 +58,9 @@ export function rememberHeads(after: {
 
 /**
  * What shows that the repository was set back since this client last wrote, if anything does. A
- * remembered record must be there, or be named by a tomb or by another record. What cannot be read
- * may be what is missed: it is reported as damage, and nothing is concluded here.
+ * remembered record must be there, or be named by another one, or its writer must have written a
+ * later one. What cannot be read may be what is missed: it is reported as damage, and nothing is
+ * concluded here.
  */
 export function rollbackNotice(
   { config }: RepositoryCore,
@@ -67,30 +74,44 @@ export function rollbackNotice(
     return `The repository went back: collection ${state.gcGeneration} is gone`;
   }
   const known = namedRecords(view);
-  const lost = state.heads.find(({ hash }) => !known.has(hash));
+  const lost = state.heads.find(
+    ({ writerId, seq, hash }) =>
+      !known.hashes.has(hash) && (known.newest.get(writerId) ?? 0) <= seq,
+  );
   if (lost === undefined) return undefined;
   const record = `record ${lost.seq} of writer ${lost.writerId.slice(0, 8)}`;
   return `The repository went back: ${record}, which this client has seen, is gone`;
 }
 
-/** Hashes of all records that are there, or accounted for by one that is. */
-function namedRecords(view: View): Set<string> {
-  const known = new Set<string>();
-  const addChain = ({ previous, seen }: ChainFields): void => {
-    known.add(previous);
-    for (const { hash } of seen) known.add(hash);
+interface NamedRecords {
+  /** Of all records that are there, or named by one that is. */
+  hashes: Set<string>;
+  /** The highest number of a record of each writer among them. */
+  newest: Map<string, number>;
+}
+
+function namedRecords(view: View): NamedRecords {
+  const hashes = new Set<string>();
+  const newest = new Map<string, number>();
+  const add = ({ writerId, seq, hash }: SeenHead): void => {
+    hashes.add(hash);
+    newest.set(writerId, Math.max(newest.get(writerId) ?? 0, seq));
   };
-  for (const { hash, manifest } of view.snapshots) {
-    known.add(hash);
-    addChain(manifest.chain);
-  }
+  const addRecord = ({ hash, chain }: { hash: string; chain: ChainFields }): void => {
+    add({ writerId: chain.writerId, seq: chain.writerSeq, hash });
+    hashes.add(chain.previous);
+    for (const head of chain.seen) add(head);
+  };
+  for (const { hash, manifest } of view.snapshots) addRecord({ hash, chain: manifest.chain });
   for (const { hash, tomb } of view.tombs) {
-    known.add(hash);
-    addChain(tomb.chain);
-    for (const entry of tomb.forgotten) known.add(entry.hash);
-    for (const merged of tomb.merges) known.add(merged);
+    addRecord({ hash, chain: tomb.chain });
+    for (const head of forgottenRecords(tomb)) add(head);
+    for (const merged of tomb.merges) hashes.add(merged);
   }
-  return known;
+  const collector = chainedRecords(view.collector);
+  for (const record of collector.records) addRecord(record);
+  for (const hash of collector.named) hashes.add(hash);
+  return { hashes, newest };
 }
 
 /**
@@ -99,24 +120,31 @@ function namedRecords(view: View): Set<string> {
  * next record would repeat a number, so the client goes on as a new writer.
  */
 export function isOvertaken(state: WriterState, view: View): boolean {
-  const forgotten = view.tombs.flatMap(({ tomb }) => tomb.forgotten);
-  const accounted = forgotten.map(({ writerId, writerSeq, hash }) => ({
-    writerId,
-    seq: writerSeq,
-    hash,
-  }));
-  return [...recordsOf(view), ...accounted].some(
+  const forgotten = view.tombs.flatMap(({ tomb }) => forgottenRecords(tomb));
+  return [...recordsOf(view), ...forgotten].some(
     ({ writerId, seq, hash }) =>
       writerId === state.writerId &&
       (seq > state.writerSeq || (seq === state.writerSeq && hash !== state.previous)),
   );
 }
 
+function forgottenRecords({ forgotten }: Tomb): SeenHead[] {
+  return forgotten.map(({ writerId, writerSeq, hash }) => ({ writerId, seq: writerSeq, hash }));
+}
+
+/** Of writers that only others name, too. */
+function allHeadsOf(view: View): SeenHead[] {
+  const named: SeenHead[] = [];
+  for (const { tomb } of view.tombs) named.push(...forgottenRecords(tomb), ...tomb.chain.seen);
+  for (const { chain } of chainedRecords(view.collector).records) named.push(...chain.seen);
+  return newestByWriter([...named, ...recordsOf(view)]);
+}
+
 function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   return newestByWriter(recordsOf(view, activeSinceNs));
 }
 
-/** Live snapshots and tombs as records of their writers. */
+/** Live snapshots, tombs and collector records as records of their writers. */
 function recordsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   const records: SeenHead[] = [];
   for (const { hash, manifest } of view.snapshots) {
@@ -125,6 +153,9 @@ function recordsOf(view: View, activeSinceNs?: bigint): SeenHead[] {
   }
   for (const { hash, tomb } of view.tombs) {
     records.push({ writerId: tomb.chain.writerId, seq: tomb.chain.writerSeq, hash });
+  }
+  for (const { hash, chain } of chainedRecords(view.collector).records) {
+    records.push({ writerId: chain.writerId, seq: chain.writerSeq, hash });
   }
   return records;
 }

@@ -11,6 +11,7 @@ import type { LocalIndex } from '../index/local-index.ts';
 import { parseSegment, type Segment } from '../index/segment.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { LongCall } from '../progress.ts';
+import { isAdoptable } from '../protocol/adoption.ts';
 import { OBJECT_KIND, type PackKind } from '../record/object-kind.ts';
 import { mapConcurrent } from '../util/concurrent.ts';
 import { readPackDirectory } from './pack-access.ts';
@@ -18,23 +19,38 @@ import type { Repository } from './repository.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
 import type { DamagedObject, View } from './view.ts';
 
-const SEGMENT_NAME = /^index\/[0-3]-([0-9a-f]{64})$/;
+const SEGMENT_NAME = /^index\/([0-3])-([0-9a-f]{64})$/;
 const PACK_NAME = /^(data|meta)\/[0-9a-f]{2}\/([0-9a-f]{64})$/;
 const READS_IN_FLIGHT = 4;
-/** Segments applied in one transaction; bounds what is held in memory. */
+/** Segments applied in one transaction: so many, and so many bytes; bounds what is held in memory. */
 const SEGMENT_BATCH_COUNT = 16;
+const SEGMENT_BATCH_SIZE = 2 ** 26;
 
 export interface ListedPack {
   name: PackName;
   kind: PackKind;
   size: number;
+  /** When it was stored, by the clock of the storage, ms since 1970. */
+  storedMs: number;
+}
+
+export interface ListedSegment {
+  name: SegmentName;
+  storageName: string;
+  level: number;
+  size: number;
+  /** When it was stored, by the clock of the storage, ms since 1970. */
+  storedMs: number;
 }
 
 export interface IndexSync {
   index: LocalIndex;
   /** Every pack file of the repository, by name. */
   listed: Map<PackName, ListedPack>;
-  /** Packs that no segment names: of a session that has not ended, or of one that was killed. */
+  /**
+   * Packs that may be adopted, because no segment and no collector names them: of a session that has
+   * not ended, or of one that was killed.
+   */
   unindexed: ListedPack[];
   /** Storage names of segments taken over by an earlier run, which this one did not read. */
   unread: string[];
@@ -60,30 +76,74 @@ export async function syncIndex(
 async function syncOnce(repository: Repository, view: View, options: LongCall): Promise<IndexSync> {
   const damaged: DamagedObject[] = [];
   const segments = await listSegments(repository);
-  let index = await repository.index.open();
-  if ([...index.segmentNames()].some((name) => !segments.has(name))) {
-    // A segment that was compacted away or lost: what came from it alone no longer counts.
-    await repository.index.discard();
-    index = await repository.index.open();
-  }
+  const index = await openFitting(repository, segments);
   const known = index.segmentNames();
-  const missing = [...segments].filter(([name]) => !known.has(name));
-  const unread = [...segments].filter(([name]) => known.has(name)).map(([, stored]) => stored);
-  for (let i = 0; i < missing.length; i += SEGMENT_BATCH_COUNT) {
-    const batch = missing.slice(i, i + SEGMENT_BATCH_COUNT);
-    const done = { filesDone: i, filesTotal: missing.length, bytesDone: 0 };
-    options.onProgress?.({ phase: 'index', ...done });
-    await index.applySegments(await readSegments(repository, batch, { damaged, ...options }));
-  }
+  const unread = [...segments.values()]
+    .filter(({ name }) => known.has(name))
+    .map(({ storageName }) => storageName);
+  await applyMissing(repository, { index, segments, known }, { ...options, damaged });
   const listed = await listPacks(repository);
   const sizes = new Map([...listed.values()].map(({ name, size }) => [name, size]));
   await index.updateStates({ listed: sizes, dead: view.collector.deadPacks });
   const indexed = new Set<PackName>();
   for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
-  const unindexed = [...listed.values()].filter(
-    ({ name }) => !view.collector.deadPacks.has(name) && !indexed.has(name),
-  );
+  const dead = view.collector.deadPacks;
+  const unindexed = [...listed.values()].filter(({ name }) => isAdoptable(name, { indexed, dead }));
   return { index, listed, unindexed, unread, damaged };
+}
+
+/** The local index; a new one when a segment was lost, since what came from it alone no longer counts. */
+async function openFitting(
+  repository: Repository,
+  segments: ReadonlyMap<SegmentName, ListedSegment>,
+): Promise<LocalIndex> {
+  const index = await repository.index.open();
+  const gone = [...index.segmentNames()].filter((name) => !segments.has(name));
+  if (gone.length === 0) return index;
+  const superseded = index.supersededNames();
+  if (gone.every((name) => superseded.has(name))) {
+    index.dropSegments(gone);
+    return index;
+  }
+  await repository.index.discard();
+  return await repository.index.open();
+}
+
+/** Segments of higher levels come first: what they supersede need not be read. */
+async function applyMissing(
+  repository: Repository,
+  from: {
+    index: LocalIndex;
+    segments: ReadonlyMap<SegmentName, ListedSegment>;
+    known: ReadonlySet<SegmentName>;
+  },
+  options: LongCall & { damaged: DamagedObject[] },
+): Promise<void> {
+  const { index, segments, known } = from;
+  let missing = [...segments.values()]
+    .filter(({ name }) => !known.has(name))
+    .sort((a, b) => b.level - a.level);
+  const filesTotal = missing.length;
+  while (missing.length > 0) {
+    const batch = missing.splice(0, batchCount(missing));
+    const filesDone = filesTotal - missing.length - batch.length;
+    options.onProgress?.({ phase: 'index', filesDone, filesTotal, bytesDone: 0 });
+    const read = await readSegments(repository, batch, options);
+    await index.applySegments(read);
+    if (!read.some(({ segment }) => segment.superseded.length > 0)) continue;
+    const superseded = index.supersededNames();
+    missing = missing.filter(({ name }) => !superseded.has(name));
+  }
+}
+
+/** How many of the first ones are read together; one at least. */
+function batchCount(missing: readonly ListedSegment[]): number {
+  let size = 0;
+  const end = missing.findIndex((segment, i) => {
+    size += segment.size;
+    return i >= SEGMENT_BATCH_COUNT || (i > 0 && size > SEGMENT_BATCH_SIZE);
+  });
+  return end < 0 ? missing.length : end;
 }
 
 /** Throws the local index away and builds it again from the repository. */
@@ -158,12 +218,18 @@ export async function readUnindexed(
   return records;
 }
 
-/** Segment name to storage name. */
-async function listSegments(repository: Repository): Promise<Map<SegmentName, string>> {
-  const segments = new Map<SegmentName, string>();
-  for await (const { name } of repository.storage.list('index/')) {
-    const match = SEGMENT_NAME.exec(name);
-    if (match !== null) segments.set(match[1] as SegmentName, name);
+/** Every index segment of the repository, by name. */
+export async function listSegments(
+  repository: Repository,
+): Promise<Map<SegmentName, ListedSegment>> {
+  const segments = new Map<SegmentName, ListedSegment>();
+  for await (const { name: storageName, size, modifiedMs } of repository.storage.list('index/')) {
+    const match = SEGMENT_NAME.exec(storageName);
+    if (match === null) continue;
+    const [, level, hash] = match;
+    const name = hash as SegmentName;
+    const storedMs = Math.floor(modifiedMs);
+    segments.set(name, { name, storageName, level: Number(level), size, storedMs });
   }
   return segments;
 }
@@ -171,11 +237,12 @@ async function listSegments(repository: Repository): Promise<Map<SegmentName, st
 async function listPacks(repository: Repository): Promise<Map<PackName, ListedPack>> {
   const packs = new Map<PackName, ListedPack>();
   for (const prefix of ['data/', 'meta/']) {
-    for await (const { name, size } of repository.storage.list(prefix)) {
+    for await (const { name, size, modifiedMs } of repository.storage.list(prefix)) {
       const match = PACK_NAME.exec(name);
       if (match === null) continue;
       const kind = match[1] === 'data' ? OBJECT_KIND.dataPack : OBJECT_KIND.metadataPack;
-      packs.set(match[2] as PackName, { name: match[2] as PackName, kind, size });
+      const pack = match[2] as PackName;
+      packs.set(pack, { name: pack, kind, size, storedMs: Math.floor(modifiedMs) });
     }
   }
   return packs;
@@ -183,11 +250,11 @@ async function listPacks(repository: Repository): Promise<Map<PackName, ListedPa
 
 async function readSegments(
   repository: Repository,
-  names: [SegmentName, string][],
+  wanted: readonly ListedSegment[],
   options: { damaged: DamagedObject[]; signal?: AbortSignal | undefined },
 ): Promise<{ name: SegmentName; segment: Segment }[]> {
   const segments: { name: SegmentName; segment: Segment }[] = [];
-  await mapConcurrent(names, READS_IN_FLIGHT, async ([name, storageName]) => {
+  await mapConcurrent(wanted, READS_IN_FLIGHT, async ({ name, storageName }) => {
     const segment = await readSegment(repository, storageName, options);
     if (segment !== undefined) segments.push({ name, segment });
   });
@@ -195,7 +262,7 @@ async function readSegments(
 }
 
 /** Undefined when it is damaged, which is noted, or gone. */
-async function readSegment(
+export async function readSegment(
   repository: Repository,
   name: string,
   { damaged, signal }: { damaged: DamagedObject[]; signal?: AbortSignal | undefined },

@@ -4,13 +4,14 @@
  * commits meanwhile is known to have ended.
  */
 import type { SessionId } from '../id.ts';
+import { isOpen } from '../protocol/outcomes.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { parseSession, type SessionPurpose } from '../record/session-records.ts';
 import { demand } from '../util/byte-reader.ts';
 import { nowMs } from '../util/clock.ts';
 import type { RepositoryCore } from './repository.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
-import { type DamagedObject, loadTombs, readEach } from './view.ts';
+import { type DamagedObject, endedBy, loadTombs, readEach } from './view.ts';
 
 const SESSION_NAME = /^sessions\/([0-9a-f]{32})(\.h[0-9a-f]{6})?$/;
 const OUTCOME_NAME = /^snapshots\/([0-9a-f]{32})$/;
@@ -45,17 +46,15 @@ export async function listSessions(core: RepositoryCore): Promise<OpenSessions> 
   const signs = await listSigns(core);
   const outcomes = await listOutcomes(core);
   const { tombs, damaged } = await loadTombs(core);
-  for (const { tomb } of tombs) {
-    for (const { sessionId } of tomb.forgotten) outcomes.add(sessionId);
-    for (const sessionId of tomb.closed) outcomes.add(sessionId);
-  }
+  const ended = endedBy({ tombs });
   const sessions: OpenSession[] = [];
   const now = nowMs(core.clock);
-  const names = [...signs.keys()].filter((id) => !outcomes.has(id)).map((id) => `sessions/${id}`);
+  const open = [...signs.keys()].filter((id) => isOpen(id, outcomes, ended));
+  const names = open.map((id) => `sessions/${id}`);
   // One that is gone when it is read has ended.
   await readEach(names, damaged, async (name) => {
     const id = name.slice('sessions/'.length);
-    const lastSignMs = signs.get(id) as number;
+    const lastSignMs = signs.get(id as SessionId) as number;
     const { payload } = await readStoredRecord(core, name, { kinds: [OBJECT_KIND.session] });
     const { sessionId, ...intent } = decodeStored({ kind: 'session', which: id }, () => {
       const session = parseSession(payload);
@@ -70,12 +69,13 @@ export async function listSessions(core: RepositoryCore): Promise<OpenSessions> 
 }
 
 /** The newest sign of life of every session that has an intent. */
-async function listSigns({ storage }: RepositoryCore): Promise<Map<string, number>> {
-  const signs = new Map<string, number>();
-  const intents = new Set<string>();
+async function listSigns({ storage }: RepositoryCore): Promise<Map<SessionId, number>> {
+  const signs = new Map<SessionId, number>();
+  const intents = new Set<SessionId>();
   for await (const { name, modifiedMs } of storage.list('sessions/')) {
-    const [, id, heartbeat] = SESSION_NAME.exec(name) ?? [];
-    if (id === undefined) continue;
+    const [, session, heartbeat] = SESSION_NAME.exec(name) ?? [];
+    if (session === undefined) continue;
+    const id = session as SessionId;
     if (heartbeat === undefined) intents.add(id);
     signs.set(id, Math.max(signs.get(id) ?? 0, Math.floor(modifiedMs)));
   }
@@ -83,11 +83,11 @@ async function listSigns({ storage }: RepositoryCore): Promise<Map<string, numbe
 }
 
 /** A snapshot and a fence stand at the same name. */
-async function listOutcomes({ storage }: RepositoryCore): Promise<Set<string>> {
-  const outcomes = new Set<string>();
+async function listOutcomes({ storage }: RepositoryCore): Promise<Set<SessionId>> {
+  const outcomes = new Set<SessionId>();
   for await (const { name } of storage.list('snapshots/')) {
     const id = OUTCOME_NAME.exec(name)?.[1];
-    if (id !== undefined) outcomes.add(id);
+    if (id !== undefined) outcomes.add(id as SessionId);
   }
   return outcomes;
 }

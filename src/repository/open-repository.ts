@@ -76,6 +76,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const index = new IndexHolder({ cacheDirectory, repositoryId: core.id, onNotice });
   return {
     ...core,
+    canCollect: clear.canCollect,
     keySlot: slot,
     identify: createBlobIdentifier(keys.blobId),
     codec: new ZstdCodec(),
@@ -150,4 +151,11 @@ export function demandWritable(core: RepositoryCore): void {
     'a later format or another chunker',
     `format 1 with chunker ${CHUNKER_NAME}`,
   );
+}
+
+/** @throws VersionError when a later format forbids this program to collect here. */
+export function demandCollectable(repository: Repository): void {
+  demandWritable(repository);
+  if (repository.canCollect) return;
+  throw new VersionError('this repository for collecting', 'a later format', 'format 1');
 }

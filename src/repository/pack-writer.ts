@@ -65,7 +65,7 @@ export function createWorkerPacks(core: WorkerCore, options: WorkerPacksOptions)
   return new PackWriter(core, { ...options, newSalt: createSaltSource(keys.current, hedge) });
 }
 
-interface NewBlob {
+export interface NewBlob {
   readonly id: BlobId;
   readonly type: BlobType;
   readonly plaintext: Uint8Array;
@@ -138,6 +138,12 @@ export class PackWriter {
     await this.#closeFrame(builder);
     builder.add(record, kept);
     if (builder.isFull) await this.#closeFrame(builder);
+  }
+
+  /** Takes a frame of another pack as it is. */
+  async moveFrame(frame: EncodedFrame): Promise<void> {
+    if (frame.record.class === KEY_CLASS.data) await this.addFrame(frame);
+    else await this.#appendTo(OBJECT_KIND.metadataPack, frame);
   }
 
   /** Takes a data frame that another writer of this session has held. */

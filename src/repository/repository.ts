@@ -41,6 +41,8 @@ export interface WorkerCore extends RepositoryCore {
 }
 
 export interface Repository extends WorkerCore {
+  /** False when a later format says that this program must not collect. */
+  readonly canCollect: boolean;
   /** The one that opened the keys, or took its place when the passphrase was changed. */
   keySlot: OpenedKeySlot;
   /** Threads that an operation may use; 0: everything runs on the calling thread. */

@@ -22,6 +22,8 @@ import { isPresent } from '../index/presence.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
 import type { PackRecord } from '../pack/pack-record.ts';
+import { reportOf } from '../protocol/outcomes.ts';
+import { mayReuseTree } from '../protocol/reuse.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { encodeFence, encodeHeartbeat } from '../record/session-records.ts';
@@ -31,10 +33,10 @@ import { equalBytes, toHex } from '../util/bytes.ts';
 import { pass } from './failpoints.ts';
 import { nextChain, rememberHeads } from './heads.ts';
 import type { IndexSync } from './index-sync.ts';
-import { PackWriter } from './pack-writer.ts';
+import { type NewBlob, PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import { loadTombs, type View } from './view.ts';
+import { endedBy, loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
 const BLOB_ID_SIZE = 32;
@@ -74,7 +76,7 @@ export interface SessionParts {
   signal: AbortSignal | undefined;
 }
 
-/** Made by `beginSession`; ended by `commit` or `abort`, when all writes have ended. */
+/** Made by `beginSession`; ended by `commit`, `close` or `abort`, when all writes have ended. */
 export class Session {
   readonly id: SessionId;
   readonly view: View;
@@ -178,6 +180,43 @@ export class Session {
     await this.#exclusively(async () => {
       for (const frame of frames) await this.#packs.addFrame(frame);
     });
+  }
+
+  /**
+   * Stores a blob that is there already, for a repack: the new copy is to take the place of one whose
+   * pack goes. What it is was checked by the caller.
+   */
+  async rewrite(blob: NewBlob): Promise<void> {
+    await this.#exclusively(async () => {
+      this.#inFlight.add(blobKey(blob.id));
+      await this.#packs.add(blob);
+    });
+  }
+
+  /** The same for all blobs of a frame, as it is: its content borrowed until the promise settles. */
+  async moveFrame(frame: EncodedFrame): Promise<void> {
+    await this.#exclusively(async () => {
+      for (const { id } of frame.blobs) this.#inFlight.add(blobKey(id));
+      await this.#packs.moveFrame(frame);
+    });
+  }
+
+  /** Everything stored so far is durable and named by a segment when this returns. */
+  async settle(): Promise<void> {
+    await this.#packs.flush();
+    assert(this.#inFlight.size === 0, 'every blob handed in is durable');
+    await this.#segments.publish();
+    await this.#repository.storage.sync();
+  }
+
+  /** Ends a session that has nothing to commit, after `settle`: its name is closed for ever. */
+  async close(): Promise<void> {
+    try {
+      await this.#fence();
+      await this.#cleanUp();
+    } finally {
+      await this.#lease.release().catch(() => {});
+    }
   }
 
   /** What workers need to write packs in the name of this session. */
@@ -285,11 +324,10 @@ export class Session {
   /** Step 7: what was forgotten or closed while this session slept? */
   async #lookAgain(): Promise<boolean> {
     await pass('session.7.before');
-    const { tombs } = await loadTombs(this.#repository);
-    const isClosed = tombs.some(({ tomb }) => tomb.closed.includes(this.id));
-    if (isClosed) throw fencedError(this.id);
+    const report = reportOf(this.id, endedBy(await loadTombs(this.#repository)));
+    if (report === 'refused') throw fencedError(this.id);
     await pass('session.7.after');
-    return tombs.some(({ tomb }) => tomb.forgotten.some(({ sessionId }) => sessionId === this.id));
+    return report === 'forgotten';
   }
 
   /** Step 8. The snapshot is committed: what fails here is told, and costs the next run time. */
@@ -348,9 +386,11 @@ export function trustsSnapshot(
   { view, sync }: { view: View; sync: IndexSync },
   id: SessionId,
 ): boolean {
-  const { pendingMark } = view.collector;
-  const isCounted = pendingMark?.counted.some(({ sessionId }) => sessionId === id) ?? true;
-  if (!isCounted || sync.damaged.length > 0) return false;
+  const isLive = view.snapshots.some((snapshot) => snapshot.id === id);
+  const counted = view.collector.pendingMark?.counted.map(
+    ({ sessionId }) => sessionId as SessionId,
+  );
+  if (!mayReuseTree(id, { isLive, counted }) || sync.damaged.length > 0) return false;
   for (const { state } of sync.index.packs()) {
     if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
   }

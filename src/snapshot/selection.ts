@@ -12,7 +12,15 @@ export interface Snapshot {
   id: SessionId;
   /** SHA-256 of the manifest's file, hex. */
   hash: string;
+  /** When its manifest was stored, by the clock of the storage, ms since 1970. */
+  storedMs: number;
   manifest: SnapshotManifest;
+}
+
+/** A snapshot that was forgotten and whose manifest is still there. */
+export interface ForgottenSnapshot extends Snapshot {
+  /** When it was forgotten, by the clock of the storage, ms since 1970. */
+  forgottenMs: number;
 }
 
 export interface SnapshotFilter {
@@ -53,30 +61,47 @@ export function selectSnapshot(
   selector: string,
   filter: SnapshotFilter = {},
 ): Snapshot {
+  return select(snapshots, { selector, filter, kind: 'snapshot' });
+}
+
+/** The same among those that were forgotten. @throws NotFoundError */
+export function selectForgotten(
+  snapshots: readonly ForgottenSnapshot[],
+  selector: string,
+  filter: SnapshotFilter = {},
+): ForgottenSnapshot {
+  return select(snapshots, { selector, filter, kind: 'forgotten snapshot' });
+}
+
+function select<T extends Snapshot>(
+  snapshots: readonly T[],
+  { selector, filter, kind }: { selector: string; filter: SnapshotFilter; kind: string },
+): T {
   const candidates = snapshots
     .filter((snapshot) => matchesFilter(snapshot, filter))
     .sort(compareSnapshots);
   const chosen =
     selectLatest(candidates, selector) ??
     selectByTime(candidates, selector) ??
-    selectById(candidates, selector);
-  if (chosen === undefined) {
-    throw new NotFoundError('snapshot', selector, notFoundMessage(candidates.length, selector));
-  }
-  return chosen;
+    selectById(candidates, selector, kind);
+  if (chosen !== undefined) return chosen;
+  const count = candidates.length;
+  const among = count === 0 ? `there are no ${kind}s` : `none of ${count} match`;
+  throw new NotFoundError(kind, selector, `Cannot find ${kind} "${selector}": ${among}`);
 }
 
-function notFoundMessage(candidateCount: number, selector: string): string {
-  const among = candidateCount === 0 ? 'there are no snapshots' : `none of ${candidateCount} match`;
-  return `Cannot find snapshot "${selector}": ${among}`;
-}
-
-function selectLatest(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+function selectLatest<T extends Snapshot>(
+  candidates: readonly T[],
+  selector: string,
+): T | undefined {
   const match = /^latest(?:~([0-9]{1,9}))?$/.exec(selector);
   return match === null ? undefined : candidates.at(-1 - Number(match[1] ?? 0));
 }
 
-function selectByTime(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+function selectByTime<T extends Snapshot>(
+  candidates: readonly T[],
+  selector: string,
+): T | undefined {
   if (!selector.startsWith('@')) return undefined;
   const time = selector.slice(1);
   // JavaScript takes a bare date for UTC and everything longer for local time.
@@ -86,15 +111,19 @@ function selectByTime(candidates: readonly Snapshot[], selector: string): Snapsh
   return candidates.findLast(({ manifest }) => manifest.startedNs <= limitNs);
 }
 
-function selectById(candidates: readonly Snapshot[], selector: string): Snapshot | undefined {
+function selectById<T extends Snapshot>(
+  candidates: readonly T[],
+  selector: string,
+  kind: string,
+): T | undefined {
   if (selector.length < PREFIX_LENGTH_MIN || !/^[0-9a-f]+$/.test(selector)) return undefined;
   const matches = candidates.filter(({ id }) => id.startsWith(selector));
   if (matches.length > 1) {
     const ids = matches.slice(0, 5).map(({ id }) => id.slice(0, 12));
     throw new NotFoundError(
-      'snapshot',
+      kind,
       selector,
-      `Cannot choose snapshot "${selector}": it begins ${matches.length} ids (${ids.join(', ')})`,
+      `Cannot choose ${kind} "${selector}": it begins ${matches.length} ids (${ids.join(', ')})`,
     );
   }
   return matches[0];

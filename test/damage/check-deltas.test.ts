@@ -22,6 +22,7 @@ import type { Node } from '../../src/tree/node.ts';
 import { concatBytes, toHex } from '../../src/util/bytes.ts';
 import { forge, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
+import { RecordWriter } from '../helpers/record-writer.ts';
 import { type PlannedBlob, similarPlaintexts, storePack } from '../helpers/record-writer-packs.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -250,7 +251,7 @@ test('check() finds nothing wrong where another copy of a base is good', async (
   const result = await checkAll(repository);
 
   const damaged = result.findings.filter(({ kind }) => kind !== 'pack-unindexed');
-  assert.deepEqual([...new Set(damaged.map(({ kind }) => kind))], ['blob-damaged']);
+  assert.deepEqual([...new Set(damaged.map(({ kind }) => kind))], ['delta-stranded']);
   assert.equal(damaged.length, packs.length, 'the copies that are bad, and nothing that uses them');
 });
 
@@ -287,4 +288,24 @@ test('a worker of check verifies deltas and their bases with the plan it gets', 
     { unverified: [], verifiedRows: [] },
     { unverified: [0], verifiedRows: [] },
   ]);
+});
+
+test('a delta that nobody needs and whose base was swept is a note', async (t) => {
+  const repository = await newRepository(t);
+  const versions = similarPlaintexts(3);
+  const packs = await storeApart(repository, chainOf(versions));
+  await saveFiles(repository, [fileOf(repository, versions[0] as Uint8Array)]);
+  const [, middle = '', last = ''] = packs;
+  await new RecordWriter(repository).sweep(1, [middle.replace(/^.*\//, '')]);
+  await repository.storage.delete(middle);
+
+  const { findings, isDamaged } = await checkAll(repository);
+
+  const stranded = findings.filter(({ kind }) => kind === 'delta-stranded');
+  assert.equal(isDamaged, false, findings.map(({ message }) => message).join('\n'));
+  assert.deepEqual(
+    stranded.map(({ severity }) => severity),
+    ['note'],
+  );
+  assert.ok(stranded[0]?.message.includes(last));
 });

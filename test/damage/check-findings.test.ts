@@ -89,8 +89,11 @@ interface Fixture {
   readonly needsMemory?: boolean;
 }
 
-/** A fixture for each kind, by the same name: the compiler sees to it that none is left out. */
-const fixtures: Record<FindingKind, Fixture> = {
+/**
+ * A fixture for each kind, by the same name: the compiler sees to it that none is left out. What is
+ * no damage has a test of its own (`check-deltas.test.ts`).
+ */
+const fixtures: Record<Exclude<FindingKind, 'delta-stranded'>, Fixture> = {
   'record-damaged': {
     damage: ({ storage, second }) => flipIn(storage, `snapshots/${second.id}`, 200),
     finds: ['record-damaged'],
@@ -320,7 +323,7 @@ test('check({ isReadingData }) reads packs that no segment names', async (t) => 
 });
 
 test('check({ isReadingData }) finds what only the trees tell', async (t) => {
-  const kinds: FindingKind[] = ['blob-missing', 'tree-malformed', 'node-refused'];
+  const kinds = ['blob-missing', 'tree-malformed', 'node-refused'] as const;
   for (const kind of kinds) {
     const sound = await soundRepository(t);
     const { object } = await fixtures[kind].damage(sound);

@@ -1,7 +1,6 @@
 /**
- * Seals records that this version only reads — tombs, marks, sweeps, merged sweeps, config updates —
- * and fences, with any content, into the storage of an open repository: what a collector or another
- * client would have left there.
+ * Seals tombs, marks, sweeps, merged sweeps, config updates and fences, with any content, into the
+ * storage of an open repository: what a collector or another client would have left there.
  */
 import { createHash } from 'node:crypto';
 import type { SessionId } from '../../src/id.ts';
@@ -88,7 +87,15 @@ export class RecordWriter {
     packs: readonly string[],
     fields: JsonObject = {},
   ): Promise<string> {
-    const content = { ...this.#chain({}), delete: [...packs], ...fields };
+    const content = {
+      ...this.#chain({}),
+      mark: '0'.repeat(64),
+      delete: [...packs],
+      rescued: [],
+      fenced: [],
+      live_snapshots: [],
+      ...fields,
+    };
     return await this.#collectorRecord('sweep', generation, content);
   }
 

@@ -1,99 +1,22 @@
-/** Chains of deltas against rules PRESENT and CHAIN said plainly, on random graphs of copies. */
+/**
+ * Chains of deltas against rules PRESENT and CHAIN said plainly: decodable from usable packs alone. On
+ * random graphs of copies.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BlobId } from '../../src/id.ts';
-import { LocalIndex } from '../../src/index/local-index.ts';
+import type { LocalIndex } from '../../src/index/local-index.ts';
 import { candidateAt, isPresent, type Location, usableChain } from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
+import { decodableBlobs } from '../../src/protocol/decode-rule.ts';
 import { equalBytes } from '../../src/util/bytes.ts';
-import {
-  type BlobPlan,
-  idOf,
-  listingOf,
-  packOf,
-  segmentName,
-  segmentOf,
-  testRepositoryId,
-} from '../helpers/index-packs.ts';
-import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
-import { tempDir } from '../helpers/temp-dir.ts';
-import { inScope, type Scope } from '../helpers/test-repository.ts';
+import { blobId, type Graph, ladder, openIndex, packsOf, thicket } from '../helpers/copy-graph.ts';
+import { listingOf } from '../helpers/index-packs.ts';
+import { testSeed } from '../helpers/seeded-random.ts';
+import { inScope } from '../helpers/test-repository.ts';
 
 const LENGTH_MAX = 32;
-const features = new Uint8Array(24).fill(1);
-
-/** A copy of a blob; whole without a base. Both are numbers of blobs. */
-interface Copy {
-  readonly blob: number;
-  readonly base: number | undefined;
-  readonly pack: number;
-}
-
-interface Graph {
-  readonly blobCount: number;
-  readonly packCount: number;
-  readonly copies: readonly Copy[];
-}
-
-/** Copies on anything: circles, second ways, and nothing at the end. */
-function thicket(salt: number): Graph {
-  const random = seededRandom(salt);
-  const [blobCount, packCount] = [14, 9];
-  const copies = Array.from({ length: 36 }, (): Copy => {
-    const [blob, base] = [random.below(blobCount), random.below(blobCount)];
-    const isWhole = blob === base || random.below(8) === 0;
-    return { blob, base: isWhole ? undefined : base, pack: random.below(packCount) };
-  });
-  return { blobCount, packCount, copies };
-}
-
-/** Long chains with a few short cuts and whole copies: some blobs are just too deep. */
-function ladder(salt: number): Graph {
-  const random = seededRandom(salt);
-  const [blobCount, packCount] = [60, 12];
-  const copies: Copy[] = [{ blob: 0, base: undefined, pack: 0 }];
-  for (let blob = 1; blob < blobCount; blob++) {
-    copies.push({ blob, base: blob - 1, pack: random.below(packCount) });
-  }
-  for (let i = 0; i < 12; i++) {
-    const [blob, base] = [random.below(blobCount), random.below(blobCount)];
-    if (blob !== base) copies.push({ blob, base, pack: random.below(packCount) });
-  }
-  copies.push({ blob: 20 + random.below(30), base: undefined, pack: 1 });
-  return { blobCount, packCount, copies };
-}
-
-function blobId(blob: number): BlobId {
-  return idOf(`blob ${blob}`);
-}
-
-function packsOf({ copies, packCount }: Graph): PackRecord[] {
-  return Array.from({ length: packCount }, (_, pack) => {
-    const inside = copies.filter((copy) => copy.pack === pack);
-    // What a directory says of depth was true once, at best.
-    const plans = inside.map(({ blob, base }, i): BlobPlan => {
-      const plan = { id: blobId(blob), features };
-      return base === undefined ? plan : { ...plan, base: blobId(base), depth: 1 + (i % 32) };
-    });
-    return packOf(`pack ${pack}`, plans.length > 0 ? plans : [{ id: idOf(`filler ${pack}`) }]);
-  });
-}
-
-/** Deltas down to a whole copy by the shortest way, for each blob that has one. */
-function shortestChains({ copies }: Graph, isUsable: (pack: number) => boolean) {
-  const lengths = new Map<number, number>();
-  const usable = copies.filter(({ pack }) => isUsable(pack));
-  for (const { blob, base } of usable) if (base === undefined) lengths.set(blob, 0);
-  for (let length = 1; length <= usable.length; length++) {
-    for (const { blob, base } of usable) {
-      const isNext = base !== undefined && lengths.get(base) === length - 1;
-      if (isNext && !lengths.has(blob)) lengths.set(blob, length);
-    }
-  }
-  return lengths;
-}
-
 /** Each link is a usable copy of what the link before names as its base; the last one is whole. */
 function assertChain(index: LocalIndex, id: BlobId, chain: readonly Location[]): void {
   let wanted = id;
@@ -106,17 +29,6 @@ function assertChain(index: LocalIndex, id: BlobId, chain: readonly Location[]):
     wanted = blob.delta?.base ?? wanted;
   }
   assert.ok(chain.length - 1 <= LENGTH_MAX, `${chain.length - 1} deltas`);
-}
-
-/** An index with all packs of the graph in a segment. */
-async function openIndex(scope: Scope, packs: readonly PackRecord[]): Promise<LocalIndex> {
-  const index = await LocalIndex.open({
-    cacheDir: tempDir(scope),
-    repositoryId: testRepositoryId,
-  });
-  scope.after(() => index.close());
-  await index.applySegments([{ name: segmentName('all'), segment: segmentOf([...packs]) }]);
-  return index;
 }
 
 /** Which packs are missing, or only dead, of those of a graph. */
@@ -156,7 +68,8 @@ for (const [shape, make] of Object.entries({ thicket, ladder })) {
           fc.asyncProperty(loss, async (lost) => {
             await lose(index, packs, lost);
             const isUsable = (pack: number): boolean => !lost[1].includes(pack);
-            const lengths = shortestChains(graph, isUsable);
+            const usable = graph.copies.filter(({ pack }) => isUsable(pack));
+            const lengths = decodableBlobs(usable);
 
             assertPresent(index, graph, lengths);
             assertCandidates(index, { graph, lengths, isUsable });

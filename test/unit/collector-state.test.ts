@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CorruptionError, VersionError } from '../../src/errors.ts';
 import type { PackName } from '../../src/id.ts';
-import { loadCollectorState } from '../../src/repository/collector-state.ts';
+import { loadCollectorState, NO_COLLECTION } from '../../src/repository/collector-state.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
@@ -29,7 +29,7 @@ test('a repository without collector records has no dead packs', async (t) => {
 
   const state = await loadCollectorState(repository);
 
-  assert.deepEqual(state, { generation: 0, deadPacks: new Set(), pendingMark: undefined });
+  assert.deepEqual(state, NO_COLLECTION);
 });
 
 test('packs condemned by a mark are dead until its sweep, then those it swept', async (t) => {

@@ -7,6 +7,12 @@ import {
   type JsonValue,
 } from '../../src/record/canonical-json.ts';
 import {
+  encodeDone,
+  encodeMark,
+  encodeMergedSweep,
+  encodeSweep,
+  encodeTomb,
+  parseDone,
   parseMark,
   parseMergedSweep,
   parseSweep,
@@ -228,8 +234,29 @@ const schemas: Record<string, Schema> = {
   },
   sweep: {
     parse: parseSweep,
-    fields: { ...chain, delete: [hash], generation: 1 },
-    wrong: { ...wrongChain, delete: notHashes, generation: notPositive },
+    fields: {
+      ...chain,
+      delete: [hash],
+      fenced: [sessionId],
+      generation: 1,
+      live_snapshots: [sessionId],
+      mark: hash,
+      rescued: [otherHash],
+    },
+    wrong: {
+      ...wrongChain,
+      delete: notHashes,
+      fenced: [null, {}, [hash], [5]],
+      generation: notPositive,
+      live_snapshots: [null, {}, [hash], [5]],
+      mark: notHex32,
+      rescued: notHashes,
+    },
+  },
+  done: {
+    parse: parseDone,
+    fields: { generation: 1, sweep: hash },
+    wrong: { generation: notPositive, sweep: notHex32 },
   },
   merged: {
     parse: parseMergedSweep,
@@ -286,7 +313,7 @@ for (const [name, { parse, fields, optional = {}, wrong }] of Object.entries(sch
     assertTooNew(() => parseChanged({ requires: [''] }), 'unknown empty feature');
     assertTooNew(() => parseChanged({ schema: `varve.${name}/2` }), 'later schema');
     assertTooNew(() => parseChanged({ schema: `varve.${name}/999999` }), 'much later schema');
-    const others = ['', name, `${name}/1`, 'varve.done/1', 'varve.done/2', `varve.${name}/0`];
+    const others = ['', name, `${name}/1`, 'varve.x/1', 'varve.x/2', `varve.${name}/0`];
     const forms = [`varve.${name}/01`, `varve.${name}/1 `, `Varve.${name}/1`, `varve.${name}/1.0`];
     for (const schema of [...others, ...forms, `varve.${name}/1000000`, 1, null]) {
       assertRefused(() => parseChanged({ schema }), `schema ${schema}`);
@@ -383,4 +410,23 @@ test('encodeConfig() repeats the clear part, and absent keys mean the defaults',
 test('encodeChain() and parseChain() agree', () => {
   assert.deepEqual(encodeChain(parseChain(chain)), chain);
   assert.deepEqual(parseChain({ ...chain, seen: [] }).seen, []);
+});
+
+test('records of collection are written as they are read', () => {
+  const payload = (name: string): Uint8Array => {
+    const { fields = {}, optional = {} } = schemas[name] ?? {};
+    return encodeCanonical({ ...fields, ...optional, requires: [], schema: `varve.${name}/1` });
+  };
+  const mark = encodeCanonical({
+    ...schemas['mark']?.fields,
+    bases_rewritten: 7,
+    requires: [],
+    schema: 'varve.mark/1',
+  });
+
+  assert.deepEqual(encodeTomb(parseTomb(payload('tomb'))), payload('tomb'));
+  assert.deepEqual(encodeMark(parseMark(mark), 7), mark);
+  assert.deepEqual(encodeSweep(parseSweep(payload('sweep'))), payload('sweep'));
+  assert.deepEqual(encodeMergedSweep(parseMergedSweep(payload('merged'))), payload('merged'));
+  assert.deepEqual(encodeDone(parseDone(payload('done'))), payload('done'));
 });

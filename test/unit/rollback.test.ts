@@ -5,6 +5,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { checkRepository } from '../../src/maintain/check.ts';
+import { encodeMark } from '../../src/record/collector-records.ts';
+import { OBJECT_KIND } from '../../src/record/object-kind.ts';
+import type { ChainFields } from '../../src/record/record.ts';
+import { ChainWriter } from '../../src/repository/chain-writer.ts';
 import { DEFAULT_CONFIG } from '../../src/repository/default-config.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
@@ -149,6 +153,46 @@ test('a tomb that was merged into another one is no rollback', async (t) => {
   });
 
   assert.deepEqual(await visit(storage, alice, 3), QUIET);
+});
+
+test('a record is accounted for by a later one of the same writer', async (t) => {
+  const { alice, bob } = homes(t);
+  const storage = await newStorage();
+  await visit(storage, alice, 1);
+  await visit(storage, bob, 2);
+  await visit(storage, alice, 3);
+  await visit(storage, alice, 4);
+  await withClient(storage, { home: alice, salt: 5 }, async (repository) => {
+    // The record that Bob has seen of Alice is gone, and all that name it: his own, and her second.
+    const { snapshots } = await loadView(repository, 'read');
+    for (const { id } of snapshots.slice(0, 3)) await storage.delete(`snapshots/${id}`);
+  });
+
+  assert.deepEqual(await visit(storage, bob, 6), QUIET);
+});
+
+test('marks and sweeps are records of their writer, whose number no snapshot repeats', async (t) => {
+  const { alice } = homes(t);
+  const storage = await newStorage();
+  await visit(storage, alice, 1, async (repository) => {
+    const view = await loadView(repository, 'write');
+    const writer = await ChainWriter.open(repository, view);
+    const name = 'gc/0000000000000001.mark';
+    const content = { generation: 1, previousSweep: '0'.repeat(64), counted: [], condemned: [] };
+    const encode = (chain: ChainFields): Uint8Array => encodeMark({ chain, ...content }, 0);
+    const first = await writer.putIfAbsent({ kind: OBJECT_KIND.mark, name }, encode);
+    const second = await writer.putIfAbsent({ kind: OBJECT_KIND.mark, name }, encode);
+    await writer.close();
+    assert.deepEqual([first.isStored, second.isStored], [true, false]);
+  });
+
+  assert.deepEqual(await visit(storage, alice, 2), QUIET);
+  await withClient(storage, { home: alice, salt: 3 }, async (repository) => {
+    const { snapshots, collector } = await loadView(repository, 'read');
+    const numbers = snapshots.map(({ manifest }) => manifest.chain.writerSeq);
+    assert.deepEqual(numbers, [1, 3]);
+    assert.equal(snapshots[1]?.manifest.chain.previous, collector.pendingMark?.hash);
+  });
 });
 
 test('a collection or config update that is gone is noticed', async (t) => {

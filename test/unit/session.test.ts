@@ -12,6 +12,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 
 import { readStoredRecord } from '../../src/repository/stored-records.ts';
 import { loadView } from '../../src/repository/view.ts';
+import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
@@ -140,6 +141,30 @@ test('a snapshot that was forgotten before its success is reported says so', asy
 
   assert.equal(result.isForgotten, true);
   assert.deepEqual(await liveIds(repository), []);
+});
+
+test('a session trusts a snapshot that is live and counted by the mark under way', async (t) => {
+  const { repository } = await memoryRepository(t);
+  for (const seed of [1, 2, 3]) await snapshotTree(repository, sourceTree(seed));
+  const { snapshots } = await loadView(repository, 'read');
+  const [forgotten, counted] = snapshots as [Snapshot, Snapshot];
+  const writer = new RecordWriter(repository);
+  const trusted = async (): Promise<boolean[]> => {
+    const session = await beginSession(repository, { purpose: 'snapshot' });
+    const trusts = snapshots.map(({ id }) => session.trusts(id));
+    await session.abort();
+    return trusts;
+  };
+
+  const before = await trusted();
+  await writer.tomb({ forgotten: [forgotten] });
+  const afterTomb = await trusted();
+  await writer.mark(1, { condemned: [], counted: [forgotten, counted] });
+  const underMark = await trusted();
+
+  assert.deepEqual(before, [true, true, true]);
+  assert.deepEqual(afterTomb, [false, true, true]);
+  assert.deepEqual(underMark, [false, true, false]);
 });
 
 /** Whether commit and fence exclude each other on this storage: both must not win. */

@@ -1,0 +1,586 @@
+/**
+ * A collection: packs that no snapshot needs are found, agreed upon with all other clients, and
+ * deleted (docs/repository-format.md section 21, whose steps have their numbers here). Any number of
+ * collectors and writers may be at work; whoever stops, wherever, leaves the repository as good as it
+ * was, and the next collection goes on from there.
+ *
+ *   1 list · 2 live set · 3 repack · 4 mark · 5 sessions · 6 again · 7 sweep · 8 delete
+ *
+ * - Nothing is deleted that does not stand in a stored sweep, and nothing gets into a sweep unless every
+ *   blob of the live set can be decoded without it, looked at after the last writer that could not know
+ *   of the mark had ended.
+ * - Whatever cannot be read or understood on the way ends the collection before that.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { BusyError } from '../../errors.ts';
+import type { PackName, SessionId } from '../../id.ts';
+import { directoryOf } from '../../pack/pack-record.ts';
+import type { LongCall } from '../../progress.ts';
+import { isVoid } from '../../protocol/collector-view.ts';
+import {
+  encodeMark,
+  encodeSweep,
+  type Mark,
+  SWEPT_COUNT_MAX,
+  type Sweep,
+} from '../../record/collector-records.ts';
+import { OBJECT_KIND } from '../../record/object-kind.ts';
+import { beginSession } from '../../repository/begin-session.ts';
+import { ChainWriter } from '../../repository/chain-writer.ts';
+import { loadCollectorState, type Stored } from '../../repository/collector-state.ts';
+import { readUnindexed } from '../../repository/index-sync.ts';
+import { demandCollectable } from '../../repository/open-repository.ts';
+import { ReadAccess } from '../../repository/read-access.ts';
+import type { Repository } from '../../repository/repository.ts';
+import { toHex } from '../../util/bytes.ts';
+import { Turns } from '../../util/turns.ts';
+import { carryOut, generationName } from './carry-out.ts';
+import { compactIndex } from './compact-segments.ts';
+import { pass } from './failpoints.ts';
+import { LiveSet } from './live-set.ts';
+import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
+import { mergeRecords } from './merge-records.ts';
+import { packUsage } from './pack-usage.ts';
+import { type PlannedPack, type PrunePlan, planPrune } from './plan.ts';
+import { repackPacks } from './repack.ts';
+import { rescuedPacks } from './rescue.ts';
+import {
+  fenceDead,
+  listOpenSessions,
+  removeEnded,
+  stillOpen,
+  type WaitingFor,
+} from './sessions.ts';
+import { walkSnapshot } from './walk-live.ts';
+
+const pollMs = 2000;
+/** Three heartbeats: who gave no sign for so long is not worth waiting for. */
+const silentMs = 30 * 60 * 1000;
+/** Fewer are not worth another index. */
+const trimmedBlobsMin = 100_000;
+const noHash = '0'.repeat(64);
+/** Of a record; the rest of it is names of packs. */
+const countedEntrySize = 140;
+const packNameSize = 67;
+const recordRoomSize = 2 ** 24 - 2 ** 20;
+
+export interface PruneOptions extends LongCall {
+  /** Only the plan; nothing is written. */
+  isDryRun?: boolean | undefined;
+  /** Bytes of live data that may be written again; default: no bound. */
+  repackSizeMax?: number | undefined;
+  /** After so many ms nothing is begun that can wait for the next run; default: no bound. */
+  durationMaxMs?: number | undefined;
+  /** Instead of the repository's own. */
+  graceMs?: number | undefined;
+  /** A session that gave no sign of life for so long is fenced; default: the repository's own. */
+  sessionTtlMs?: number | undefined;
+  /** How to let time pass while sessions are waited for; only simulations do it otherwise. */
+  wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
+}
+
+export interface PackTotals {
+  packs: number;
+  /** Bytes of their files. */
+  size: number;
+}
+
+export interface PruneResult {
+  /**
+   * `nothing` had to be done; it was only `planned`; it is `waiting` for sessions; packs were
+   * `swept`, by this collector or another one at the same time.
+   */
+  outcome: 'nothing' | 'planned' | 'waiting' | 'swept';
+  /** Of the sweep; undefined when there was none. */
+  generation: number | undefined;
+  snapshots: number;
+  /** Live blobs, bases of live deltas included. */
+  blobs: number;
+  before: PackTotals;
+  /** Packs without anything live, and packs that were, or are to be, repacked. */
+  dead: PackTotals;
+  repacked: PackTotals & {
+    /** Bytes of what is live in them, which is written again. */
+    liveSize: number;
+  };
+  deleted: PackTotals;
+  /** Dead bytes that stay in packs which are kept. */
+  wasteLeft: number;
+  /** Limits kept it from repacking more. */
+  isLimited: boolean;
+  plan: PlannedPack[];
+  fenced: SessionId[];
+  waitingFor: WaitingFor[];
+  durationNs: bigint;
+}
+
+/** @throws BusyError, CorruptionError, NotFoundError, StorageError, VersionError */
+export async function pruneRepository(
+  repository: Repository,
+  options: PruneOptions = {},
+): Promise<PruneResult> {
+  demandCollectable(repository);
+  return await new Collection(repository, options).run();
+}
+
+class Collection {
+  readonly #repository: Repository;
+  readonly #options: PruneOptions;
+  readonly #turns: Turns;
+  readonly #startedNs: bigint;
+  readonly #result: PruneResult;
+  #look!: Look;
+  #live!: LiveSet;
+  /** Snapshots that are in the live set. */
+  readonly #walked = new Set<SessionId>();
+  /** Numbers of condemned packs in the index. */
+  #condemned: ReadonlySet<number> = new Set();
+  #standing = new Uint8Array(0);
+  /** Forgotten snapshots whose grace was over when this collection began. */
+  #expired: readonly SessionId[] = [];
+  #entries = 0;
+
+  constructor(repository: Repository, options: PruneOptions) {
+    this.#repository = repository;
+    this.#options = options;
+    this.#turns = new Turns(repository.clock, options.signal);
+    this.#startedNs = repository.clock.monotonicNs();
+    this.#result = {
+      outcome: 'nothing',
+      generation: undefined,
+      snapshots: 0,
+      blobs: 0,
+      before: { packs: 0, size: 0 },
+      dead: { packs: 0, size: 0 },
+      repacked: { packs: 0, size: 0, liveSize: 0 },
+      deleted: { packs: 0, size: 0 },
+      wasteLeft: 0,
+      isLimited: false,
+      plan: [],
+      fenced: [],
+      waitingFor: [],
+      durationNs: 0n,
+    };
+  }
+
+  async run(): Promise<PruneResult> {
+    await pass('prune.1.before');
+    await this.#lookAgain();
+    this.#expired = this.#look.expired;
+    if (this.#options.isDryRun !== true) await this.#finishEarlier();
+    await this.#walkKept();
+    await pass('prune.2.after');
+    this.#countPacks();
+    this.#result.outcome = await this.#collect();
+    this.#result.durationNs = this.#repository.clock.monotonicNs() - this.#startedNs;
+    return this.#result;
+  }
+
+  async #collect(): Promise<PruneResult['outcome']> {
+    const pending = this.#look.view.collector.pendingMark;
+    if (pending !== undefined) {
+      return this.#options.isDryRun === true ? 'planned' : await this.#sweepMark(pending);
+    }
+    const { plan, unindexed } = await this.#plan();
+    this.#notePlan(plan);
+    if (this.#options.isDryRun === true) return 'planned';
+    if (plan.dead.length + plan.repack.length + unindexed.length === 0) {
+      await this.#withWriter((writer) => this.#tidy(writer));
+      return 'nothing';
+    }
+    if (!(await this.#fenceDead())) return 'waiting';
+    const repacked = await this.#repack(plan.repack);
+    const gone = [...plan.dead, ...repacked].map(({ pack }) => pack.packNo);
+    const mark = await this.#putMark(new Set(gone), unindexed);
+    return mark === undefined ? 'nothing' : await this.#sweepMark(mark);
+  }
+
+  /** Steps 1 and 6: records, snapshots and packs as they are now. */
+  async #lookAgain(): Promise<void> {
+    const { graceMs = this.#repository.config.gc.graceMs, isDryRun = false } = this.#options;
+    const { signal, onProgress } = this.#options;
+    const look = await lookAt(this.#repository, {
+      graceMs,
+      canWrite: !isDryRun,
+      signal,
+      onProgress,
+    });
+    refuseGone(look.view, this.#walked);
+    const isSameIndex = this.#look !== undefined && this.#look.index === look.index;
+    this.#look = look;
+    let last = 0;
+    for (const { packNo } of look.index.packs()) last = Math.max(last, packNo);
+    this.#standing = new Uint8Array(last + 1);
+    for (const pack of look.index.packs()) {
+      if (isStanding(look, pack)) this.#standing[pack.packNo] = 1;
+    }
+    if (isSameIndex) return;
+    // Numbers of packs mean something else now.
+    this.#walked.clear();
+    this.#condemned = new Set();
+    this.#live = new LiveSet({
+      index: look.index,
+      isThere: (packNo) => this.#standing[packNo] === 1,
+      isCondemned: (packNo) => this.#condemned.has(packNo),
+    });
+  }
+
+  /** Step 2: what the snapshots reach that are to be kept and have not been walked. */
+  async #walkKept(): Promise<void> {
+    const { kept, access } = this.#look;
+    for (const snapshot of kept) {
+      if (this.#walked.has(snapshot.id)) continue;
+      await walkSnapshot(snapshot, {
+        access,
+        live: this.#live,
+        turns: this.#turns,
+        onEntries: (count) => {
+          this.#entries += count;
+          this.#tell('mark', this.#entries);
+        },
+      });
+      this.#walked.add(snapshot.id);
+    }
+    this.#result.snapshots = kept.length;
+    this.#result.blobs = this.#live.count;
+  }
+
+  #countPacks(): void {
+    for (const { size } of this.#look.sync.listed.values()) {
+      this.#result.before.packs += 1;
+      this.#result.before.size += size;
+    }
+  }
+
+  async #plan(): Promise<{ plan: PrunePlan; unindexed: PackName[] }> {
+    const { config } = this.#repository;
+    const { index, kept } = this.#look;
+    const isBusy = await this.#busyPacks();
+    const usages = [];
+    for (const pack of index.packs()) {
+      if (this.#standing[pack.packNo] !== 1 || isBusy(index.record(pack.packNo)?.body)) continue;
+      usages.push(packUsage(this.#live, pack));
+      if (this.#turns.isOver) await this.#turns.next();
+    }
+    const unindexed = await this.#oldUnindexed();
+    const room = Math.floor((recordRoomSize - kept.length * countedEntrySize) / packNameSize);
+    const plan = planPrune(usages, {
+      dataTarget: config.pack.dataTarget,
+      metadataTarget: config.pack.metadataTarget,
+      repackSizeMax: this.#options.repackSizeMax ?? Number.POSITIVE_INFINITY,
+      packCountMax: Math.max(0, Math.min(SWEPT_COUNT_MAX, room) - unindexed.length),
+    });
+    return { plan, unindexed };
+  }
+
+  /** Packs of sessions without an outcome: to condemn them would only cost another upload. */
+  async #busyPacks(): Promise<(body: Uint8Array | undefined) => boolean> {
+    const open = new Set<string>();
+    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
+    if (open.size === 0) return () => false;
+    return (body) => body !== undefined && open.has(toHex(body.subarray(16, 32)));
+  }
+
+  /** Packs that nobody has named or taken over for a long time: garbage of writers that died. */
+  async #oldUnindexed(): Promise<PackName[]> {
+    const { sync, nowMs } = this.#look;
+    const { minimumAgeMs } = this.#repository.config.gc;
+    const old = sync.unindexed.filter(({ storedMs }) => nowMs - storedMs >= minimumAgeMs);
+    if (old.length === 0) return [];
+    const open = new Set<string>();
+    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
+    const { signal } = this.#options;
+    const records = await readUnindexed(this.#repository, { ...sync, unindexed: old }, { signal });
+    return records
+      .filter((record) => !open.has(directoryOf(record).sessionId))
+      .map(({ name }) => name);
+  }
+
+  #notePlan({ dead, repack, wasteLeft, isLimited }: PrunePlan): void {
+    const result = this.#result;
+    result.plan = [...dead, ...repack];
+    for (const { pack } of dead) addTo(result.dead, pack.length);
+    for (const { pack, liveSize } of repack) {
+      addTo(result.repacked, pack.length);
+      result.repacked.liveSize += liveSize;
+    }
+    result.wasteLeft = wasteLeft;
+    result.isLimited = isLimited;
+  }
+
+  /** Whether it makes sense to mark: a session that will neither end nor be fenced soon is told. */
+  async #fenceDead(): Promise<boolean> {
+    const open = await listOpenSessions(this.#repository);
+    if (open.length === 0) return true;
+    const left = await this.#withWriter((writer) => this.#fence(open, writer));
+    const { nowMs } = this.#look;
+    const silent = left.filter(({ lastSignMs }) => nowMs - lastSignMs > silentMs);
+    this.#result.waitingFor = silent;
+    return silent.length === 0;
+  }
+
+  async #fence(open: readonly WaitingFor[], writer: ChainWriter): Promise<WaitingFor[]> {
+    const { sessionTtlMs: ttlMs = this.#repository.config.gc.sessionTtlMs } = this.#options;
+    const { newSalt, writerId: ownWriterId } = writer;
+    const { fenced, left } = await fenceDead(this.#repository, open, {
+      ttlMs,
+      ownWriterId,
+      newSalt,
+    });
+    this.#result.fenced.push(...fenced);
+    return left;
+  }
+
+  /** Step 3. Gives the packs whose live blobs were written again. */
+  async #repack(planned: readonly PlannedPack[]): Promise<PlannedPack[]> {
+    if (planned.length === 0 || this.#isTimeUp) return [];
+    await pass('prune.3.before');
+    const { signal } = this.#options;
+    const session = await beginSession(this.#repository, { purpose: 'repack', signal });
+    try {
+      if (session.sync.index !== this.#look.index) throw indexChanged();
+      const { view, sync } = session;
+      const access = new ReadAccess(this.#repository, { view, sync, signal, mayRebuild: false });
+      let size = 0;
+      const packs = await repackPacks(planned, {
+        repository: this.#repository,
+        session,
+        access,
+        live: this.#live,
+        turns: this.#turns,
+        signal,
+        isTimeUp: () => this.#isTimeUp,
+        onPack: (liveSize) => {
+          size += liveSize;
+          this.#tell('repack', 0, size);
+        },
+      });
+      await session.close();
+      await pass('prune.3.after');
+      await this.#lookAgain();
+      return packs;
+    } catch (error) {
+      await session.abort();
+      throw error;
+    }
+  }
+
+  /**
+   * Step 4. Gives the stored mark, which may be another collector's; undefined when nothing is left to
+   * condemn.
+   */
+  async #putMark(
+    gone: ReadonlySet<number>,
+    unindexed: readonly PackName[],
+  ): Promise<Stored<Mark> | undefined> {
+    const { view } = this.#look;
+    if (view.collector.pendingMark !== undefined) return view.collector.pendingMark;
+    const condemned = await this.#condemn(gone);
+    const names = [...condemned, ...unindexed].sort();
+    if (names.length === 0) return undefined;
+    const { collector } = view;
+    const generation = collector.generation + 1;
+    const lastSwept = collector.sweeps.at(-1) ?? collector.merged.at(-1);
+    const counted = this.#look.kept
+      .filter(({ id }) => this.#walked.has(id))
+      .map(({ id, manifest }) => ({ sessionId: id, root: toHex(manifest.root.id) }));
+    const identity = { kind: OBJECT_KIND.mark, name: generationName(generation, 'mark') };
+    await pass('prune.4.before');
+    await this.#withWriter((writer) =>
+      writer.putIfAbsent(identity, (chain) => {
+        const previousSweep = lastSwept?.hash ?? noHash;
+        return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
+      }),
+    );
+    await pass('prune.4.after');
+    // Whoever lost adopts the stored one; whoever won reads back what all others will act on.
+    const state = await loadCollectorState(this.#repository);
+    if (state.pendingMark?.generation === generation) return state.pendingMark;
+    throw new BusyError(
+      identity.name,
+      `Cannot collect: another collector has ended generation ${generation}`,
+    );
+  }
+
+  /** Names of those packs that can go by rule DECODE. */
+  async #condemn(packNos: ReadonlySet<number>): Promise<PackName[]> {
+    this.#condemned = packNos;
+    const rescued = await rescuedPacks(this.#live, packNos, this.#turns);
+    const names: PackName[] = [];
+    for (const packNo of packNos) {
+      const name = this.#look.index.pack(packNo)?.name;
+      if (name !== undefined && !rescued.has(packNo)) names.push(name);
+    }
+    return names;
+  }
+
+  /** Steps 5 to 8 for a stored mark. */
+  async #sweepMark(mark: Stored<Mark>): Promise<PruneResult['outcome']> {
+    return await this.#withWriter(async (writer) => {
+      if (!(await this.#awaitSessions(writer))) return 'waiting';
+      await this.#lookAgain();
+      const { collector } = this.#look.view;
+      if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
+      this.#condemned = this.#numbersOf(mark.condemned);
+      await this.#walkKept();
+      await pass('prune.6.after');
+      const sweep = await this.#putSweep(mark, writer);
+      if (sweep === undefined) throw overtaken(mark.generation);
+      await this.#carryOut(sweep, writer);
+      await this.#tidy(writer);
+      return 'swept';
+    });
+  }
+
+  /** What nobody needs any more besides packs, and what became too many. */
+  async #tidy(writer: ChainWriter): Promise<void> {
+    const { graceMs = this.#repository.config.gc.graceMs } = this.#options;
+    await this.#deleteExpired();
+    await removeEnded(this.#repository);
+    const { nowMs, view } = this.#look;
+    const repository = this.#repository;
+    const { sweptPacks: swept, generation } = await loadCollectorState(repository);
+    await compactIndex({ repository, writer, swept, generation, nowMs });
+    await mergeRecords({ repository, writer, view, nowMs, graceMs });
+    await this.#trimCache(swept);
+  }
+
+  /** A local index that is mostly of packs which are gone is made anew by the next command. */
+  async #trimCache(swept: ReadonlySet<PackName>): Promise<void> {
+    let [blobs, gone] = [0, 0];
+    for (const { name, blobCount } of this.#look.index.packs()) {
+      blobs += blobCount;
+      if (swept.has(name)) gone += blobCount;
+    }
+    if (gone >= trimmedBlobsMin && 2 * gone > blobs) await this.#repository.index.discard();
+  }
+
+  /** Step 5. False when a session has no outcome yet and will not be waited for. */
+  async #awaitSessions(writer: ChainWriter): Promise<boolean> {
+    await pass('prune.5.before');
+    const { signal, wait = waitMs } = this.#options;
+    let left = await listOpenSessions(this.#repository);
+    for (;;) {
+      left = await this.#fence(left, writer);
+      this.#result.waitingFor = left;
+      if (left.length === 0) break;
+      const { nowMs } = this.#look;
+      const isHopeless = left.some(({ lastSignMs }) => nowMs - lastSignMs > silentMs);
+      if (isHopeless || this.#isTimeUp) return false;
+      this.#tell('sessions', left.length);
+      await pass('prune.5.waiting');
+      await wait(pollMs, signal);
+      left = await stillOpen(this.#repository, left);
+    }
+    await pass('prune.5.after');
+    return true;
+  }
+
+  /** Step 7. Gives the stored sweep; undefined when a merged one covers its generation. */
+  async #putSweep(mark: Stored<Mark>, writer: ChainWriter): Promise<Stored<Sweep> | undefined> {
+    const { sync, view, index } = this.#look;
+    const rescued = await rescuedPacks(this.#live, this.#condemned, this.#turns);
+    const isRescued = (name: string): boolean => {
+      const packNo = index.packNo(name as PackName);
+      return packNo !== undefined && rescued.has(packNo);
+    };
+    const there = mark.condemned.filter((name) => sync.listed.has(name as PackName));
+    const content: Omit<Sweep, 'chain'> = {
+      generation: mark.generation,
+      mark: mark.hash,
+      delete: there.filter((name) => !isRescued(name)),
+      rescued: mark.condemned.filter(isRescued),
+      fenced: this.#result.fenced,
+      liveSnapshots: view.snapshots.map(({ id }) => id).sort(),
+    };
+    const identity = { kind: OBJECT_KIND.sweep, name: generationName(mark.generation, 'sweep') };
+    await pass('prune.7.before');
+    await writer.putIfAbsent(identity, (chain) => encodeSweep({ chain, ...content }));
+    await pass('prune.7.after');
+    // The stored list alone counts, and not even that if its generation was merged meanwhile.
+    const state = await loadCollectorState(this.#repository);
+    const merged = state.merged.map(({ generation }) => generation);
+    if (isVoid(mark.generation, merged)) return undefined;
+    return state.sweeps.find(({ generation }) => generation === mark.generation);
+  }
+
+  /** Step 8. */
+  async #carryOut(sweep: Stored<Sweep>, { newSalt }: ChainWriter): Promise<void> {
+    const { listed } = this.#look.sync;
+    await carryOut(this.#repository, sweep, {
+      listed,
+      newSalt,
+      signal: this.#options.signal,
+      onDeleted: (name) => {
+        addTo(this.#result.deleted, listed.get(name)?.size ?? 0);
+        this.#tell('delete', this.#result.deleted.packs, this.#result.deleted.size);
+      },
+    });
+    this.#result.generation = sweep.generation;
+  }
+
+  /** Sweeps whose collectors stopped before they had deleted everything. */
+  async #finishEarlier(): Promise<void> {
+    const { sweeps, done } = this.#look.view.collector;
+    const unfinished = sweeps.filter(({ generation }) => !done.has(generation));
+    if (unfinished.length === 0) return;
+    await this.#withWriter(async (writer) => {
+      for (const sweep of unfinished) await this.#carryOut(sweep, writer);
+    });
+  }
+
+  /** Manifests of snapshots that were forgotten long enough ago; their tombs stay. */
+  async #deleteExpired(): Promise<void> {
+    const { storage } = this.#repository;
+    for (const id of this.#expired) await storage.delete(`snapshots/${id}`);
+    await storage.sync();
+  }
+
+  #numbersOf(names: readonly string[]): Set<number> {
+    const numbers = new Set<number>();
+    for (const name of names) {
+      const packNo = this.#look.index.packNo(name as PackName);
+      if (packNo !== undefined) numbers.add(packNo);
+    }
+    return numbers;
+  }
+
+  async #withWriter<T>(action: (writer: ChainWriter) => Promise<T>): Promise<T> {
+    const writer = await ChainWriter.open(this.#repository, this.#look.view);
+    try {
+      return await action(writer);
+    } finally {
+      await writer.close();
+    }
+  }
+
+  get #isTimeUp(): boolean {
+    const { durationMaxMs } = this.#options;
+    if (durationMaxMs === undefined) return false;
+    const elapsedNs = this.#repository.clock.monotonicNs() - this.#startedNs;
+    return elapsedNs >= BigInt(Math.ceil(durationMaxMs)) * 1_000_000n;
+  }
+
+  #tell(phase: string, filesDone: number, bytesDone = 0): void {
+    this.#options.onProgress?.({ phase, filesDone, bytesDone });
+  }
+}
+
+async function waitMs(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await delay(ms, undefined, { signal });
+}
+
+function addTo(totals: PackTotals, size: number): void {
+  totals.packs += 1;
+  totals.size += size;
+}
+
+function overtaken(generation: number): BusyError {
+  const message = `Cannot collect: another collector has ended generation ${generation}; run it again`;
+  return new BusyError(`gc/${generation}`, message);
+}
+
+function indexChanged(): BusyError {
+  const message = 'Cannot collect: segments were compacted meanwhile; run it again';
+  return new BusyError('index/', message);
+}
