@@ -4,7 +4,10 @@
  * that are seen after few points.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import {
   type Campaign,
   runCampaign,
@@ -16,6 +19,7 @@ import { QUICK_CANARIES } from '../helpers/fault-canaries.ts';
 import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
 import { PreparedOperation } from '../helpers/fault-runs.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { PLANTED_BUGS, plant } from '../helpers/planted-bugs.ts';
 import { memoryDir } from '../helpers/test-repository.ts';
 
 /** Share of all points. */
@@ -57,6 +61,17 @@ test('a bit that changes in memory is found before its pack is stored', async (t
   assert.deepEqual(tally?.losses, []);
   assert.equal(ended.code, 1);
   assert.match(ended.stdout, /suspect this machine/);
+});
+
+test('every planted bug fits the program, each of its edits once', () => {
+  const program = fileURLToPath(new URL('../../src/', import.meta.url));
+  for (const [bug, edits] of Object.entries(PLANTED_BUGS)) {
+    for (const file of new Set(edits.map((edit) => edit.file))) {
+      const source = readFileSync(join(program, file), 'utf8');
+
+      assert.notEqual(plant(bug, `/dist/src/${file}`, source), source, bug);
+    }
+  }
 });
 
 for (const canary of QUICK_CANARIES) {
