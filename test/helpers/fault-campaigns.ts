@@ -19,7 +19,7 @@ import type { FaultOperation } from './fault-operations.ts';
 import { objectsOf } from './fault-oracle.ts';
 import { type CommandOptions, describeDirectory, type FaultPlace } from './fault-place.ts';
 import { type FaultRun, PreparedOperation } from './fault-runs.ts';
-import { killedCall, straceArgs, tracePoints } from './fault-strace.ts';
+import { killedCall, straceArgs, tracePoints, wasInjected } from './fault-strace.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** One fault of one operation. */
@@ -34,6 +34,8 @@ interface Plan {
   readonly points: readonly FaultPoint[];
   /** Calls of a run without a fault that points aim at, if they have names. */
   readonly calls: ReadonlySet<string>;
+  /** LMDB ends the process where it can write neither the cache nor a temporary one. */
+  readonly mayCrash?: boolean;
 }
 
 /** Finds the points of an operation. */
@@ -43,6 +45,8 @@ export interface Tally {
   readonly operation: string;
   pointCount: number;
   hitCount: number;
+  /** Processes that native code ended, where that is no loss. */
+  crashCount: number;
   /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
   callCount: number;
   hitCallCount: number;
@@ -99,7 +103,7 @@ export async function runCampaign(campaign: Campaign, options: CampaignOptions):
 
 async function judgePoints(
   prepared: PreparedOperation,
-  { points, calls }: Plan,
+  { points, calls, mayCrash = false }: Plan,
   options: CampaignOptions & { share: number },
 ): Promise<Tally> {
   const { name } = prepared.operation;
@@ -107,20 +111,23 @@ async function judgePoints(
     operation: name,
     pointCount: 0,
     hitCount: 0,
+    crashCount: 0,
     callCount: calls.size,
     hitCallCount: 0,
     losses: [],
   };
   const isChosen = chooser(options, options.share);
   const hits = new Set<string>();
-  for (const [index, point] of points.entries()) {
-    if (!isChosen(index)) continue;
-    const { hit, faults } = await judgePoint(prepared, point, options.bug);
+  for (const point of points.filter((_, index) => isChosen(index))) {
+    const { hit, run } = await judgePoint(prepared, point, options.bug);
     tally.pointCount += 1;
     if (hit !== undefined) tally.hitCount += 1;
     if (hit !== undefined && calls.has(hit)) hits.add(hit);
-    if (faults.length > 0) tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
-    if (faults.length > 0 && options.stopsAtLoss === true) break;
+    if (run.wasCrashed) tally.crashCount += 1;
+    const faults = run.wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
+    if (faults.length === 0) continue;
+    tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
+    if (options.stopsAtLoss === true) break;
   }
   tally.hitCallCount = hits.size;
   return tally;
@@ -130,7 +137,7 @@ async function judgePoint(
   prepared: PreparedOperation,
   point: FaultPoint,
   bug: string | undefined,
-): Promise<{ hit: string | undefined; faults: readonly string[] }> {
+): Promise<{ hit: string | undefined; run: FaultRun }> {
   const { prefix, preload, onSpawn } = point.fault(prepared.place);
   const variables = { ...preload, ...(bug !== undefined && { VARVE_TEST_BUG: bug }) };
   const run = await prepared.run({
@@ -139,13 +146,13 @@ async function judgePoint(
     // Without variables it is the command as it is shipped.
     ...(Object.keys(variables).length > 0 && { preload: variables }),
   });
-  return { hit: await point.hit(prepared.place, run), faults: run.faults };
+  return { hit: await point.hit(prepared.place, run), run };
 }
 
 function describeTally(tally: Tally): string {
-  const { operation, pointCount, hitCount, callCount, hitCallCount, losses } = tally;
+  const { operation, pointCount, hitCount, crashCount, callCount, hitCallCount, losses } = tally;
   const calls = callCount === 0 ? '' : `, ${hitCallCount} of ${callCount} calls`;
-  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${losses.length} losses`;
+  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${crashCount} crashes, ${losses.length} losses`;
 }
 
 /** SIGKILL before each durable system call, by strace. */
@@ -189,13 +196,11 @@ export const systemErrors: Campaign = async ({ place, operation }) => {
   );
   return {
     calls: new Set(),
+    mayCrash: true,
     points: faults.map(({ point, code, isLasting }) => ({
       name: `${code} of ${point.call} ${point.number}${isLasting ? ' and later' : ''}`,
       fault: () => ({ prefix: straceArgs(place, point, { inject: `error=${code}`, isLasting }) }),
-      hit: () => {
-        killedCall(place, point);
-        return 'failed';
-      },
+      hit: () => (wasInjected(place) ? 'failed' : undefined),
     })),
   };
 };

@@ -65,13 +65,14 @@ export const BLOCK_PLANS: readonly BlockPlan[] = [
 
 /** One row for each operation. */
 export function campaignTable(title: string, tallies: readonly Tally[]): string {
-  const rows = tallies.map(({ operation, pointCount, hitCount, losses }) => [
+  const rows = tallies.map(({ operation, pointCount, hitCount, crashCount, losses }) => [
     operation,
     pointCount,
     hitCount,
+    crashCount,
     losses.length,
   ]);
-  return table([title, 'points', 'hits', 'losses'], rows);
+  return table([title, 'points', 'hits', 'crashes', 'losses'], rows);
 }
 
 /** One row for each file system. */

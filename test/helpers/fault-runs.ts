@@ -8,9 +8,13 @@ import { type CommandEnded, type CommandOptions, FaultPlace } from './fault-plac
 /** Exit codes of the command that tell of something known. */
 const EXIT_CODES = new Set([0, 1, 3, 4, 10, 11, 12, 130]);
 
+const CRASHES = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT']);
+
 export interface FaultRun {
   readonly ended: CommandEnded;
   readonly wasKilled: boolean;
+  /** Native code ended the process. */
+  readonly wasCrashed: boolean;
   /** One line each; nothing when all is well. */
   readonly faults: string[];
 }
@@ -49,7 +53,8 @@ export class PreparedOperation {
     const { env = {} } = operation;
     const ended = await place.run(operation.command(place), { ...fault, env });
     const wasKilled = ended.signal === 'SIGKILL';
-    const faults = wasKilled ? [] : untold(ended);
+    const wasCrashed = CRASHES.has(ended.signal ?? '');
+    const faults = wasKilled || wasCrashed ? [] : untold(ended);
     if (ended.code === 0) operation.done?.(place);
     if (faults.length === 0) faults.push(...((await operation.findMore?.(place, ended)) ?? []));
     if (faults.length === 0) {
@@ -58,7 +63,7 @@ export class PreparedOperation {
       const before = place.changed ?? this.#before;
       faults.push(...(await findFaults(place, { before, mayDelete, scratch })));
     }
-    return { ended, wasKilled, faults };
+    return { ended, wasKilled, wasCrashed, faults };
   }
 }
 

@@ -199,3 +199,11 @@ export function killedCall(place: FaultPlace, point: SystemPoint): string | unde
   const [, thread] = TRACED.exec(hit) ?? [];
   return nameOf({ isMain: thread === mainThread, call: point.call, number: point.number });
 }
+
+/** Whether any call was made to fail. */
+export function wasInjected(place: FaultPlace): boolean {
+  const file = traceFileOf(place);
+  const hasInjected = existsSync(file) && readFileSync(file, 'latin1').includes('(INJECTED)');
+  rmSync(file, { force: true });
+  return hasInjected;
+}
