@@ -6,6 +6,9 @@ import { hostname, userInfo } from 'node:os';
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { ForgetResult } from '../maintain/forget.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
+import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import { listSessions } from '../repository/list-sessions.ts';
 import {
@@ -29,7 +32,9 @@ import { encodeUtf8, toHex } from '../util/bytes.ts';
 import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
+  ForgetOptions,
   ListOptions,
+  PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -37,14 +42,18 @@ import type {
   Stats,
   StatsOptions,
   TreeSizesOptions,
+  UndeleteOptions,
 } from './options.ts';
 import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
 import { checkExcludes } from './patterns.ts';
 import type { Repository } from './repository.ts';
 
+/** What stands behind the repositories that were opened here. */
+const opened = new WeakMap<Repository, OpenedRepository>();
+
 export function asPublic(repository: OpenedRepository): Repository {
   const loadForReading = () => loadView(repository, 'read');
-  return {
+  const shown: Repository = {
     id: toHex(repository.id),
     location: repository.storage.location,
     snapshot: (options) => snapshot(repository, options),
@@ -61,9 +70,20 @@ export function asPublic(repository: OpenedRepository): Repository {
     },
     list: (options) => list(repository, options),
     restore: (options) => restore(repository, options),
+    forget: (options) => forgetSnapshots(repository, options),
+    forgotten: async (filter = {}) => {
+      const { hidden, damaged } = await loadForReading();
+      const wanted = byteFilter(filter);
+      return { snapshots: hidden.filter((one) => matchesFilter(one, wanted)), damaged };
+    },
+    undelete: (selector, options = {}) => undeleteSnapshot(repository, selector, options),
     check: async (options) => {
       const { checkRepository } = await import('../maintain/check.ts');
       return await checkRepository(repository, options);
+    },
+    prune: async (options) => {
+      const { pruneRepository } = await import('../maintain/prune/prune.ts');
+      return await pruneRepository(repository, options);
     },
     stats: (options = {}) => stats(repository, options),
     snapshotSizes: (options = {}) => snapshotSizes(repository, options),
@@ -77,9 +97,36 @@ export function asPublic(repository: OpenedRepository): Repository {
       if (passphrase === '') throw new TypeError('Cannot change passphrase: the new one is empty');
       return await changePassphrase(repository, passphrase);
     },
+    repairIndex: async (options) => {
+      const { repairIndex } = await import('../maintain/repair/repair-index.ts');
+      return await repairIndex(repository, options);
+    },
+    repairPacks: (options = {}) => repairPacks(repository, options),
+    repairSnapshots: async (options) => {
+      const { repairSnapshots } = await import('../maintain/repair/repair-snapshots.ts');
+      return await repairSnapshots(repository, options);
+    },
     sessions: () => listSessions(repository),
     close: () => repository.close(),
   };
+  opened.set(shown, repository);
+  return shown;
+}
+
+async function repairPacks(
+  repository: OpenedRepository,
+  { live, from, ...rest }: PacksRepairOptions,
+): Promise<PacksRepair> {
+  const source = from && opened.get(from);
+  if (from !== undefined && source === undefined) {
+    throw new TypeError('Cannot repair packs from a repository that openRepository did not open');
+  }
+  const module = await import('../maintain/repair/repair-packs.ts');
+  return await module.repairPacks(repository, {
+    ...rest,
+    live: live === undefined ? undefined : absolutePath(live),
+    from: source,
+  });
 }
 
 async function snapshot(
@@ -140,6 +187,27 @@ async function restore(
     // Without one the bytes to come are known.
     selection: isSelecting ? new PathSelection({ includes, excludes }) : undefined,
   });
+}
+
+async function forgetSnapshots(
+  repository: OpenedRepository,
+  { policy, groupBy, snapshots, filter = {}, ...rest }: ForgetOptions,
+): Promise<ForgetResult> {
+  if ((policy === undefined) === (snapshots === undefined)) {
+    throw new TypeError('Cannot forget: expected either a policy or snapshots');
+  }
+  const choice = policy === undefined ? { selectors: snapshots ?? [] } : { policy, groupBy };
+  const { forget } = await import('../maintain/forget.ts');
+  return await forget(repository, { ...rest, choice, filter: byteFilter(filter) });
+}
+
+async function undeleteSnapshot(
+  repository: OpenedRepository,
+  selector: string,
+  { filter = {}, ...rest }: UndeleteOptions,
+): Promise<UndeleteResult> {
+  const { undelete } = await import('../maintain/undelete.ts');
+  return await undelete(repository, { ...rest, selector, filter: byteFilter(filter) });
 }
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {

@@ -1,28 +1,22 @@
 /**
  * Taking a snapshot, end to end: plan the sources, choose the parent, walk, save files and trees,
- * commit. A session that a collection fenced meanwhile starts over; what it stored is found again.
+ * commit.
  */
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { createKeyedHasher } from '../blob/keyed-hasher.ts';
-import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
+import { NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
 import { BaseFinder } from '../repository/base-finder.ts';
-import { beginSession } from '../repository/begin-session.ts';
 import { BlobReader } from '../repository/blob-reader.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
+import { pageEnds } from '../repository/page-ends.ts';
 import type { Repository } from '../repository/repository.ts';
+import { runSession } from '../repository/run-session.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { type Snapshot, selectSnapshot } from '../snapshot/selection.ts';
 import type { DirectoryRoot } from '../tree/node.ts';
-import {
-  concatBytes,
-  encodeU32,
-  encodeU64,
-  encodeUtf8,
-  equalBytes,
-  leadingU32,
-} from '../util/bytes.ts';
+import { concatBytes, encodeU32, encodeU64, encodeUtf8, equalBytes } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
@@ -39,11 +33,8 @@ import { planWorkers } from './save-workers.ts';
 import { planSlices } from './slices.ts';
 import { type EntryCounts, SnapshotTally } from './snapshot-tally.ts';
 
-const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
 const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isForgotten: false };
-/** A session that loses against a collection this often gives up. */
-const TRIES_MAX = 3;
 
 /** `local`: only against what can be read without asking a storage elsewhere. */
 export type Similarity = 'on' | 'local' | 'off';
@@ -114,15 +105,9 @@ export async function takeSnapshot(
       const session = await beginDrySession(repository, { signal });
       return await new Run(repository, { ...parts, session }).execute();
     }
-    for (let i = 1; ; i++) {
-      const session = await beginSession(repository, { purpose: 'snapshot', signal });
-      try {
-        return await new Run(repository, { ...parts, session, committing: session }).execute();
-      } catch (error) {
-        await session.abort();
-        if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
-      }
-    }
+    return await runSession(repository, { purpose: 'snapshot', signal }, (session) =>
+      new Run(repository, { ...parts, session, committing: session }).execute(),
+    );
   } finally {
     await aheadThread?.close();
   }
@@ -241,10 +226,9 @@ class Run {
         if (this.#turns.isOver) await this.#takeTurn();
       },
     });
-    const pageEnd = createKeyedHasher(keys.treePage);
     const tree = new TreeSaver({
       write: (type, plaintext) => session.write(type, plaintext),
-      isPageEnd: (name) => (leadingU32(pageEnd(name)) & PAGE_END_MASK) === 0,
+      isPageEnd: pageEnds(keys),
       onError: (error) => this.#onError(error),
     });
     const saver = new EntrySaver({

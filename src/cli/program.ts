@@ -4,15 +4,19 @@ import { PROGRAM } from '../index.ts';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addForgetCommand } from './commands/forget.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
+import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
+import { addUndeleteCommand } from './commands/undelete.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -42,7 +46,11 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotsCommand,
     addLsCommand,
     addRestoreCommand,
+    addForgetCommand,
+    addUndeleteCommand,
+    addPruneCommand,
     addCheckCommand,
+    addRepairCommand,
     addStatsCommand,
     addDuCommand,
     addRebuildIndexCommand,

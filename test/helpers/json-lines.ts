@@ -79,7 +79,7 @@ export const events: Readonly<Record<string, Fields>> = {
   },
   verbose_status: { action: 'code', item: 'outside', data_size: 'count' },
   error: { error: { message: 'text' }, during: 'text', code: 'code', item: 'outside' },
-  initialized: { id: 'longId', repository: 'text', key_slot: 'text' },
+  initialized: { id: 'longId', repository: 'text', key_slot: 'text', 'recover?': 'text' },
   snapshot: {
     id: 'id',
     short_id: 'text',
@@ -92,6 +92,7 @@ export const events: Readonly<Record<string, Fields>> = {
     tags: 'texts',
     partial: 'flag',
     size: 'count',
+    'forgotten_time?': 'time',
     summary: {
       backup_start: 'time',
       backup_end: 'time',
@@ -122,6 +123,16 @@ export const events: Readonly<Record<string, Fields>> = {
     'linktarget?': 'outside',
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
+  },
+  retention: {
+    id: 'id',
+    short_id: 'text',
+    time: 'time',
+    hostname: 'outside',
+    source: 'outside',
+    tags: 'texts',
+    keep: 'flag',
+    reasons: 'texts',
   },
   snapshot_size: {
     id: 'id',
@@ -158,14 +169,45 @@ export const events: Readonly<Record<string, Fields>> = {
     last_sign: 'time',
     state: 'code',
   },
+  pack: { id: 'longId', kind: 'code', reason: 'code', size: 'count', live_size: 'count' },
+  plan: {
+    snapshots_count: 'count',
+    grace_snapshots_count: 'count',
+    blobs: 'count',
+    total_packs: 'count',
+    total_size: 'count',
+    dead_packs: 'count',
+    dead_size: 'count',
+    repack_packs: 'count',
+    repack_size: 'count',
+    repack_live_size: 'count',
+    unindexed_packs: 'count',
+    unindexed_size: 'count',
+    earlier_packs: 'count',
+    earlier_size: 'count',
+    freed_size: 'count',
+    waste_left: 'count',
+    limited: 'flag',
+  },
+  waiting: {
+    id: 'id',
+    short_id: 'text',
+    'hostname?': 'text',
+    'writer_id?': 'id',
+    last_sign: 'time',
+  },
   finding: {
     kind: 'text',
     severity: 'code',
     object: 'text',
     message: 'text',
+    'heal?': 'text',
     snapshots: 'ids',
     paths: 'outsides',
   },
+  lost_blob: { id: 'longId', message: 'text', snapshots: 'ids', paths: 'outsides' },
+  repaired_snapshot: { id: 'id', 'repaired_id?': 'id', lost_count: 'count' },
+  lost_entry: { id: 'id', code: 'code', item: 'outside' },
   benchmark: {
     name: 'code',
     version: 'text',
@@ -222,6 +264,38 @@ export const summaries: Readonly<Record<string, Fields>> = {
     seconds_elapsed: 'seconds',
     total_duration: 'seconds',
   },
+  forget: {
+    code: 'count',
+    dry_run: 'flag',
+    done: 'flag',
+    forgotten: 'count',
+    kept: 'count',
+    error_count: 'count',
+  },
+  undelete: {
+    code: 'count',
+    snapshot_id: 'id',
+    forgotten_id: 'id',
+    forgotten: 'flag',
+    data_blobs: 'count',
+    data_added: 'count',
+    data_added_packed: 'count',
+  },
+  prune: {
+    code: 'count',
+    dry_run: 'flag',
+    outcome: 'code',
+    'generation?': 'count',
+    deleted_packs: 'count',
+    deleted_size: 'count',
+    repack_packs: 'count',
+    repack_size: 'count',
+    repack_live_size: 'count',
+    waste_left: 'count',
+    fenced: 'ids',
+    waiting_count: 'count',
+    total_duration: 'seconds',
+  },
   check: {
     code: 'count',
     num_errors: 'count',
@@ -230,7 +304,10 @@ export const summaries: Readonly<Record<string, Fields>> = {
     snapshots: 'count',
     packs: 'count',
     entries: 'count',
+    packs_read: 'count',
     bytes_read: 'count',
+    packs_unread: 'count',
+    'oldest_read?': 'time',
     total_duration: 'seconds',
   },
   stats: {
@@ -282,6 +359,32 @@ export const summaries: Readonly<Record<string, Fields>> = {
     removed_key_slot: 'text',
     other_key_slots: 'count',
   },
+  'repair index': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    packs: 'texts',
+    suspects: 'texts',
+    error_count: 'count',
+  },
+  'repair packs': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    healed_from_repository: 'count',
+    healed_from_live: 'count',
+    healed_from_other: 'count',
+    stored_size: 'count',
+    error_count: 'count',
+  },
+  'repair snapshots': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    snapshots: 'count',
+    repaired_before: 'ids',
+    error_count: 'count',
+  },
   sessions: { code: 'count', sessions: 'count', error_count: 'count' },
   'rebuild-index': {
     code: 'count',
@@ -293,18 +396,20 @@ export const summaries: Readonly<Record<string, Fields>> = {
 };
 
 /** Commands of two words. */
-const subcommands = /^key (?:list|add|remove|passwd)\b/;
+const subcommands = /\b(?:key (?:list|add|remove|passwd)|repair (?:index|packs|snapshots))\b/;
 
 const aliases: Readonly<Record<string, string>> = {
   backup: 'snapshot',
   create: 'snapshot',
   list: 'snapshots',
   extract: 'restore',
+  gc: 'prune',
+  compact: 'prune',
 };
 
 /** The command among arguments, by its own name. */
 export function commandOf(args: readonly string[]): string | undefined {
-  const [subcommand] = subcommands.exec(args.slice(args.indexOf('key')).join(' ')) ?? [];
+  const [subcommand] = subcommands.exec(args.join(' ')) ?? [];
   if (subcommand !== undefined) return subcommand;
   return args.map((arg) => aliases[arg] ?? arg).find((arg) => Object.hasOwn(summaries, arg));
 }
