@@ -171,6 +171,12 @@ export const systemKills: Campaign = async ({ place, operation }) => {
   };
 };
 
+/**
+ * A process that ends syncs its two outputs, which are the first such calls of the main thread, and
+ * a native package hangs when that fails. The seams have these points too.
+ */
+const OUTPUT_SYNCS = 2;
+
 const ERRORS: Readonly<Record<string, RegExp>> = {
   EIO: /^(?:p?write|fsync|fdatasync|link|rename|unlink|mkdir|ftruncate)/,
   ENOSPC: /^(?:openat|p?write|link|rename|mkdir|fsync|ftruncate)/,
@@ -181,7 +187,9 @@ const ERRORS: Readonly<Record<string, RegExp>> = {
 /** Errors of durable system calls but LMDB's opens, by strace: each once, and from there on. */
 export const systemErrors: Campaign = async ({ place, operation }) => {
   const { points } = await tracePoints(place, operation);
-  const able = points.filter(({ opensLmdb }) => !opensLmdb);
+  const able = points.filter(
+    ({ opensLmdb, call, number }) => !opensLmdb && !(call === 'fsync' && number <= OUTPUT_SYNCS),
+  );
   const faults = able.flatMap((point) =>
     Object.entries(ERRORS)
       .filter(([, calls]) => calls.test(point.call))
