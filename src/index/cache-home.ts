@@ -3,6 +3,7 @@
  * a temporary directory that is removed at the end. No trouble with a cache is an error: damage costs
  * a rebuild, a missing or full disk costs a warning.
  */
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StorageError } from '../errors.ts';
 import type { RepositoryId } from '../id.ts';
@@ -117,19 +118,26 @@ async function openClaimed(
   };
 }
 
+/** @throws StorageError: there is no other place to go to. */
 async function openTemporary(fs: CacheFs, repositoryId: RepositoryId): Promise<CacheHome> {
-  const path = await fs.makeTemporary();
-  if (!(await hasRoom(fs, path))) {
-    await fs.remove(path).catch(() => {});
-    throw new StorageError('create temporary cache', path, noRoom);
+  let path = tmpdir();
+  let environment: Environment | undefined;
+  try {
+    path = await fs.makeTemporary();
+    if (!(await hasRoom(fs, path))) throw new Error(noRoom);
+    environment = await openFitting(path, repositoryId);
+    if (environment === undefined) throw new Error('an empty one does not open');
+  } catch (cause) {
+    if (path !== tmpdir()) await fs.remove(path).catch(() => {});
+    const { message } = cause as Error;
+    throw new StorageError('create temporary cache', path, message, { cause });
   }
-  const environment = await openFitting(path, repositoryId);
-  if (environment === undefined) throw new CacheFailed('an empty cache does not open');
+  const { root } = environment;
   return {
     environment,
     path,
     close: async () => {
-      await environment.root.close();
+      await root.close();
       await fs.remove(path).catch(() => {});
     },
   };

@@ -6,10 +6,14 @@
  * when it returns, and a power cut leaves the last commit. The map is left to grow by itself: LMDB
  * dies where it cannot map, and a large map made in advance fails sooner than a small one that grows.
  */
+import { closeSync, openSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { demand, Malformed } from '../util/byte-reader.ts';
 import { bufferOf, encodeUtf8, fromAscii } from '../util/bytes.ts';
 import { checkCrc, withCrc } from './cache-rows.ts';
+
+/** One more than it keeps, for what the system opens meanwhile. */
+const LMDB_DESCRIPTOR_COUNT = 5;
 
 /** A database of byte strings. */
 export type Table = Database<Uint8Array, Uint8Array>;
@@ -40,6 +44,7 @@ export async function openEnvironment(
   path: string,
   access: { readOnly: boolean } = { readOnly: false },
 ): Promise<Environment> {
+  demandDescriptors(path);
   const root = open<Uint8Array, Uint8Array>({
     ...access,
     path,
@@ -62,6 +67,19 @@ export async function openEnvironment(
   } catch (error) {
     await root.close();
     throw error;
+  }
+}
+
+/**
+ * LMDB opens four files, and kills the process when only the first of them can be opened.
+ * @throws what the system says of too many open files
+ */
+function demandDescriptors(path: string): void {
+  const taken: number[] = [];
+  try {
+    for (let i = 0; i < LMDB_DESCRIPTOR_COUNT; i++) taken.push(openSync(path, 'r'));
+  } finally {
+    for (const fd of taken) closeSync(fd);
   }
 }
 

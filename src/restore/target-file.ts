@@ -4,7 +4,7 @@
  * not written.
  *
  * Whoever finishes a file calls the system seven times for it: open, write, stat, mode, times,
- * rename, close; the owner is set only where the new file has another.
+ * close, rename; the owner is set only where the new file has another.
  */
 import { childPath, joinPath } from '../platform/directory-handle.ts';
 import type { FileStat } from '../platform/file-stat.ts';
@@ -58,13 +58,14 @@ export class TargetFile {
   }
 
   /**
-   * Gives the file its exact size, its metadata and its name, and closes it. When that fails
-   * nothing is left of it. Returns what it was before it got its metadata.
+   * Gives the file its exact size and its metadata, closes it, and gives it its name. When that
+   * fails nothing is left of it. Returns what it was before it got its metadata.
    *
    * @throws TargetError
    */
   finish(size: number, metadata: TargetMetadata): FileStat {
     const { fs } = this.#run;
+    let isOpen = true;
     try {
       const stat = this.#attempt('stat', () => fs.fstat(this.fd));
       if (stat.type !== 'f' || stat.linkCount !== 1) {
@@ -75,15 +76,16 @@ export class TargetFile {
       if (stat.size !== BigInt(size)) this.#attempt('write', () => fs.truncate(this.fd, size));
       const entry = { fd: this.fd, path: () => this.path, kind: 'file' as const, stat };
       applyMetadata(this.#run, entry, metadata);
+      isOpen = false; // Also when closing fails.
+      this.#attempt('write', () => fs.closeWritten(this.fd));
       const names = { from: this.#temporaryName, to: this.#name };
       this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));
       this.#onFinished?.(metadata, stat);
       return stat;
     } catch (error) {
+      if (isOpen) fs.close(this.fd);
       this.#remove();
       throw error;
-    } finally {
-      fs.close(this.fd);
     }
   }
 

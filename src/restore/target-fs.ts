@@ -64,6 +64,9 @@ export interface TargetFs {
   /** The two that a descriptor of `openEntry` takes. */
   chownEntry(fd: number, uid: number, gid: number): void;
   setEntryTimes(fd: number, times: FileTimes): void;
+  /** Of a file that was written: some file systems tell only now that bytes were lost. */
+  closeWritten(fd: number): void;
+  /** Of anything else; never fails. */
   close(fd: number): void;
 }
 
@@ -100,5 +103,12 @@ export const nodeTargetFs: TargetFs = {
   setTimes: futimens,
   chownEntry: (fd, uid, gid) => chownSync(bufferOf(descriptorPath(fd)), uid, gid),
   setEntryTimes: (fd, times) => utimens(descriptorPath(fd), times, false),
-  close: closeSync,
+  closeWritten: closeSync,
+  close: (fd) => {
+    try {
+      closeSync(fd);
+    } catch {
+      // Nothing can be lost by it, and the descriptor is gone all the same.
+    }
+  },
 };

@@ -187,6 +187,20 @@ test('a failing write leaves nothing, and the next file is restored', (t) => {
   assert.deepEqual(readdirSync(dir), ['next']);
 });
 
+test('a file whose bytes are lost when it is closed gets no name', (t) => {
+  const closeWritten: TargetFs['closeWritten'] = (fd) => {
+    nodeTargetFs.closeWritten(fd);
+    throw Object.assign(new Error('EDQUOT'), { code: 'EDQUOT' });
+  };
+  const { dir, target } = open(t, { closeWritten });
+  const file = target.root.createFile(b('file'));
+  file.write(b('x'), 0);
+
+  assert.throws(() => file.finish(1, {}), { code: 'TARGET', reason: 'no_space' });
+
+  assert.deepEqual(readdirSync(dir), []);
+});
+
 test('hostile names are refused by every operation, and the rest goes on (X01)', (t) => {
   const { dir, outside, target } = open(t);
   const { root } = target;

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { BlobId, RepositoryId } from '../../src/id.ts';
 import { systemCacheFs } from '../../src/index/cache-fs.ts';
 import { CacheFailed, openEnvironment, putMeta, writeAll } from '../../src/index/environment.ts';
@@ -170,6 +171,28 @@ test('LocalIndex uses a temporary directory when none is wanted, and removes it'
 
   assert.equal(isFound && isThere, true);
   assert.equal(existsSync(made[0] as string), false);
+});
+
+test('LocalIndex says what fails when there can be no temporary directory either', async () => {
+  const error = Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' });
+  const fs = { ...systemCacheFs, makeTemporary: () => Promise.reject(error) };
+
+  const opening = LocalIndex.open({ cacheDir: undefined, repositoryId, fs });
+
+  await assert.rejects(opening, { code: 'STORAGE', cause: error });
+});
+
+test('LocalIndex opens or fails, and kills nobody, where descriptors are few', (t) => {
+  const child = fileURLToPath(new URL('../helpers/index-descriptors.js', import.meta.url));
+  const limit = '--nofile=64:64';
+
+  const output = execFileSync('prlimit', [limit, process.execPath, child, tempDir(t)], {
+    encoding: 'latin1',
+  });
+
+  const outcomes = output.trimEnd().split('\n');
+  assert.equal(outcomes[0], '0 STORAGE');
+  assert.equal(outcomes.at(-1), '15 opened');
 });
 
 for (const [what, code, call] of [

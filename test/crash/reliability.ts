@@ -1,0 +1,102 @@
+/**
+ * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
+ * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type BlockTally,
+  describeBlocks,
+  lackOfBlockDevices,
+  runBlocks,
+} from '../helpers/block-runs.ts';
+import { runCampaign } from '../helpers/fault-campaigns.ts';
+import {
+  BLOCK_CANARIES,
+  type Canary,
+  KILL_CANARIES,
+  QUICK_CANARIES,
+} from '../helpers/fault-canaries.ts';
+import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
+import {
+  BLOCK_PLANS,
+  blockTable,
+  campaignTable,
+  canaryTable,
+  RELIABILITY_CAMPAIGNS,
+} from '../helpers/fault-reports.ts';
+import { lackOfStrace } from '../helpers/fault-strace.ts';
+
+const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
+const directory = mkdtempSync('/dev/shm/varve-reliability-');
+const say = (text: string): void => console.error(text);
+
+/** The directory of one run, which is empty. */
+let runCount = 0;
+function nextDirectory(): string {
+  runCount += 1;
+  return mkdtempSync(join(directory, `${runCount}-`));
+}
+
+async function runKills(): Promise<number> {
+  let lossCount = 0;
+  for (const { title, campaign, share, needsStrace } of RELIABILITY_CAMPAIGNS) {
+    const lack = needsStrace ? await lackOfStrace() : undefined;
+    if (lack !== undefined) {
+      console.log(`${title}: left out, ${lack}\n`);
+      continue;
+    }
+    const tallies = await runCampaign(campaign, {
+      directory: nextDirectory(),
+      operations: FAULT_OPERATIONS,
+      ...(share < 1 && { sampleCount: share }),
+      onProgress: say,
+    });
+    console.log(`${campaignTable(title, tallies)}\n`);
+    for (const loss of tallies.flatMap(({ losses }) => losses)) console.log(`LOSS ${loss}`);
+    lossCount += tallies.reduce((sum, { losses }) => sum + losses.length, 0);
+  }
+  return lossCount;
+}
+
+async function runPowerCuts(): Promise<number> {
+  const lack = await lackOfBlockDevices();
+  if (lack !== undefined) {
+    console.log(`power cuts: left out, ${lack}\n`);
+    return 0;
+  }
+  const tallies: BlockTally[] = [];
+  for (const plan of BLOCK_PLANS) {
+    tallies.push(...(await runBlocks({ ...plan, directory: nextDirectory() })));
+    for (const tally of tallies.slice(-1)) say(describeBlocks(tally));
+  }
+  console.log(`${blockTable(tallies)}\n`);
+  const losses = tallies.flatMap((tally) => tally.losses);
+  for (const loss of losses) console.log(`LOSS ${loss}`);
+  return losses.length;
+}
+
+async function runCanaries(): Promise<number> {
+  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES];
+  if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
+  const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
+  for (const canary of canaries) {
+    const caught = await canary.look(nextDirectory());
+    say(`${canary.bug}: ${caught?.finding ?? 'NOT SEEN'}`);
+    seen.push({ canary, caught });
+  }
+  console.log(`${canaryTable(seen)}\n`);
+  return seen.filter(({ caught }) => caught === undefined).length;
+}
+
+const started = performance.now();
+let failureCount = 0;
+try {
+  if (parts.includes('kills')) failureCount += await runKills();
+  if (parts.includes('blocks')) failureCount += await runPowerCuts();
+  if (parts.includes('canaries')) failureCount += await runCanaries();
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+console.log(`${((performance.now() - started) / 60_000).toFixed(1)} min, Node ${process.version}`);
+process.exitCode = failureCount === 0 ? 0 : 1;

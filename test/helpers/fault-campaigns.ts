@@ -1,0 +1,361 @@
+/**
+ * Every fault of one kind for every operation of the table, as a list of points that is the same for
+ * the same seed, so that a run can be sampled, cut into ranges and taken up again. What a campaign
+ * reports is what it did: points, those that were hit, and each one after which anything was wrong.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
+import type { SessionId } from '../../src/id.ts';
+import { OBJECT_KIND } from '../../src/record/object-kind.ts';
+import { sealObject } from '../../src/record/sealed-object.ts';
+import { encodeFence } from '../../src/record/session-records.ts';
+import { openRepository } from '../../src/repository/open-repository.ts';
+import { openLocalStorage } from '../../src/storage/local.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
+import { mapConcurrent } from '../../src/util/concurrent.ts';
+import { systemRandom } from '../../src/util/random.ts';
+import type { FaultOperation } from './fault-operations.ts';
+import { objectsOf } from './fault-oracle.ts';
+import { type CommandOptions, describeDirectory, type FaultPlace } from './fault-place.ts';
+import { type FaultRun, PreparedOperation } from './fault-runs.ts';
+import { killedCall, straceArgs, tracePoints, wasInjected } from './fault-strace.ts';
+import { seededRandom } from './seeded-random.ts';
+
+/** One fault of one operation. */
+interface FaultPoint {
+  readonly name: string;
+  fault(place: FaultPlace): Pick<CommandOptions, 'prefix' | 'preload' | 'onSpawn'>;
+  /** The call that was hit; undefined when the command did not come to it. */
+  hit(place: FaultPlace, run: FaultRun): string | undefined | Promise<string | undefined>;
+}
+
+interface Plan {
+  readonly points: readonly FaultPoint[];
+  /** Calls of a run without a fault that points aim at, if they have names. */
+  readonly calls: ReadonlySet<string>;
+  /** LMDB ends the process where it can write neither the cache nor a temporary one. */
+  readonly mayCrash?: boolean;
+}
+
+/** Finds the points of an operation. */
+export type Campaign = (prepared: PreparedOperation) => Promise<Plan>;
+
+export interface Tally {
+  readonly operation: string;
+  pointCount: number;
+  hitCount: number;
+  /** Processes that native code ended, where that is no loss. */
+  crashCount: number;
+  /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
+  callCount: number;
+  hitCallCount: number;
+  readonly losses: string[];
+}
+
+export interface CampaignOptions {
+  readonly directory: string;
+  readonly operations: readonly FaultOperation[];
+  /** Points judged, of all; default all, or the range that `TEST_POINTS=<from>-<to>` names. */
+  readonly sampleCount?: number;
+  /** A planted bug that every command has. */
+  readonly bug?: string;
+  /** Ends at the first loss. */
+  readonly stopsAtLoss?: boolean;
+  readonly onProgress?: (text: string) => void;
+}
+
+const AT_ONCE = 2;
+
+/** The numbers of the points that are to be judged, in the order in which they are planned. */
+function chooser({ sampleCount }: CampaignOptions, share: number): (index: number) => boolean {
+  if (sampleCount !== undefined) {
+    const random = seededRandom(91 + share);
+    const kept = new Set<number>();
+    return (index) => {
+      if (random.below(1000) < 1000 * sampleCount) kept.add(index);
+      return kept.has(index);
+    };
+  }
+  const [from = 0, to = Number.POSITIVE_INFINITY] = (process.env['TEST_POINTS'] ?? '')
+    .split('-')
+    .filter((text) => text !== '')
+    .map(Number);
+  return (index) => index >= from && index < to;
+}
+
+export async function runCampaign(campaign: Campaign, options: CampaignOptions): Promise<Tally[]> {
+  const tallies: Tally[] = [];
+  await mapConcurrent([...options.operations.entries()], AT_ONCE, async ([number, operation]) => {
+    const root = join(options.directory, `operation-${number}`);
+    const prepared = await PreparedOperation.make(operation, root);
+    try {
+      const plan = await campaign(prepared);
+      const tally = await judgePoints(prepared, plan, { ...options, share: number });
+      tallies.push(tally);
+      options.onProgress?.(describeTally(tally));
+    } finally {
+      prepared.remove();
+    }
+  });
+  return tallies;
+}
+
+async function judgePoints(
+  prepared: PreparedOperation,
+  { points, calls, mayCrash = false }: Plan,
+  options: CampaignOptions & { share: number },
+): Promise<Tally> {
+  const { name } = prepared.operation;
+  const tally: Tally = {
+    operation: name,
+    pointCount: 0,
+    hitCount: 0,
+    crashCount: 0,
+    callCount: calls.size,
+    hitCallCount: 0,
+    losses: [],
+  };
+  const isChosen = chooser(options, options.share);
+  const hits = new Set<string>();
+  for (const point of points.filter((_, index) => isChosen(index))) {
+    const { hit, run } = await judgePoint(prepared, point, options.bug);
+    tally.pointCount += 1;
+    if (hit !== undefined) tally.hitCount += 1;
+    if (hit !== undefined && calls.has(hit)) hits.add(hit);
+    if (run.wasCrashed) tally.crashCount += 1;
+    const faults = run.wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
+    if (faults.length === 0) continue;
+    tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
+    if (options.stopsAtLoss === true) break;
+  }
+  tally.hitCallCount = hits.size;
+  return tally;
+}
+
+async function judgePoint(
+  prepared: PreparedOperation,
+  point: FaultPoint,
+  bug: string | undefined,
+): Promise<{ hit: string | undefined; run: FaultRun }> {
+  const { prefix, preload, onSpawn } = point.fault(prepared.place);
+  const variables = { ...preload, ...(bug !== undefined && { VARVE_TEST_BUG: bug }) };
+  const run = await prepared.run({
+    ...(prefix && { prefix }),
+    ...(onSpawn && { onSpawn }),
+    // Without variables it is the command as it is shipped.
+    ...(Object.keys(variables).length > 0 && { preload: variables }),
+  });
+  return { hit: await point.hit(prepared.place, run), run };
+}
+
+function describeTally(tally: Tally): string {
+  const { operation, pointCount, hitCount, crashCount, callCount, hitCallCount, losses } = tally;
+  const calls = callCount === 0 ? '' : `, ${hitCallCount} of ${callCount} calls`;
+  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${crashCount} crashes, ${losses.length} losses`;
+}
+
+/** SIGKILL before each durable system call, by strace. */
+export const systemKills: Campaign = async ({ place, operation }) => {
+  const { points, calls } = await tracePoints(place, operation);
+  return {
+    calls,
+    points: points.map((point) => ({
+      name: `killed before ${point.call} ${point.number}`,
+      fault: () => ({ prefix: straceArgs(place, point, { inject: 'signal=SIGKILL' }) }),
+      hit: (_place, { wasKilled }) => {
+        const call = killedCall(place, point);
+        return wasKilled ? (call ?? 'unknown') : undefined;
+      },
+    })),
+  };
+};
+
+/**
+ * A process that ends syncs its two outputs, which are the first such calls of the main thread, and
+ * a native package hangs when that fails. The seams have these points too.
+ */
+const OUTPUT_SYNCS = 2;
+
+const ERRORS: Readonly<Record<string, RegExp>> = {
+  EIO: /^(?:p?write|fsync|fdatasync|link|rename|unlink|mkdir|ftruncate)/,
+  ENOSPC: /^(?:openat|p?write|link|rename|mkdir|fsync|ftruncate)/,
+  EROFS: /^(?:openat|link|rename|unlink|mkdir)/,
+  EMFILE: /^openat/,
+};
+
+/** Errors of durable system calls but LMDB's opens, by strace: each once, and from there on. */
+export const systemErrors: Campaign = async ({ place, operation }) => {
+  const { points } = await tracePoints(place, operation);
+  const able = points.filter(
+    ({ opensLmdb, call, number }) => !opensLmdb && !(call === 'fsync' && number <= OUTPUT_SYNCS),
+  );
+  const faults = able.flatMap((point) =>
+    Object.entries(ERRORS)
+      .filter(([, calls]) => calls.test(point.call))
+      .flatMap(([code]) =>
+        // Node itself opens files all the time, and cannot go on when it never may again.
+        (point.call === 'openat' ? [false] : [false, true]).map((isLasting) => ({
+          point,
+          code,
+          isLasting,
+        })),
+      ),
+  );
+  return {
+    calls: new Set(),
+    mayCrash: true,
+    points: faults.map(({ point, code, isLasting }) => ({
+      name: `${code} of ${point.call} ${point.number}${isLasting ? ' and later' : ''}`,
+      fault: () => ({ prefix: straceArgs(place, point, { inject: `error=${code}`, isLasting }) }),
+      hit: () => (wasInjected(place) ? 'failed' : undefined),
+    })),
+  };
+};
+
+/** How many calls of a kind the command makes through its seams. */
+async function countSeamCalls(prepared: PreparedOperation, kind: string): Promise<number> {
+  const file = join(prepared.place.client, '..', 'count');
+  const { ended } = await prepared.run({
+    preload: { VARVE_TEST_SEAM: `count:${kind}:${file}` },
+  });
+  if (ended.code !== 0 || !existsSync(file)) throw new Error(`not counted: ${ended.stderr}`);
+  const count = Number(readFileSync(file, 'utf8'));
+  rmSync(file);
+  return count;
+}
+
+function seamPoint(setting: string, hit: (run: FaultRun) => boolean): FaultPoint {
+  return {
+    name: setting,
+    fault: () => ({ preload: { VARVE_TEST_SEAM: setting } }),
+    hit: (_place, run) => (hit(run) ? 'hit' : undefined),
+  };
+}
+
+function numbersTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+/** SIGKILL before each call that changes something, by the process itself. */
+export const seamKills: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'kill');
+  const points = numbersTo(count).map((n) => seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled));
+  return { points, calls: new Set() };
+};
+
+/** Errors of every call, those that only read included: each once, and from there on. */
+export const seamErrors: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'once');
+  const points = numbersTo(count).flatMap((n) =>
+    ['EIO', 'ENOSPC', 'EROFS', 'EMFILE'].flatMap((code) =>
+      ['once', 'lasting'].map((kind) => seamPoint(`${kind}:${n}:${code}`, () => true)),
+    ),
+  );
+  return { points, calls: new Set() };
+};
+
+/** Writes of objects that keep half of what they say. */
+export const lyingWrites: Campaign = async (prepared) => writesOf(prepared, 'lie');
+
+/** A storage that is full from its n-th write of an object on. */
+export const fullDisks: Campaign = async (prepared) => writesOf(prepared, 'full');
+
+async function writesOf(prepared: PreparedOperation, kind: 'lie' | 'full'): Promise<Plan> {
+  const count = await countSeamCalls(prepared, kind);
+  const points = numbersTo(count).map((n) => seamPoint(`${kind}:${n}`, () => true));
+  return { points, calls: new Set() };
+}
+
+/** No fault but a planted one. */
+export const unharmed: Campaign = async () => ({
+  points: [{ name: 'unharmed', fault: () => ({}), hit: () => 'run' }],
+  calls: new Set(),
+});
+
+/**
+ * The process sleeps before each call that changes something; meanwhile another client fences its
+ * session, as a collection does with those that look dead, and takes a snapshot of its own.
+ */
+export const sleepers: Campaign = async (prepared) => {
+  const count = await countSeamCalls(prepared, 'stop');
+  return {
+    points: numbersTo(count).map((n) => sleeperPoint(n)),
+    calls: new Set(),
+  };
+};
+
+function sleeperPoint(n: number): FaultPoint {
+  let wasStopped = false;
+  let meanwhile: Promise<void> = Promise.resolve();
+  return {
+    name: `asleep before call ${n}`,
+    fault: (place) => ({
+      preload: { VARVE_TEST_SEAM: `stop:${n}` },
+      onSpawn: (pid) => {
+        meanwhile = whileAsleep(pid, async () => {
+          wasStopped = true;
+          await interfere(place);
+        });
+      },
+    }),
+    hit: async () => {
+      await meanwhile;
+      return wasStopped ? 'hit' : undefined;
+    },
+  };
+}
+
+/** Waits until the process has stopped itself, does something, and wakes it. */
+async function whileAsleep(pid: number, action: () => Promise<void>): Promise<void> {
+  for (;;) {
+    let status: string;
+    try {
+      status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    } catch {
+      return; // It has ended.
+    }
+    const state = status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
+    if (state === 'Z' || state === 'X') return;
+    if (state === 'T') break;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  try {
+    await action();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
+
+async function interfere(place: FaultPlace): Promise<void> {
+  const other = `${place.client}.other`;
+  const storage = await openLocalStorage(place.repository).catch(() => undefined);
+  if (storage === undefined || (await storage.stat('config')) === undefined) return;
+  const repository = await openRepository({
+    storage,
+    askPassphrase: async () => place.ledger.passphrases[1],
+    cacheDirectory: join(other, 'cache'),
+    stateDirectory: join(other, 'state'),
+  });
+  try {
+    for await (const { name } of storage.list('sessions/')) {
+      const id = name.slice('sessions/'.length) as SessionId;
+      const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
+      const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
+      const fence = sealObject(repository.keys, identity, content);
+      await storage.putIfAbsent(identity.name, fence);
+    }
+    const { id } = await takeSnapshot(repository, {
+      paths: [place.source],
+      workingDirectory: '/',
+      host: encodeUtf8('other'),
+      user: encodeUtf8('user'),
+      timeZone: 'UTC',
+    });
+    place.ledger.kept.set(id, describeDirectory(place.source));
+    place.changed = objectsOf(place);
+  } finally {
+    await repository.close();
+    rmSync(other, { recursive: true, force: true });
+  }
+}

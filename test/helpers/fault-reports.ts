@@ -1,0 +1,113 @@
+/** What is run for the figures of docs/reliability.md, and the tables that they are shown in. */
+import type { BlockOptions, BlockTally } from './block-runs.ts';
+import {
+  type Campaign,
+  fullDisks,
+  lyingWrites,
+  seamErrors,
+  seamKills,
+  sleepers,
+  systemErrors,
+  systemKills,
+  type Tally,
+} from './fault-campaigns.ts';
+import type { Canary, Caught } from './fault-canaries.ts';
+import { FAULT_OPERATIONS } from './fault-operations.ts';
+
+interface PlannedCampaign {
+  readonly title: string;
+  readonly campaign: Campaign;
+  /** Of all its points. */
+  readonly share: number;
+  readonly needsStrace: boolean;
+}
+
+export const RELIABILITY_CAMPAIGNS: readonly PlannedCampaign[] = [
+  { title: 'SIGKILL before a system call', campaign: systemKills, share: 1, needsStrace: true },
+  { title: 'SIGKILL before a call of a seam', campaign: seamKills, share: 1, needsStrace: false },
+  { title: 'error of a system call', campaign: systemErrors, share: 0.1, needsStrace: true },
+  { title: 'error of a call of a seam', campaign: seamErrors, share: 0.03, needsStrace: false },
+  { title: 'full disk from a write on', campaign: fullDisks, share: 1, needsStrace: false },
+  { title: 'write that keeps half', campaign: lyingWrites, share: 1, needsStrace: false },
+  { title: 'asleep, fenced meanwhile', campaign: sleepers, share: 0.3, needsStrace: false },
+];
+
+type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
+
+const operations = FAULT_OPERATIONS.map(({ name }) => name);
+
+/** Histories with few writes between flushes give few states, so some file systems have more. */
+const HISTORY_COUNTS: Readonly<Record<string, number>> = {
+  ext4: 8,
+  'ext4 data=writeback': 8,
+  xfs: 4,
+  btrfs: 4,
+};
+
+export const BLOCK_PLANS: readonly BlockPlan[] = [
+  ...Object.entries(HISTORY_COUNTS).flatMap(([fileSystem, count]): BlockPlan[] => [
+    { title: `${fileSystem}, operations`, fileSystem, operations, subsetsPerFlush: 8 },
+    {
+      title: `${fileSystem}, histories`,
+      fileSystem,
+      histories: Array.from({ length: count }, (_, i) => i + 1),
+      subsetsPerFlush: 12,
+    },
+  ]),
+  {
+    title: 'ext4, cache and writer state on it too',
+    fileSystem: 'ext4',
+    operations: ['first snapshot', 'incremental snapshot', 'rebuild-index'],
+    subsetsPerFlush: 2,
+    hasClient: true,
+  },
+];
+
+/** One row for each operation. */
+export function campaignTable(title: string, tallies: readonly Tally[]): string {
+  const rows = tallies.map(({ operation, pointCount, hitCount, crashCount, losses }) => [
+    operation,
+    pointCount,
+    hitCount,
+    crashCount,
+    losses.length,
+  ]);
+  return table([title, 'points', 'hits', 'crashes', 'losses'], rows);
+}
+
+/** One row for each file system. */
+export function blockTable(tallies: readonly BlockTally[]): string {
+  const names = [...new Set(tallies.map(({ fileSystem }) => fileSystem))];
+  const rows = names.map((name) => {
+    const own = tallies.filter(({ fileSystem }) => fileSystem === name);
+    const sum = (count: (tally: BlockTally) => number): number =>
+      own.reduce((total, tally) => total + count(tally), 0);
+    return [
+      name,
+      sum(({ flushCount }) => flushCount),
+      sum(({ stateCount }) => stateCount),
+      sum(({ judgedCount }) => judgedCount),
+      sum(({ unmountableCount }) => unmountableCount),
+      `${sum(({ complaints }) => complaints.length)} of ${sum(({ checkedCount }) => checkedCount)}`,
+      sum(({ losses }) => losses.length),
+    ];
+  });
+  const head = ['file system', 'flushes', 'states', 'in full', 'not mounted', 'fsck', 'losses'];
+  return table(head, rows);
+}
+
+export function canaryTable(
+  seen: readonly { canary: Canary; caught: Caught | undefined }[],
+): string {
+  const rows = seen.map(({ canary: { bug, layer }, caught }) => [
+    bug,
+    layer,
+    caught === undefined ? 'NOT SEEN' : `after ${caught.count}`,
+  ]);
+  return table(['planted bug', 'looked for by', 'seen'], rows);
+}
+
+function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}

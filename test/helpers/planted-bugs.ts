@@ -1,0 +1,170 @@
+/**
+ * Bugs that are planted into the compiled program while it is loaded, to show that a harness sees
+ * what it is there to see. Nothing in `src` knows of them. An edit that does not fit exactly once
+ * fails the program, so a bug cannot be left behind by a change of the code and be taken for caught.
+ */
+interface Edit {
+  /** Below `dist/src`. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const noFileSync: Edit = {
+  file: 'storage/object-file.js',
+  find: '    await file.sync();\n',
+  replace: '',
+};
+const noDirectorySync: Edit = {
+  file: 'storage/directory-sync.js',
+  find: 'await handle.sync().finally(() => handle.close().catch(() => { }));',
+  replace: 'await handle.close();',
+};
+const noSizeCheck: Edit = {
+  file: 'storage/local-writer.js',
+  find: 'if (kept.size !== size) {',
+  replace: 'if (false) {',
+};
+/** Not a bug of the program but of the machine: a bit of a chunk changes after it was identified. */
+const memoryFlip: Edit = {
+  file: 'repository/pack-writer.js',
+  find: '        const bytes = delta?.encoded ?? plaintext;\n',
+  replace: `        const bytes = (delta?.encoded ?? plaintext).slice();
+        if (type === BLOB_TYPE.data) bytes[bytes.length - 1] ^= 1;\n`,
+};
+
+export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
+  'files are not synced': [noFileSync],
+  'directories are not synced': [noDirectorySync],
+  'nothing is synced': [noFileSync, noDirectorySync],
+  'an object has its name before its bytes': [
+    {
+      file: 'storage/local-writer.js',
+      find: "            await pass('storage.put.before-link');",
+      replace: "            await pass('storage.put.before-link'); if (true) return 'created';",
+    },
+    {
+      file: 'storage/local-writer.js',
+      find: 'const temporary = await this.#writeTemporary(bytes, signal);\n        return',
+      replace: `await this.#root.make('tmp');
+        const created = await this.#fs.create(this.#root.path(name)).catch(() => undefined);
+        if (created === undefined) return 'exists';
+        await withFile(created, async (file) => { await writeAll(file, bytes, signal); await finish(file); });
+        const temporary = '';
+        return`,
+    },
+  ],
+  'the commit comes before its segments': [
+    {
+      file: 'repository/session.js',
+      find: "        await this.#segments.publish();\n        await pass('session.5.before');",
+      replace: "        await pass('session.5.before');",
+    },
+    {
+      file: 'repository/session.js',
+      find: 'const head = await this.#putManifest(manifest);',
+      replace:
+        'const head = await this.#putManifest(manifest);\n        await this.#segments.publish();',
+    },
+  ],
+  'a segment comes before its packs': [
+    {
+      file: 'repository/pack-writer.js',
+      find: '        await storage.put(name, pack.bytes);\n',
+      replace: '        await this.#options.onDurable(pack.record);\n',
+    },
+    {
+      file: 'repository/pack-writer.js',
+      find: '        const stat = await storage.stat(name);\n',
+      replace: `        this.late ??= [];
+        this.late.push([name, pack.bytes.slice()]);
+        const stat = { size: pack.bytes.length };\n`,
+    },
+    {
+      file: 'repository/pack-writer.js',
+      find: '        await this.#options.onDurable(pack.record);\n    }',
+      replace:
+        '    }\n    async putLate() { for (const [name, bytes] of this.late ?? []) await this.#core.storage.put(name, bytes); await this.#core.storage.sync(); }',
+    },
+    {
+      file: 'repository/session.js',
+      find: "        await pass('session.5.before');",
+      replace: "        await this.#packs.putLate();\n        await pass('session.5.before');",
+    },
+  ],
+  'the old passphrase goes before the new one comes': [
+    {
+      file: 'repository/manage-keys.js',
+      find: "    const added = await addVerified(repository, { kind: 'passphrase', passphrase });\n",
+      replace: '',
+    },
+    {
+      file: 'repository/manage-keys.js',
+      find: '    await deleteSlot(repository, { id: removedId, isInUse: true });\n',
+      replace: `    await repository.storage.delete(repository.keySlot.name);
+    const { name } = await addKeySlot(repository.storage, { credential: { kind: 'passphrase', passphrase },
+      repositoryId: repository.id, keyRing: repository.keySlot.keyRing, random: repository.random });
+    const added = { ...repository.keySlot, name };\n`,
+    },
+  ],
+  'a file is restored under its final name': [
+    {
+      file: 'restore/target-file.js',
+      find: 'this.#temporaryName = run.temporaryName();',
+      replace: 'this.#temporaryName = place.name;',
+    },
+    {
+      file: 'restore/target-file.js',
+      find: "this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));",
+      replace: '',
+    },
+  ],
+  'put-if-absent replaces what is there': [
+    {
+      file: 'storage/local-writer.js',
+      find: 'await this.#fs.link(temporary, this.#root.path(name));',
+      replace: 'await this.#fs.rename(temporary, this.#root.path(name));',
+    },
+  ],
+  'the kept size is not compared': [noSizeCheck],
+  'failed writes are taken for done': [
+    noSizeCheck,
+    {
+      file: 'storage/object-file.js',
+      find: 'const count = await file.write(bytes.subarray(done, done + WRITE_SIZE_MAX), done);',
+      replace:
+        'const count = await file.write(bytes.subarray(done, done + WRITE_SIZE_MAX), done).catch(() => bytes.length);',
+    },
+  ],
+  'memory changes a bit': [memoryFlip],
+  'memory changes a bit, packs are not verified': [
+    memoryFlip,
+    {
+      file: 'repository/pack-writer.js',
+      find: '        this.#verify(pack);\n',
+      replace: '',
+    },
+  ],
+  'memory changes a bit, ids are not checked': [
+    memoryFlip,
+    {
+      file: 'pack/pack-reader.js',
+      find: 'return !equalBytes(this.#identify(type, plaintext), id);',
+      replace: 'return false;',
+    },
+  ],
+};
+
+/** The source of the module with the bug in it. @throws where an edit does not fit */
+export function plant(bug: string, url: string, source: string): string {
+  const edits = PLANTED_BUGS[bug];
+  if (edits === undefined) throw new Error(`no planted bug is called "${bug}"`);
+  let planted = source;
+  for (const { file, find, replace } of edits) {
+    if (!url.endsWith(`/dist/src/${file}`)) continue;
+    const parts = planted.split(find);
+    if (parts.length !== 2) throw new Error(`"${bug}" fits ${parts.length - 1} times in ${file}`);
+    planted = parts.join(replace);
+  }
+  return planted;
+}
