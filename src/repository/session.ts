@@ -164,9 +164,8 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing or condemned, segments that cannot be read, or blobs that are known to be damaged are a
-   * reason to ask. Packs that were swept are none: no live snapshot needs them, and their names stay
-   * in the index for long.
+   * missing or dead, segments that cannot be read, or blobs that are known to be damaged are a reason
+   * to ask. So the next snapshot heals what a wrong sweep has taken.
    */
   trusts(id: SessionId): boolean {
     return trustsSnapshot(this, id);
@@ -404,10 +403,8 @@ export function trustsSnapshot(
     ({ sessionId }) => sessionId as SessionId,
   );
   if (!mayReuseTree(id, { isLive, counted }) || sync.damaged.length > 0) return false;
-  const { sweptPacks } = view.collector;
-  for (const { name, state } of sync.index.packs()) {
-    const isLost = state === PACK_STATE.missing || state === PACK_STATE.dead;
-    if (isLost && !sweptPacks.has(name)) return false;
+  for (const { state } of sync.index.packs()) {
+    if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
   }
   return !hasLostBlobs(sync.index);
 }
