@@ -10,11 +10,13 @@
  */
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
+  ForgetOptions,
   InitOptions,
   ListOptions,
   NewKey,
   OpenOptions,
   PacksRepairOptions,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
@@ -24,6 +26,7 @@ export type {
   Stats,
   StatsOptions,
   TreeSizesOptions,
+  UndeleteOptions,
 } from './api/options.ts';
 export type { OutsideText, Path } from './api/outside-text.ts';
 export { checkExcludes, checkRestorePatterns } from './api/patterns.ts';
@@ -50,6 +53,10 @@ export {
 export type { CheckOptions, CheckResult } from './maintain/check.ts';
 export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
+export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
+export type { PackReason, PackToGo } from './maintain/prune/plan.ts';
+export type { PackTotals, PruneResult } from './maintain/prune/prune.ts';
+export type { WaitingFor } from './maintain/prune/sessions.ts';
 export type { HealedCounts } from './maintain/repair/healer.ts';
 export type { IndexRepair } from './maintain/repair/repair-index.ts';
 export type { Repair, RepairOptions } from './maintain/repair/repair-options.ts';
@@ -60,6 +67,7 @@ export type {
   SnapshotsRepair,
   SnapshotsRepairOptions,
 } from './maintain/repair/repair-snapshots.ts';
+export type { UndeleteResult } from './maintain/undelete.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';
 export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
@@ -68,7 +76,15 @@ export type { StoredSize } from './repository/stored-size.ts';
 export type { DamagedObject } from './repository/view.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
-export type { Snapshot } from './snapshot/selection.ts';
+export {
+  checkRetention,
+  type GroupKey,
+  type RetentionGroup,
+  type RetentionPolicy,
+  type RetentionReason,
+  type RetentionVerdict,
+} from './snapshot/retention.ts';
+export type { ForgottenSnapshot, Snapshot } from './snapshot/selection.ts';
 export type { DirectoryEntry, Node, NodeType, RefusedNode, Time } from './tree/node.ts';
 export { printable } from './util/printable.ts';
 export type { ExcludeOptions } from './walk/excludes.ts';

@@ -6,7 +6,9 @@ import { hostname, userInfo } from 'node:os';
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { ForgetResult } from '../maintain/forget.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
+import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import { listSessions } from '../repository/list-sessions.ts';
 import {
@@ -30,6 +32,7 @@ import { encodeUtf8, toHex } from '../util/bytes.ts';
 import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
+  ForgetOptions,
   ListOptions,
   PacksRepairOptions,
   RebuildResult,
@@ -39,6 +42,7 @@ import type {
   Stats,
   StatsOptions,
   TreeSizesOptions,
+  UndeleteOptions,
 } from './options.ts';
 import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
 import { checkExcludes } from './patterns.ts';
@@ -66,9 +70,20 @@ export function asPublic(repository: OpenedRepository): Repository {
     },
     list: (options) => list(repository, options),
     restore: (options) => restore(repository, options),
+    forget: (options) => forgetSnapshots(repository, options),
+    forgotten: async (filter = {}) => {
+      const { hidden, damaged } = await loadForReading();
+      const wanted = byteFilter(filter);
+      return { snapshots: hidden.filter((one) => matchesFilter(one, wanted)), damaged };
+    },
+    undelete: (selector, options = {}) => undeleteSnapshot(repository, selector, options),
     check: async (options) => {
       const { checkRepository } = await import('../maintain/check.ts');
       return await checkRepository(repository, options);
+    },
+    prune: async (options) => {
+      const { pruneRepository } = await import('../maintain/prune/prune.ts');
+      return await pruneRepository(repository, options);
     },
     stats: (options = {}) => stats(repository, options),
     snapshotSizes: (options = {}) => snapshotSizes(repository, options),
@@ -172,6 +187,27 @@ async function restore(
     // Without one the bytes to come are known.
     selection: isSelecting ? new PathSelection({ includes, excludes }) : undefined,
   });
+}
+
+async function forgetSnapshots(
+  repository: OpenedRepository,
+  { policy, groupBy, snapshots, filter = {}, ...rest }: ForgetOptions,
+): Promise<ForgetResult> {
+  if ((policy === undefined) === (snapshots === undefined)) {
+    throw new TypeError('Cannot forget: expected either a policy or snapshots');
+  }
+  const choice = policy === undefined ? { selectors: snapshots ?? [] } : { policy, groupBy };
+  const { forget } = await import('../maintain/forget.ts');
+  return await forget(repository, { ...rest, choice, filter: byteFilter(filter) });
+}
+
+async function undeleteSnapshot(
+  repository: OpenedRepository,
+  selector: string,
+  { filter = {}, ...rest }: UndeleteOptions,
+): Promise<UndeleteResult> {
+  const { undelete } = await import('../maintain/undelete.ts');
+  return await undelete(repository, { ...rest, selector, filter: byteFilter(filter) });
 }
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {

@@ -1,5 +1,6 @@
 /** Creating and opening a repository: what was left out by the caller is filled in here. */
 import { availableParallelism } from 'node:os';
+import { storeRecover } from '../recover/store-recover.ts';
 import { initRepository as initStored } from '../repository/init-repository.ts';
 import { defaultCacheDirectory, defaultStateDirectory } from '../repository/local-directories.ts';
 import { openRepository as openStored } from '../repository/open-repository.ts';
@@ -12,18 +13,20 @@ import type { Repository } from './repository.ts';
 
 /**
  * Creates a repository.
- * @returns its id (64 hex digits) and the name of the key slot made.
+ * @returns its id (64 hex digits), the name of the key slot made, and where `recover.mjs` was stored.
  * @throws TypeError unless exactly one of passphrase and `isInsecure` is given.
  * @throws RepositoryExistsError, StorageError
  */
 export async function initRepository(
   options: InitOptions,
-): Promise<{ id: string; location: string; keySlot: string }> {
+): Promise<{ id: string; location: string; keySlot: string; recoverPath: string | undefined }> {
   const credential = credentialOf(options, 'create repository');
   const storage = await createStorage(options.location);
   try {
     const { id, keySlot } = await initStored({ storage, credential });
-    return { id: toHex(id), location: storage.location, keySlot };
+    const { location } = storage;
+    const recoverPath = options.withRecover ? await storeRecover(location) : undefined;
+    return { id: toHex(id), location, keySlot, recoverPath };
   } finally {
     await storage.close();
   }

@@ -3,11 +3,14 @@ import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
+import type { ForgetPlan } from '../maintain/forget.ts';
+import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
+import type { GroupKey, RetentionPolicy } from '../snapshot/retention.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type { ExcludeOptions } from '../walk/excludes.ts';
 import type { OutsideText, Path } from './outside-text.ts';
@@ -24,6 +27,8 @@ export interface NewKey {
 export interface InitOptions extends NewKey {
   /** Where the repository is to be; a local path in this version. */
   location: string;
+  /** Also store `recover.mjs` in the directory, which restores without varve, and a README. */
+  withRecover?: boolean | undefined;
 }
 
 export interface OpenOptions {
@@ -103,6 +108,29 @@ export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall 
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }
 
+/** What to forget: exactly one of `policy` and `snapshots`. */
+export interface ForgetOptions extends Pick<LongCall, 'signal'> {
+  /** What to keep of each group; `checkRetention` tells beforehand whether it makes sense. */
+  policy?: RetentionPolicy | undefined;
+  /** What the snapshots that a policy judges together have in common; default: host and source. */
+  groupBy?: readonly GroupKey[] | undefined;
+  /** Snapshots to forget, as `select` takes them. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+  /** Let nothing be left of a group, if it comes to that. */
+  mayEmpty?: boolean | undefined;
+  /** Say what would be forgotten, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown a plan by which something goes; false lets everything stay. */
+  confirm?: ((plan: ForgetPlan) => boolean | Promise<boolean>) | undefined;
+}
+
+export interface UndeleteOptions extends LongCall {
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+}
+
 export interface PacksRepairOptions extends RepairOptions<PacksRepair> {
   /** Read all data first, to find damage that is not known yet. */
   isReadingData?: boolean | undefined;
@@ -110,6 +138,24 @@ export interface PacksRepairOptions extends RepairOptions<PacksRepair> {
   live?: Path | undefined;
   /** A copy of the repository, opened by `openRepository`; whoever opened it closes it. */
   from?: Repository | undefined;
+}
+
+export interface PruneOptions extends LongCall {
+  /** Say what would be deleted, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown the plan where there is something to do; false lets everything stay. */
+  confirm?: ((planned: PruneResult) => boolean | Promise<boolean>) | undefined;
+  /** Bytes of live data that may be written again; default: as many as it takes. */
+  repackSizeMax?: number | undefined;
+  /** After so many ms nothing is begun that can wait for the next run; default: never. */
+  durationMaxMs?: number | undefined;
+  /** So many ms a forgotten snapshot is kept; default: as the repository says, a day. */
+  graceMs?: number | undefined;
+  /**
+   * A session without a sign of life for so many ms is ended; default: as the repository says, a
+   * day. Running ones give a sign every ten minutes.
+   */
+  sessionTtlMs?: number | undefined;
 }
 
 export interface StatsOptions extends LongCall {

@@ -3,6 +3,8 @@ import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
+import type { ForgetResult } from '../maintain/forget.ts';
+import type { PruneResult } from '../maintain/prune/prune.ts';
 import type { IndexRepair } from '../maintain/repair/repair-index.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
@@ -10,16 +12,19 @@ import type {
   SnapshotsRepair,
   SnapshotsRepairOptions,
 } from '../maintain/repair/repair-snapshots.ts';
+import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
 import type { KeySlot } from '../repository/manage-keys.ts';
 import type { DamagedObject } from '../repository/view.ts';
 import type { RestoreResult } from '../restore/restore-snapshot.ts';
-import type { Snapshot } from '../snapshot/selection.ts';
+import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
+  ForgetOptions,
   ListOptions,
   NewKey,
   PacksRepairOptions,
+  PruneOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -27,6 +32,7 @@ import type {
   Stats,
   StatsOptions,
   TreeSizesOptions,
+  UndeleteOptions,
 } from './options.ts';
 
 /** An open repository. Its calls may not overlap; `close` ends it. */
@@ -51,6 +57,33 @@ export interface Repository {
    * @throws RangeError on a pattern that makes no sense
    */
   restore(options: RestoreOptions): Promise<RestoreResult>;
+  /**
+   * Forgets snapshots, by a policy or named one by one. Nothing is deleted: until a collection after
+   * the grace `undelete` brings them back.
+   * @throws TypeError unless exactly one of `policy` and `snapshots` is given.
+   * @throws RangeError when a policy makes no sense, or nothing would be left of a group though
+   * `mayEmpty` is not given; nothing is then forgotten.
+   * @throws NotFoundError when a snapshot that is named is not there
+   */
+  forget(options: ForgetOptions): Promise<ForgetResult>;
+  /** Forgotten snapshots whose records are still there, oldest first. */
+  forgotten(
+    filter?: SnapshotFilter,
+  ): Promise<{ snapshots: ForgottenSnapshot[]; damaged: DamagedObject[] }>;
+  /**
+   * Brings a forgotten snapshot back, whole or not at all, under a new id. It is chosen among the
+   * forgotten ones as by `select`.
+   * @throws NotFoundError also when a collection has taken a part of it
+   * @throws CorruptionError when a part cannot be read, BusyError, StorageError
+   */
+  undelete(selector: string, options?: UndeleteOptions): Promise<UndeleteResult>;
+  /**
+   * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
+   * snapshot has lost anything, and the next call goes on from there.
+   * @throws CorruptionError when anything cannot be read that says what is needed
+   * @throws BusyError when another call was faster, StorageError
+   */
+  prune(options?: PruneOptions): Promise<PruneResult>;
   /** @throws RangeError on a subset of nothing, StorageError when it cannot look */
   check(options?: CheckOptions): Promise<CheckResult>;
   /**

@@ -1,18 +1,18 @@
 /**
  * Taking a snapshot, end to end: plan the sources, choose the parent, walk, save files and trees,
- * commit. A session that a collection fenced meanwhile starts over; what it stored is found again.
+ * commit.
  */
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { createKeyedHasher } from '../blob/keyed-hasher.ts';
-import { BusyError, NotFoundError, type SourceError } from '../errors.ts';
+import { NotFoundError, type SourceError } from '../errors.ts';
 import type { LongCall } from '../progress.ts';
 import { BaseFinder } from '../repository/base-finder.ts';
-import { beginSession } from '../repository/begin-session.ts';
 import { BlobReader } from '../repository/blob-reader.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
 import { pageEnds } from '../repository/page-ends.ts';
 import type { Repository } from '../repository/repository.ts';
+import { runSession } from '../repository/run-session.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { type Snapshot, selectSnapshot } from '../snapshot/selection.ts';
 import type { DirectoryRoot } from '../tree/node.ts';
@@ -35,8 +35,6 @@ import { type EntryCounts, SnapshotTally } from './snapshot-tally.ts';
 
 const LINK_GROUP_SIZE = 8;
 const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isForgotten: false };
-/** A session that loses against a collection this often gives up. */
-const TRIES_MAX = 3;
 
 /** `local`: only against what can be read without asking a storage elsewhere. */
 export type Similarity = 'on' | 'local' | 'off';
@@ -107,15 +105,9 @@ export async function takeSnapshot(
       const session = await beginDrySession(repository, { signal });
       return await new Run(repository, { ...parts, session }).execute();
     }
-    for (let i = 1; ; i++) {
-      const session = await beginSession(repository, { purpose: 'snapshot', signal });
-      try {
-        return await new Run(repository, { ...parts, session, committing: session }).execute();
-      } catch (error) {
-        await session.abort();
-        if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
-      }
-    }
+    return await runSession(repository, { purpose: 'snapshot', signal }, (session) =>
+      new Run(repository, { ...parts, session, committing: session }).execute(),
+    );
   } finally {
     await aheadThread?.close();
   }

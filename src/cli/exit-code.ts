@@ -97,6 +97,8 @@ function adviceForStorage({ isTransient, cause }: StorageError): string | undefi
 
 function adviceForMissing(kind: string): string | undefined {
   if (kind === 'snapshot') return '"varve snapshots" lists the snapshots there are';
+  if (kind === 'forgotten snapshot') return '"varve snapshots --forgotten" lists those there are';
+  if (kind === 'part of a forgotten snapshot') return 'what was pruned cannot come back';
   if (kind === 'key slot') return '"varve key list" lists the key slots there are';
   if (kind === 'other key slot') return '"varve key add" makes another one';
   if (kind === 'path') return '"varve ls SNAPSHOT:DIRECTORY" lists what is in a snapshot';

@@ -6,6 +6,7 @@ import { InvalidArgumentError } from 'commander';
 
 const SIZE = /^(\d{1,9}(?:\.\d{1,3})?)(?:B|([KMGT])(?:iB)?)?$/i;
 const SIZE_UNITS = 'KMGT';
+const DURATION = /^(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?$/;
 const TIME =
   /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?:(:\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:\d{2})?)?$/i;
 
@@ -38,6 +39,25 @@ export function parseSize(text: string): number {
     throw new InvalidArgumentError('Expected a size such as 512M or 1.5G.');
   }
   return size;
+}
+
+/** The same; nothing is a size, too. @throws InvalidArgumentError */
+export function parseSizeOrZero(text: string): number {
+  return text === '0' ? 0 : parseSize(text);
+}
+
+/** "90s", "30m", "1d12h", or 0. @returns milliseconds. @throws InvalidArgumentError */
+export function parseDuration(text: string): number {
+  const parts = DURATION.exec(text);
+  if (text === '0') return 0;
+  if (parts === null) throw new InvalidArgumentError('Expected a duration such as 30m or 1d12h.');
+  const [days, hours, minutes, seconds] = parts.slice(1).map((part) => Number(part ?? 0)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }
 
 /**

@@ -4,9 +4,11 @@ import { PROGRAM } from '../index.ts';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addForgetCommand } from './commands/forget.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
+import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
@@ -14,6 +16,7 @@ import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
+import { addUndeleteCommand } from './commands/undelete.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -43,6 +46,9 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotsCommand,
     addLsCommand,
     addRestoreCommand,
+    addForgetCommand,
+    addUndeleteCommand,
+    addPruneCommand,
     addCheckCommand,
     addRepairCommand,
     addStatsCommand,

@@ -19,6 +19,9 @@ const unitByPhase: ReadonlyMap<string, readonly [singular: string, plural: strin
   ['index', ['segment', 'segments']],
   ['packs', ['pack', 'packs']],
   ['trees', ['entry', 'entries']],
+  ['mark', ['entry', 'entries']],
+  ['sessions', ['session', 'sessions']],
+  ['delete', ['pack', 'packs']],
 ]);
 
 export interface ProgressView {

@@ -186,16 +186,21 @@ export class LocalIndex {
   async updateStates(view: PackView): Promise<void> {
     this.chainLengths.clear();
     this.#states.setView(view);
+    const packs: PackInfo[] = [];
     const changed: PackInfo[] = [];
     this.#write(() => {
       for (const { key, value } of this.#environment.packid.getRange()) {
         const row = toPackInfo(key, value);
-        const state = this.#states.stateOf(row);
-        if (state !== row.state) changed.push({ ...row, state });
+        const pack = { ...row, state: this.#states.stateOf(row) };
+        packs.push(pack);
+        if (pack.state !== row.state) changed.push(pack);
       }
       for (const pack of changed) this.#putRow(pack);
     });
-    for (const pack of changed) this.#states.set(pack);
+    // Another process may have added packs since, or packs known here to a segment.
+    const known = this.#states.count;
+    for (const pack of packs) this.#states.set(pack);
+    if (this.#states.count > known) this.#blobs?.unsettle();
     await this.#mergeIfDue();
   }
 

@@ -12,6 +12,7 @@ import type { PackDirectory } from '../pack/directory.ts';
 import { FrameVerifier } from '../pack/pack-reader.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { PackBases } from '../repository/base-plan.ts';
+import { rangeOnGrid } from '../repository/pack-access.ts';
 import type { WorkerCore } from '../repository/repository.ts';
 import { toHex } from '../util/bytes.ts';
 import { release } from '../util/release.ts';
@@ -110,9 +111,10 @@ class PackDataReader {
   ): Promise<string> {
     const turns = new Turns(this.#core.clock, signal);
     const hash = createHash('sha256');
+    let held: PackBytes = { start: 0, bytes: this.#memory.subarray(0, 0) };
     for (const piece of piecesOf(frames.directory, record.length)) {
-      const held = await this.#readPiece(record, piece, signal);
-      hash.update(held.bytes);
+      held = await this.#readPiece(record, piece, { before: held, signal });
+      hash.update(held.bytes.subarray(0, piece.end - piece.start));
       for (let i = 0; i < piece.frameCount; i++) {
         const frame = frames.checkNext(held);
         if (frame !== undefined) {
@@ -125,14 +127,31 @@ class PackDataReader {
     return toHex(hash.digest());
   }
 
-  async #readPiece(record: PackRecord, piece: Piece, signal: AbortSignal): Promise<PackBytes> {
-    const { start, end } = piece;
-    const length = end - start;
-    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
-    const name = packStorageName(record);
-    const options = { signal, into: this.#memory };
-    const bytes = await this.#core.storage.getRange(name, { offset: start, length }, options);
-    return { start, bytes };
+  /**
+   * The piece, and what lies behind it up to the grid, so that requests do not tell where frames
+   * begin; what `before` holds of it is not read again.
+   */
+  async #readPiece(
+    record: PackRecord,
+    { start, end }: Piece,
+    { before, signal }: { before: PackBytes; signal: AbortSignal },
+  ): Promise<PackBytes> {
+    const held = before.bytes.subarray(start - before.start);
+    const readEnd = start + held.length;
+    const range = readEnd < end ? rangeOnGrid(record.length, readEnd, end) : undefined;
+    const length = held.length + (range?.length ?? 0);
+    if (this.#memory.length < length) {
+      const memory = new Uint8Array(length);
+      memory.set(held);
+      this.#memory = memory;
+    } else this.#memory.set(held);
+    if (range !== undefined) {
+      const into = this.#memory.subarray(held.length);
+      const name = packStorageName(record);
+      const read = await this.#core.storage.getRange(name, range, { signal, into });
+      if (read.buffer !== this.#memory.buffer) into.set(read);
+    }
+    return { start, bytes: this.#memory.subarray(0, length) };
   }
 }
 

@@ -10,6 +10,8 @@ import { type ChainFields, encodeChain, encodeRecord, parseChain, parseRecord } 
 import { hexField, hexListField, integerField, objectListField } from './record-fields.ts';
 
 export const FORGOTTEN_COUNT_MAX = 100_000;
+/** Snapshots that a tomb can name beside the longest chain fields and still be a record: 2^24 bytes. */
+export const forgottenPerTomb = 50_000;
 export const CLOSED_COUNT_MAX = 300_000;
 /** Packs that one record names. */
 export const SWEPT_COUNT_MAX = 200_000;

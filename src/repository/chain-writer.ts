@@ -12,7 +12,7 @@ import { OBJECT_KIND, type ObjectKind } from '../record/object-kind.ts';
 import type { ChainFields } from '../record/record.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
-import { isOvertaken, nextChain, rememberHeads } from './heads.ts';
+import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
 import { demandWritable } from './open-repository.ts';
 import type { Repository } from './repository.ts';
 import type { View } from './view.ts';
@@ -53,6 +53,8 @@ export class ChainWriter {
     demandWritable(repository);
     const { writerStates, random, onNotice } = repository;
     const lease = await writerStates.acquire(onNotice);
+    const notice = rollbackNotice(repository, { state: lease.state, view });
+    if (notice !== undefined) onNotice(notice);
     const isOurs = !isOvertaken(lease.state, view);
     const state = isOurs ? lease.state : newWriter(random, lease.state);
     return new ChainWriter(repository, { lease, view, state });

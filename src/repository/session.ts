@@ -164,8 +164,9 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing or dead, segments that cannot be read, or blobs that are known to be damaged are a
-   * reason to ask.
+   * missing or condemned, segments that cannot be read, or blobs that are known to be damaged are a
+   * reason to ask. Packs that were swept are none: no live snapshot needs them, and their names stay
+   * in the index for long.
    */
   trusts(id: SessionId): boolean {
     return trustsSnapshot(this, id);
@@ -403,8 +404,10 @@ export function trustsSnapshot(
     ({ sessionId }) => sessionId as SessionId,
   );
   if (!mayReuseTree(id, { isLive, counted }) || sync.damaged.length > 0) return false;
-  for (const { state } of sync.index.packs()) {
-    if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
+  const { sweptPacks } = view.collector;
+  for (const { name, state } of sync.index.packs()) {
+    const isLost = state === PACK_STATE.missing || state === PACK_STATE.dead;
+    if (isLost && !sweptPacks.has(name)) return false;
   }
   return !hasLostBlobs(sync.index);
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { recover, recoverPath } from '../helpers/run-recover.ts';
 import {
   contentOf,
   homeWithRepository,
@@ -47,6 +48,31 @@ test('init --json tells id, place and key slot', async (t) => {
   );
   assert.match(lines[0]?.['id'] as string, /^[0-9a-f]{64}$/);
   assert.equal(lines[0]?.['repository'], home.repo);
+});
+
+test('init --with-recover stores the program beside the data, where it works', async (t) => {
+  const home = varveHome(t);
+  const { stdout } = await home.ok('init', '--insecure-no-password', '--with-recover');
+  await home.ok('snapshot', fillSource(home));
+  const program = join(home.repo, 'recover.mjs');
+
+  const listed = recover([home.repo, 'list'], { program });
+  await home.ok('check', '--read-data');
+  const again = await home.run(['init', '--insecure-no-password', '--with-recover']);
+
+  assert.ok(stdout.includes(`Stored ${program}, which restores without varve.`));
+  assert.equal(listed.code, 0);
+  assert.match(listed.stdout, / 7 entries {2}/);
+  assert.equal(again.code, 1);
+  assert.deepEqual(readFileSync(program), readFileSync(recoverPath));
+});
+
+test('init --json --with-recover tells where the program is', async (t) => {
+  const home = varveHome(t);
+
+  const { lines } = await home.runJson(['init', '--insecure-no-password', '--with-recover']);
+
+  assert.equal(lines[0]?.['recover'], join(home.repo, 'recover.mjs'));
 });
 
 test('snapshot, snapshots, ls and restore work together', async (t) => {

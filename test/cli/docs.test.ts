@@ -22,7 +22,7 @@ function commandsOf(help: string): string[] {
 function fieldsOf(event: string): Set<string> {
   const row = page.split('\n').find((line) => line.startsWith(`| ${event} `)) ?? '';
   const fields = (row.split('|')[2] ?? '').replace(
-    /(`(?:action|kind|phase|severity|state|type)`) \([^)]*\)/g,
+    /(`(?:action|kind|outcome|phase|reason|severity|state|type)`) \([^)]*\)/g,
     '$1',
   );
   return new Set([...fields.matchAll(/`(\w+)`/g)].map(([, name]) => name as string));

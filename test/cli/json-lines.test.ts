@@ -64,7 +64,7 @@ test('all commands together show every event and field, as described', async (t)
     return lines;
   };
 
-  await run('init', '--insecure-no-password', '-r', 'other');
+  await run('init', '--insecure-no-password', '--with-recover', '-r', 'other');
   await run('snapshot', 'source', 'missing', '--tag', 'daily');
   await run('snapshot', 'source', 'missing', '-v');
   await run('snapshots');
@@ -73,6 +73,9 @@ test('all commands together show every event and field, as described', async (t)
   await run('stats');
   await run('du');
   await run('du', 'latest');
+  await run('forget', '--keep-last', '1', '--yes');
+  await run('snapshots', '--forgotten');
+  await run('undelete', 'latest');
   await run('rebuild-index');
   await run('check', '--read-data-subset', '1/1');
   await run('ls', 'unknown');
@@ -91,6 +94,10 @@ test('all commands together show every event and field, as described', async (t)
     'repaired_snapshot',
     'session: ',
     'summary of sess',
+    'pack: ',
+    'plan: ',
+    'waiting: ',
+    'summary of prune',
     'benchmark: ',
     'summary of benchmark',
   ];

@@ -2,36 +2,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import {
-  contentOf,
-  homeWithRepository,
-  mainPath,
-  type VarveHome,
-  varveHome,
-} from '../helpers/run-varve.ts';
-import { hasTerminal, spawnOnTerminal } from '../helpers/terminal.ts';
+import { contentOf, homeWithRepository, type VarveHome, varveHome } from '../helpers/run-varve.ts';
+import { hasTerminal, onTerminal } from '../helpers/terminal.ts';
 
 function slotsOf(home: VarveHome): string[] {
   return readdirSync(`${home.repo}/keys`).sort();
-}
-
-/** What the command shows on a terminal, each of its questions being answered in turn. */
-function onTerminal(home: VarveHome, args: string, answers: string[]): Promise<string> {
-  const env = { PATH: process.env['PATH'], HOME: home.dir, VARVE_REPOSITORY: home.repo };
-  return new Promise((resolve) => {
-    const command = `${process.execPath} ${mainPath} ${args}; echo "exit code $?"`;
-    const child = spawnOnTerminal(command, { cwd: home.dir, env });
-    let [shown, seen] = ['', 0];
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
-      const news = shown.slice(seen);
-      const isDrawnAgain = news.includes('\x1b[2K'); // With the answer that was just given.
-      if (isDrawnAgain || !/(\[y\/N\]|assphrase:|again:) $/.test(news)) return;
-      seen = shown.length;
-      child.stdin?.write(answers.shift() ?? '\x03');
-    });
-    child.on('close', () => resolve(shown));
-  });
 }
 
 test('varve key adds, lists and removes slots, and changes a passphrase', async (t) => {

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { parseCount, parseJobs, parseSize, parseTime } from '../../src/cli/parse-values.ts';
+import {
+  parseCount,
+  parseDuration,
+  parseJobs,
+  parseSize,
+  parseSizeOrZero,
+  parseTime,
+} from '../../src/cli/parse-values.ts';
 import { contentOf, homeWithRepository } from '../helpers/run-varve.ts';
 
 test('parseSize() takes bytes and units of 1024', () => {
@@ -40,6 +47,41 @@ test('parseJobs() and parseCount() take whole numbers, one of them none', () => 
   assert.deepEqual(['1', '123456789'].map(parseCount), [1, 123_456_789]);
   for (const text of ['', '-1', '1.5', '1000', 'all']) assert.throws(() => parseJobs(text), text);
   for (const text of ['', '0', '01', '-1', '1e3']) assert.throws(() => parseCount(text), text);
+});
+
+test('parseSizeOrZero() takes sizes, and none', () => {
+  assert.deepEqual(['0', '1', '2G'].map(parseSizeOrZero), [0, 1, 2 ** 31]);
+  for (const text of ['', '00', '0M', '-1']) assert.throws(() => parseSizeOrZero(text), text);
+});
+
+test('parseDuration() takes days, hours, minutes and seconds, in this order', () => {
+  const durations: [text: string, seconds: number][] = [
+    ['0', 0],
+    ['0h', 0],
+    ['90s', 90],
+    ['30m', 1800],
+    ['2h', 7200],
+    ['1d12h', 129_600],
+    ['1d2h3m4s', 93_784],
+    ['999999d', 86_399_913_600],
+  ];
+
+  for (const [text, seconds] of durations) assert.equal(parseDuration(text), seconds * 1000, text);
+  for (const text of [
+    '',
+    '5',
+    'h',
+    '1.5h',
+    '-1h',
+    '1m1h',
+    '1 h',
+    '1w',
+    '1H',
+    '1h\n2',
+    '1000000s',
+  ]) {
+    assert.throws(() => parseDuration(text), /Expected a duration/, text);
+  }
 });
 
 test('parseTime() takes RFC 3339 with nanoseconds, and local time', () => {

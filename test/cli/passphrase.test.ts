@@ -104,7 +104,7 @@ test('a passphrase is asked for on a terminal, twice for a new repository, and n
       let [shown, seen] = ['', 0];
       child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         shown += text;
-        if (!/(repository|again|Passphrase): $/.test(shown.slice(seen))) return;
+        if (!/((repository|again|Passphrase):|varve\? \[y\/N\]) $/.test(shown.slice(seen))) return;
         seen = shown.length;
         child.stdin?.write(answers.shift() ?? '\x03');
       });
@@ -112,12 +112,13 @@ test('a passphrase is asked for on a terminal, twice for a new repository, and n
     });
 
   const differ = await onTerminal('init', ['open sesame\r', 'open barley\r']);
-  const created = await onTerminal('init', ['oops\x15open ses\x7fsamx\x7fe\r', 'open sesame\r']);
+  const corrected = 'oops\x15open ses\x7fsamx\x7fe\r';
+  const created = await onTerminal('init', [corrected, 'open sesame\r', 'y\r']);
   const opened = await onTerminal('snapshots', ['open sesame\r']);
   const stopped = await onTerminal('snapshots', ['open\x03']);
 
   assert.match(differ, /the two passphrases differ[\s\S]*exit code 12/);
-  assert.match(created, /Created repository [\s\S]*exit code 0/);
+  assert.match(created, /Created repository [\s\S]*Stored .*recover\.mjs[\s\S]*exit code 0/);
   assert.match(opened, /0 snapshots[\s\S]*exit code 0/);
   assert.match(stopped, /exit code 130/);
   for (const shown of [differ, created, opened]) assert.ok(!shown.includes('sesame'), shown);

@@ -17,10 +17,10 @@ import { isObjectName } from '../../src/storage/names.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { type Content, contentLength } from '../../src/tree/content.ts';
 import type { Node } from '../../src/tree/node.ts';
-import { concatBytes, encodeU32, toHex } from '../../src/util/bytes.ts';
+import { toHex } from '../../src/util/bytes.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
 import { flipBit } from '../helpers/fault-storage.ts';
-import { forge, writePage } from '../helpers/forged-snapshot.ts';
+import { forge, refusedPage, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -395,13 +395,6 @@ async function flipFrame(sound: Sound, keyClass: number): Promise<Damage> {
 
 function fileNode(content: Content): Node {
   return { name: b('file'), type: 'f', content, size: contentLength(content) };
-}
-
-/** A leaf with one node that has a critical field of a later version. */
-function refusedPage(): Uint8Array {
-  const name = b('future');
-  const node = concatBytes(Uint8Array.of(1, name.length), name, Uint8Array.of(2, 1, 0x70, 0x80, 0));
-  return concatBytes(Uint8Array.of(0, 1, 0, 0), encodeU32(1), Uint8Array.of(node.length), node);
 }
 
 /** SHA-256 of every object by name. */

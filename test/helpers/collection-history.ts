@@ -1,16 +1,18 @@
 /**
- * Random histories of several clients that snapshot, forget, bring down packs and die or sleep in
- * between, over one storage; and what must hold at their end, whoever did what.
+ * Random histories of several clients that snapshot, forget, bring back, collect and die or sleep in
+ * between, over one storage; and what must hold at their end, whoever did what. In some of them every
+ * collection grants the grace, and then whatever was forgotten can be brought back at any time.
  */
-import { VarveError } from '../../src/errors.ts';
+import { NotFoundError, VarveError } from '../../src/errors.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
+import { forget } from '../../src/maintain/forget.ts';
 import { pruneRepository } from '../../src/maintain/prune/prune.ts';
+import { undelete } from '../../src/maintain/undelete.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
-import { forgetSnapshots } from './forget-snapshots.ts';
 import {
   countingClock,
   describeSnapshot,
@@ -33,6 +35,7 @@ export interface HistoryResult {
   trace: string[];
   snapshots: number;
   forgotten: number;
+  broughtBack: number;
   collections: number;
 }
 
@@ -56,12 +59,17 @@ class History {
   readonly forgotten = new Set<string>();
   readonly #directory: string;
   readonly #random: SeededRandom;
+  /** Undeletes refused within the grace. */
+  readonly refused: string[] = [];
+  readonly hasGrace: boolean;
+  broughtBack = 0;
   collections = 0;
   #salt = 10;
 
   constructor(directory: string, random: SeededRandom) {
     this.#directory = directory;
     this.#random = random;
+    this.hasGrace = random.below(3) === 0;
   }
 
   /** One client, from its start to its end. */
@@ -84,6 +92,7 @@ class History {
     const [what, number = '0'] = step.split(' ');
     if (what === 'snapshot') await this.#snapshot(repository, Number(number));
     else if (what === 'forget') await this.#forget(repository);
+    else if (what === 'undelete') await this.#undelete(repository);
     else await this.#prune(repository, wait, what === 'prune-fencing');
   }
 
@@ -99,7 +108,24 @@ class History {
     const id = ids[this.#random.below(Math.max(1, ids.length))];
     if (id === undefined) return;
     this.forgotten.add(id);
-    await forgetSnapshots(repository, [id]);
+    await forget(repository, { choice: { selectors: [id] }, mayEmpty: true });
+  }
+
+  async #undelete(repository: Repository): Promise<void> {
+    const ids = [...this.forgotten];
+    const old = ids[this.#random.below(Math.max(1, ids.length))];
+    const tree = this.acknowledged.get(old ?? '');
+    if (old === undefined || tree === undefined) return;
+    try {
+      const { id } = await undelete(repository, { selector: old });
+      this.acknowledged.set(id, tree);
+      this.broughtBack += 1;
+    } catch (error) {
+      // That it is not forgotten yet, or that nobody ever saw it, is no news.
+      const isGone = error instanceof NotFoundError && error.kind !== 'forgotten snapshot';
+      if (isGone && this.hasGrace) this.refused.push(`within the grace: ${error.message}`);
+      throw error;
+    }
   }
 
   async #prune(
@@ -109,7 +135,7 @@ class History {
   ): Promise<void> {
     let waits = 0;
     const result = await pruneRepository(repository, {
-      graceMs: 0,
+      graceMs: this.hasGrace ? undefined : 0,
       wait: async () => {
         waits += 1;
         await wait();
@@ -132,7 +158,8 @@ class History {
         const before = await this.#compare(repository, 'at the end');
         // A last collection, after everybody has ended, must not take anything either.
         await pruneRepository(repository, { graceMs: 0, sessionTtlMs: 0 });
-        return [...before, ...(await this.#compare(repository, 'after a last collection'))];
+        const after = await this.#compare(repository, 'after a last collection');
+        return [...this.refused, ...before, ...after];
       },
     );
   }
@@ -191,15 +218,17 @@ export async function runHistory(directory: string, number: number): Promise<His
     trace: schedule.trace,
     snapshots: history.acknowledged.size,
     forgotten: history.forgotten.size,
+    broughtBack: history.broughtBack,
     collections: history.collections,
   };
 }
 
 function randomStep(random: SeededRandom): string {
-  const dice = random.below(10);
+  const dice = random.below(12);
   if (dice < 4) return `snapshot ${random.below(6)}`;
   if (dice < 6) return 'forget';
-  return dice < 8 ? 'prune' : 'prune-fencing';
+  if (dice < 8) return 'undelete';
+  return dice < 10 ? 'prune' : 'prune-fencing';
 }
 
 function randomFate(random: SeededRandom): { after: number; isKilled: boolean } | undefined {

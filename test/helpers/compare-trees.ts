@@ -29,6 +29,8 @@ export interface CompareOptions {
   readonly without?: string;
   /** Owners are not compared: an ordinary user can give nothing away. */
   readonly isOwnerIgnored?: boolean;
+  /** Times may differ by less than this; default: not at all. */
+  readonly timeSlackNs?: number;
 }
 
 /** One line per difference; none when the trees are equal. Paths are latin1. */
@@ -42,17 +44,29 @@ export function compareTrees(
   for (const [path, entry] of left) {
     const other = right.get(path);
     if (other === undefined) differences.push(`${path}: missing`);
-    else differences.push(...compareEntries(path, entry, other));
+    else differences.push(...compareEntries(path, entry, other, options));
   }
   for (const path of right.keys()) if (!left.has(path)) differences.push(`${path}: extra`);
   return differences;
 }
 
-function compareEntries(path: string, a: TreeEntry, b: TreeEntry): string[] {
+function compareEntries(
+  path: string,
+  a: TreeEntry,
+  b: TreeEntry,
+  { timeSlackNs = 0 }: CompareOptions,
+): string[] {
   const fields = Object.keys(a) as (keyof TreeEntry)[];
+  const isSameTime = Math.abs(Number(nanoseconds(a.mtime) - nanoseconds(b.mtime))) < timeSlackNs;
   return fields
-    .filter((field) => a[field] !== b[field])
+    .filter((field) => a[field] !== b[field] && !(field === 'mtime' && isSameTime))
     .map((field) => `${path}: ${field} ${a[field]} != ${b[field]}`);
+}
+
+/** Of seconds with nine decimals, or ten as `find` writes them. */
+function nanoseconds(time: string): bigint {
+  const [seconds = '', decimals = ''] = time.split('.');
+  return BigInt(seconds) * 10n ** 9n + BigInt(decimals.slice(0, 9));
 }
 
 const fields = ['%P', '%y', '%m', '%U:%G', '%s', '%T@', '%l', '%D:%i'];

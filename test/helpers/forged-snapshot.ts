@@ -7,6 +7,7 @@ import { loadView } from '../../src/repository/view.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
 import type { DirectoryRoot, Node } from '../../src/tree/node.ts';
 import { countEntry, PageWriter } from '../../src/tree/page.ts';
+import { concatBytes, encodeU32 } from '../../src/util/bytes.ts';
 import { b } from './raw-path.ts';
 
 /** Commits a tree that no walk would make. */
@@ -38,4 +39,11 @@ export async function writePage(session: Session, ...nodes: Node[]): Promise<Dir
   }
   const id = await session.write(BLOB_TYPE.treePage, writer.take());
   return { id, height: 0, entries, bytes };
+}
+
+/** A leaf with one node that has a critical field of a later version. */
+export function refusedPage(): Uint8Array {
+  const name = b('future');
+  const node = concatBytes(Uint8Array.of(1, name.length), name, Uint8Array.of(2, 1, 0x70, 0x80, 0));
+  return concatBytes(Uint8Array.of(0, 1, 0, 0), encodeU32(1), Uint8Array.of(node.length), node);
 }

@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import * as library from '../../src/index.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
+import { forget } from '../../src/maintain/forget.ts';
+import { undelete } from '../../src/maintain/undelete.ts';
 import type { LongCall } from '../../src/progress.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
@@ -39,6 +41,9 @@ export interface ModelClient {
   list(): Promise<string[]>;
   restore(id: string, target: string): Promise<library.RestoreResult>;
   check(isReadingData: boolean): Promise<library.CheckResult>;
+  forget(id: string): Promise<void>;
+  /** Gives the new id. */
+  undelete(id: string): Promise<string>;
   /** Closes and opens it; in between the cache may go. */
   reopen(isCacheDropped: boolean): Promise<void>;
   rebuildIndex(): Promise<void>;
@@ -129,6 +134,10 @@ async function memoryClient(
         onError: throwIt,
       }),
     check: (isReadingData) => checkRepository(repository, { isReadingData }),
+    forget: async (id) => {
+      await forget(repository, { choice: { selectors: [id] }, mayEmpty: true });
+    },
+    undelete: async (id) => (await undelete(repository, { selector: id })).id,
     reopen: async (isCacheDropped) => {
       await repository.index.close();
       if (isCacheDropped) dropCache(home.cacheDirectory);
@@ -197,6 +206,10 @@ async function diskClient(
       return await repository.restore({ snapshot, path: source.root, target, onError: throwIt });
     },
     check: (isReadingData) => repository.check({ isReadingData }),
+    forget: async (id) => {
+      await repository.forget({ snapshots: [id], mayEmpty: true });
+    },
+    undelete: async (id) => (await repository.undelete(id)).id,
     reopen: async (isCacheDropped) => {
       await repository.close();
       if (isCacheDropped) dropCache(cacheDirectory);

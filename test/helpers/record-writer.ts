@@ -16,6 +16,7 @@ import {
 import { sealObject } from '../../src/record/sealed-object.ts';
 import { encodeFence, type FenceReason } from '../../src/record/session-records.ts';
 import type { RepositoryCore } from '../../src/repository/repository.ts';
+import { encodeManifest } from '../../src/snapshot/manifest.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -35,6 +36,12 @@ export class RecordWriter {
   constructor(core: RepositoryCore) {
     this.#core = core;
     this.#writerId = toHex(this.#random.bytes(16));
+  }
+
+  /** Puts a manifest there that says just this, whoever's it is. */
+  async snapshot({ id, manifest }: Snapshot): Promise<void> {
+    const identity = { kind: OBJECT_KIND.snapshot, name: `snapshots/${id}` };
+    await this.#putRecord(identity, encodeManifest(manifest));
   }
 
   /** Gives the hash in its name. */

@@ -1,9 +1,10 @@
 /**
  * The model of a repository, and commands that do something to it and to the real one. The model is
- * small: for every snapshot that was acknowledged, the tree it must hold. After each command that
- * may have written or read the repository:
+ * small: for every snapshot that was acknowledged, the tree it must hold, also once it is forgotten.
+ * After each command that may have written or read the repository:
  *
- * - every acknowledged snapshot is listed, by whichever client, and restores to its tree;
+ * - every acknowledged snapshot that was not forgotten is listed, by whichever client, and restores to
+ *   its tree; no forgotten one is, and each comes back as it was;
  * - an interrupted snapshot is absent or complete;
  * - `check` finds no damage, and notes packs without a segment only after an interruption, and only
  *   until the next snapshot has taken them over.
@@ -31,6 +32,7 @@ import { inScope, type Scope } from './test-repository.ts';
 export interface RepositoryModel {
   /** By id, oldest first. */
   readonly acknowledged: Map<string, TreeDescription>;
+  readonly forgotten: Map<string, TreeDescription>;
   /** Listed, but hurt by the loss of a pack. */
   readonly given: Set<string>;
   /** Since the last snapshot that was acknowledged. */
@@ -41,7 +43,8 @@ export interface RepositoryModel {
 type Command = fc.AsyncCommand<RepositoryModel, World>;
 
 function newModel(): RepositoryModel {
-  return { acknowledged: new Map(), given: new Set(), wasInterrupted: false, isHurt: false };
+  const known = { acknowledged: new Map(), forgotten: new Map(), given: new Set<string>() };
+  return { ...known, wasInterrupted: false, isHurt: false };
 }
 
 function command(
@@ -213,13 +216,45 @@ const restoring = fc.tuple(clientNumber, fc.nat()).map(([number, nth]) =>
   command(
     `client ${number} restores snapshot ${nth}`,
     async (model, world) => {
-      const ids = [...model.acknowledged.keys()];
-      const id = ids[nth % ids.length] as string;
+      const id = nthOf(model.acknowledged, nth);
       await assertRestores(model, { world, client: clientOf(world, number) }, id);
     },
     ({ acknowledged }) => acknowledged.size > 0,
   ),
 );
+
+const forgetting = fc.tuple(clientNumber, fc.nat()).map(([number, nth]) =>
+  command(
+    `client ${number} forgets snapshot ${nth}`,
+    async (model, world) => {
+      const id = nthOf(model.acknowledged, nth);
+      await clientOf(world, number).forget(id);
+      model.forgotten.set(id, model.acknowledged.get(id) as TreeDescription);
+      model.acknowledged.delete(id);
+
+      await assertSound(model, world, nth % clientCount);
+    },
+    ({ acknowledged }) => acknowledged.size > 0,
+  ),
+);
+
+const undeleting = fc.tuple(clientNumber, fc.nat()).map(([number, nth]) =>
+  command(
+    `client ${number} brings back snapshot ${nth}`,
+    async (model, world) => {
+      const old = nthOf(model.forgotten, nth);
+      const id = await clientOf(world, number).undelete(old);
+      model.acknowledged.set(id, model.forgotten.get(old) as TreeDescription);
+
+      await assertSound(model, world, nth % clientCount);
+    },
+    ({ forgotten }) => forgotten.size > 0,
+  ),
+);
+
+function nthOf(snapshots: ReadonlyMap<string, TreeDescription>, nth: number): string {
+  return [...snapshots.keys()][nth % snapshots.size] as string;
+}
 
 const checking = fc
   .tuple(clientNumber, fc.boolean())
@@ -302,7 +337,10 @@ const losing = fc.nat().map((nth) =>
   }),
 );
 
-const usual = [editing, editing, snapshotting, dryRun, restoring, checking, reopening];
+const usual = [
+  ...[editing, editing, snapshotting, dryRun, restoring, checking, reopening],
+  ...[forgetting, undeleting],
+];
 
 /** Of a world in memory. */
 export const memoryCommands: readonly fc.Arbitrary<Command>[] = [

@@ -101,7 +101,7 @@ export async function newClient(scope: Scope): Promise<Client> {
 }
 
 /** A directory in memory where there is one: opening a cache costs several fsyncs on a disk. */
-function memoryDir(scope: Scope): string {
+export function memoryDir(scope: Scope): string {
   const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const path = mkdtempSync(join(parent, 'varve-test-'));
   scope.after(() => rmSync(path, { recursive: true }));

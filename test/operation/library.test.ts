@@ -179,6 +179,7 @@ test('every long call ends when it is cancelled, with the reason given', async (
   await assert.rejects(repository.snapshot({ paths: [place.source], signal }), isReason);
   await assert.rejects(list(), isReason);
   await assert.rejects(repository.restore({ snapshot, target, signal }), isReason);
+  await assert.rejects(repository.forget({ policy: { last: 1 }, signal }), isReason);
   await assert.rejects(repository.check({ signal }), isReason);
   await assert.rejects(repository.rebuildIndex({ signal }), isReason);
 
@@ -202,6 +203,44 @@ test('list() stops between entries when it is cancelled', async (t) => {
   }, /abort/);
 
   assert.equal(count, 1);
+});
+
+test('the library forgets by a policy or by name, lists what it forgot, and brings it back', async (t) => {
+  const place = newPlace(t);
+  const { source } = place;
+  const repository = await newRepository(t, place);
+  const taken: string[] = [];
+  for (const day of [1n, 2n, 3n]) {
+    const timeNs = day * 86_400_000_000_000n;
+    taken.push((await repository.snapshot({ paths: [source], host: 'alice', timeNs })).id);
+  }
+  const policy = { last: 2 };
+  const both = { policy, snapshots: ['latest'] };
+
+  await assert.rejects(repository.forget({}), TypeError);
+  await assert.rejects(repository.forget(both), TypeError);
+  await assert.rejects(repository.forget({ policy: { last: 0 } }), RangeError);
+  const other = await repository.forget({ policy, filter: { host: 'bob' } });
+  const byPolicy = await repository.forget({ policy, groupBy: ['host'] });
+  const named = await repository.forget({ snapshots: ['latest'] });
+  const { snapshots, damaged } = await repository.forgotten();
+  const none = await repository.forgotten({ host: 'bob' });
+  const back = await repository.undelete('latest~1', { filter: { host: 'alice' } });
+
+  assert.deepEqual([other.isDone, byPolicy.isDone, named.isDone], [false, true, true]);
+  assert.deepEqual(
+    [byPolicy, named].map(({ forgotten }) => forgotten.map(({ id }) => id)),
+    [[taken[0]], [taken[2]]],
+  );
+  assert.deepEqual(
+    snapshots.map(({ id }) => id),
+    [taken[0], taken[2]],
+  );
+  assert.deepEqual([damaged, none.snapshots], [[], []]);
+  assert.equal(back.forgottenId, taken[0]);
+  const live = (await repository.snapshots()).snapshots.map(({ id }) => id);
+  assert.deepEqual(live, [back.id, taken[1]]);
+  await assert.rejects(repository.undelete('latest', { filter: { host: 'bob' } }), NotFoundError);
 });
 
 test('rebuildIndex(), check() and restore() tell how far the index is', async (t) => {

@@ -114,7 +114,7 @@ test('a dry run writes nothing and plans what is then done', async (t) => {
 });
 
 function planOf({ plan }: PruneResult): string[] {
-  return plan.map(({ pack, reason }) => `${pack.name} ${reason}`);
+  return plan.map(({ name, reason }) => `${name} ${reason}`);
 }
 
 test('what was forgotten within the grace stays', async (t) => {

@@ -15,8 +15,11 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const homes: { text: RegExp; home: RegExp }[] = [
   { text: /'koffi'/, home: /^platform\// },
   { text: /'lmdb'/, home: /^index\// },
-  { text: /create(?:C|Dec)ipheriv/, home: /^keys\/aead\.ts$/ },
+  { text: /create(?:C|Dec)ipheriv/, home: /^(keys\/aead\.ts|recover\/recover\.mjs)$/ },
 ];
+
+/** Imports nothing but modules of Node, not even from its own folder. */
+const standsAlone = 'recover/recover.mjs';
 
 interface Table {
   readonly openToAll: ReadonlySet<string>;
@@ -50,7 +53,7 @@ function readTable(): Table {
 function readSources(): Sources {
   const src = join(root, 'src');
   const paths = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(
-    (path) => path.endsWith('.ts') && !path.startsWith('chunk/scanner/'),
+    (path) => /\.(ts|mjs)$/.test(path) && !path.startsWith('chunk/scanner/'),
   );
   return new Map(paths.map((path) => [path, readFileSync(join(src, path), 'utf8')]));
 }
@@ -116,6 +119,9 @@ function codeBreaches(path: string, text: string): string[] {
     .filter(({ text: pattern, home }) => pattern.test(code) && !home.test(path))
     .map(({ text: pattern }) => `${path} uses ${pattern.source}`);
   if (/\bimport\(\s*[^\s'"]/.test(code)) breaches.push(`${path} imports a computed name`);
+  if (path === standsAlone && /\bfrom '(?!node:)|\b(import|require)\(/.test(code)) {
+    breaches.push(`${path} imports something else than modules of Node`);
+  }
   const ciphers = code.match(/\bcreate(?:C|Dec)ipheriv\([^;]*/g) ?? [];
   if (!ciphers.every((call) => /\bauthTagLength: 16\b/.test(call))) {
     breaches.push(`${path} makes a cipher without authTagLength: 16`);
@@ -165,6 +171,10 @@ test('findBreaches() sees every kind of breach', () => {
     ['repository/a.ts', "import { open } from 'lmdb';", /uses 'lmdb'/],
     ['pack/a.ts', "import { createCipheriv } from 'node:crypto';", /uses create/],
     ['keys/aead.ts', 'createDecipheriv(name, key, nonce);', /without authTagLength/],
+    ['recover/recover.mjs', "import { a } from './a.mjs';", /modules of Node/],
+    ['recover/recover.mjs', "import a from '@noble/hashes';", /modules of Node/],
+    ['recover/recover.mjs', "const a = await import('lmdb');", /modules of Node/],
+    ['recover/recover.mjs', 'createDecipheriv(a, key, nonce);', /without authTagLength/],
     ['util/a.ts', "import { toHex } from '../id.ts';", /util is in a cycle/],
   ];
 

@@ -286,6 +286,28 @@ test('LocalIndex opened twice in one process shares the cache, clean after the l
   assert.deepEqual(filesIn(cacheDir), ['CACHEDIR.TAG', 'clean', 'data.mdb', 'lock.mdb']);
 });
 
+test('updateStates() takes in what another process has added to the cache since', async (t) => {
+  const cacheDir = tempDir(t);
+  const known = packOf('1', [{ id: idOf('a') }]);
+  const packs = [known, packOf('2', [{ id: idOf('b') }])];
+  const view = { listed: listingOf(packs), ...noneDead };
+  const first = await LocalIndex.open({ cacheDir, repositoryId });
+  const second = await LocalIndex.open({ cacheDir, repositoryId });
+  t.after(() => first.close());
+  t.after(() => second.close());
+  await first.addPack(known);
+  const before = first.lookUp(idOf('b'));
+  await second.applySegments([{ name: segmentName('s'), segment: segmentOf(packs) }]);
+  await second.updateStates(view);
+
+  await first.updateStates(view);
+
+  assert.deepEqual([...first.packs()], [...second.packs()]);
+  assert.ok([...first.packs()].every(({ isIndexed }) => isIndexed));
+  assert.deepEqual([before, first.lookUp(idOf('b'))], ['none', 'whole']);
+  assert.ok(isPresent(first, idOf('a')));
+});
+
 test('LocalIndex does not vouch for a file that took the place of its own', async (t) => {
   const cacheDir = tempDir(t);
   const index = await LocalIndex.open({ cacheDir, repositoryId });

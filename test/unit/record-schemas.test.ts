@@ -12,6 +12,7 @@ import {
   encodeMergedSweep,
   encodeSweep,
   encodeTomb,
+  forgottenPerTomb,
   parseDone,
   parseMark,
   parseMergedSweep,
@@ -20,7 +21,8 @@ import {
 } from '../../src/record/collector-records.ts';
 import { encodeConfig, parseConfig } from '../../src/record/config.ts';
 import { encodeKeyRing, parseKeyRing } from '../../src/record/key-ring.ts';
-import { encodeChain, parseChain } from '../../src/record/record.ts';
+import { RECORD_SIZE_MAX } from '../../src/record/object-kind.ts';
+import { encodeChain, parseChain, SEEN_COUNT_MAX } from '../../src/record/record.ts';
 import {
   encodeFence,
   encodeHeartbeat,
@@ -429,4 +431,21 @@ test('records of collection are written as they are read', () => {
   assert.deepEqual(encodeSweep(parseSweep(payload('sweep'))), payload('sweep'));
   assert.deepEqual(encodeMergedSweep(parseMergedSweep(payload('merged'))), payload('merged'));
   assert.deepEqual(encodeDone(parseDone(payload('done'))), payload('done'));
+});
+
+test('a tomb of as many snapshots as one is given is a record beside the longest chain', () => {
+  const idOf = (i: number): string => i.toString(16).padStart(32, '0');
+  const seq = Number.MAX_SAFE_INTEGER;
+  const seen = Array.from({ length: SEEN_COUNT_MAX }, (_, i) => {
+    return { writerId: idOf(i), seq, hash };
+  });
+  const forgottenMost = Array.from({ length: forgottenPerTomb }, (_, i) => {
+    return { sessionId: idOf(i), writerId: idOf(i), writerSeq: seq, hash };
+  });
+  const longest = { ...parseChain(chain), seen };
+
+  const payload = encodeTomb({ chain: longest, forgotten: forgottenMost, merges: [], closed: [] });
+
+  assert.ok(payload.length < RECORD_SIZE_MAX, `${payload.length}`);
+  assert.equal(parseTomb(payload).forgotten.length, forgottenPerTomb);
 });

@@ -167,6 +167,38 @@ test('a session trusts a snapshot that is live and counted by the mark under way
   assert.deepEqual(underMark, [false, true, false]);
 });
 
+test('a session trusts snapshots again when packs were swept, not while they are condemned', async (t) => {
+  const { storage, repository } = await memoryRepository(t);
+  for (const seed of [1, 2]) await snapshotTree(repository, sourceTree(seed));
+  const { snapshots } = await loadView(repository, 'read');
+  const [forgotten, live] = snapshots as [Snapshot, Snapshot];
+  const writer = new RecordWriter(repository);
+  await writer.tomb({ forgotten: [forgotten] });
+  const [pack = ''] = await namesIn(storage, 'meta/');
+  const trusts = async (): Promise<boolean> => {
+    const session = await beginSession(repository, { purpose: 'snapshot' });
+    const isTrusted = session.trusts(live.id);
+    await session.abort();
+    return isTrusted;
+  };
+
+  await writer.mark(1, { condemned: [pack.slice(-64)], counted: [live] });
+  const whileCondemned = await trusts();
+  await writer.sweep(1, [pack.slice(-64)]);
+  const whenSwept = await trusts();
+  await storage.delete(pack);
+  const whenDeleted = await trusts();
+
+  assert.deepEqual(
+    { whileCondemned, whenSwept, whenDeleted },
+    {
+      whileCondemned: false,
+      whenSwept: true,
+      whenDeleted: true,
+    },
+  );
+});
+
 /** Whether commit and fence exclude each other on this storage: both must not win. */
 async function canCommitFenced(t: TestContext, storage: Storage): Promise<boolean> {
   await initStorage(storage);

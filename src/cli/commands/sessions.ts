@@ -18,7 +18,7 @@ export function addSessionsCommand(program: Command, runtime: Runtime): void {
     .description(
       'List the sessions that have begun and not ended, oldest first. One without a sign of life ' +
         'for half an hour is shown as silent: it was killed or suspended, or cannot reach the ' +
-        "repository. It is in nobody's way. Nothing is written.",
+        'repository. Only prune waits for it, for a day. Nothing is written.',
     )
     .action(async () => {
       runtime.exitCode = await sessions(runtime, command.optsWithGlobals<CommonOptions>());

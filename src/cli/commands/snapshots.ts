@@ -1,7 +1,7 @@
 /** `varve snapshots`: what there is, by host and source. */
 import type { Command } from 'commander';
 import { shortId } from '../../id.ts';
-import type { Snapshot } from '../../index.ts';
+import type { ForgottenSnapshot, Repository, Snapshot } from '../../index.ts';
 import { encodeUtf8 } from '../../util/bytes.ts';
 import { printable } from '../../util/printable.ts';
 import { exitCodes } from '../exit-code.ts';
@@ -15,7 +15,11 @@ import { formatTable } from '../table.ts';
 
 interface SnapshotsOptions extends CommonOptions, FilterOptions {
   latest?: number;
+  forgotten?: boolean;
 }
+
+/** Of a forgotten one also when that was. */
+type ListedSnapshot = Snapshot & Partial<Pick<ForgottenSnapshot, 'forgottenMs'>>;
 
 export function addSnapshotsCommand(program: Command, runtime: Runtime): void {
   const command = program
@@ -25,6 +29,7 @@ export function addSnapshotsCommand(program: Command, runtime: Runtime): void {
     .description('List snapshots by host and source, oldest first.');
   addFilterOptions(command)
     .option('--latest <n>', 'only the newest n of each host and source', parseCount)
+    .option('--forgotten', 'those that "varve undelete" may bring back, instead')
     .action(async () => {
       runtime.exitCode = await snapshots(runtime, command.optsWithGlobals<SnapshotsOptions>());
     });
@@ -33,13 +38,13 @@ export function addSnapshotsCommand(program: Command, runtime: Runtime): void {
 interface Group {
   host: Uint8Array;
   source: Uint8Array;
-  snapshots: Snapshot[];
+  snapshots: ListedSnapshot[];
 }
 
 async function snapshots(runtime: Runtime, options: SnapshotsOptions): Promise<number> {
   const { output } = runtime;
   const listed = await withRepository(runtime, options, (repository) =>
-    repository.snapshots(filterOf(options)),
+    listSnapshots(repository, options),
   );
   const groups = groupSnapshots(listed.snapshots, options.latest);
   for (const { name, error } of listed.damaged) {
@@ -48,12 +53,20 @@ async function snapshots(runtime: Runtime, options: SnapshotsOptions): Promise<n
   }
   const code = listed.damaged.length > 0 ? exitCodes.partial : exitCodes.done;
   if (output.isJson) printJson(output, groups, { code, errorCount: listed.damaged.length });
-  else printGroups(output, groups);
+  else printGroups(output, groups, options.forgotten ? 'forgotten snapshot' : 'snapshot');
   return code;
 }
 
+function listSnapshots(
+  repository: Repository,
+  options: SnapshotsOptions,
+): ReturnType<Repository['snapshots']> {
+  const filter = filterOf(options);
+  return options.forgotten === true ? repository.forgotten(filter) : repository.snapshots(filter);
+}
+
 /** By host, then source, both as bytes; snapshots stay in their order. */
-function groupSnapshots(all: readonly Snapshot[], latest: number | undefined): Group[] {
+function groupSnapshots(all: readonly ListedSnapshot[], latest: number | undefined): Group[] {
   const groups = new Map<string, Group>();
   for (const snapshot of all) {
     const { host, source } = snapshot.manifest;
@@ -67,7 +80,7 @@ function groupSnapshots(all: readonly Snapshot[], latest: number | undefined): G
   return inOrder.map((group) => ({ ...group, snapshots: group.snapshots.slice(-latest) }));
 }
 
-function printGroups(output: Output, groups: readonly Group[]): void {
+function printGroups(output: Output, groups: readonly Group[], kind: string): void {
   let count = 0;
   for (const { host, source, snapshots } of groups) {
     output.result(`${printable(host)}  ${printable(source)}`);
@@ -78,21 +91,26 @@ function printGroups(output: Output, groups: readonly Group[]): void {
     output.result('');
     count += snapshots.length;
   }
-  output.report(formatCount(count, 'snapshot'));
+  output.report(formatCount(count, kind));
 }
 
 /** Id, time, files, size, tags and marks. */
-function rowOf({ id, manifest }: Snapshot): string[] {
+function rowOf({ id, manifest, forgottenMs }: ListedSnapshot): string[] {
   const tags = manifest.tags.map((tag) => printable(encodeUtf8(tag))).join(', ');
   const marks = manifest.isPartial ? 'partial' : '';
+  const forgotten = forgottenMs === undefined ? '' : `forgotten ${timeOfMs(forgottenMs)}`;
   const files = manifest.stats['files'];
   return [
     shortId(id),
     formatLocalTime(secondsOfNs(manifest.startedNs)),
     files === undefined ? '' : formatCount(files, 'file'),
     formatBytes(manifest.root.bytes),
-    [tags, marks].filter((text) => text !== '').join('  '),
+    [tags, marks, forgotten].filter((text) => text !== '').join('  '),
   ];
+}
+
+function timeOfMs(ms: number): string {
+  return formatLocalTime(BigInt(Math.floor(ms / 1000)));
 }
 
 function printJson(
@@ -102,10 +120,17 @@ function printJson(
 ): void {
   let count = 0;
   for (const group of groups) {
-    for (const snapshot of group.snapshots) output.event('snapshot', snapshotFields(snapshot));
+    for (const snapshot of group.snapshots) {
+      output.event('snapshot', { ...snapshotFields(snapshot), ...forgottenFields(snapshot) });
+    }
     count += group.snapshots.length;
   }
   output.event('summary', { code: end.code, snapshots: count, error_count: end.errorCount });
+}
+
+function forgottenFields({ forgottenMs }: ListedSnapshot): JsonFields {
+  if (forgottenMs === undefined) return {};
+  return { forgotten_time: rfc3339OfNs(BigInt(forgottenMs) * 1_000_000n) };
 }
 
 export function snapshotFields({ id, manifest }: Snapshot): JsonFields {

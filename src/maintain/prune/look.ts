@@ -14,7 +14,9 @@ import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
 import { loadView, type View } from '../../repository/view.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
+import { toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
+import { listOpenSessions } from './sessions.ts';
 
 export interface Look {
   view: View;
@@ -48,6 +50,7 @@ export async function lookAt(
   const sync = await syncIndex(repository, view, options);
   refuseDamage(sync.damaged);
   refuseEmptied(sync, view);
+  await refuseNoOutcomes(repository, sync, view);
   const inGrace = new Set<SessionId>();
   const expired: SessionId[] = [];
   for (const { id, forgottenMs } of view.hidden) {
@@ -105,4 +108,25 @@ function refuseEmptied({ index, listed }: IndexSync, { collector }: View): void 
   if (2 * missing <= known) return;
   const found = `${missing} of ${known} packs are not listed; nothing was deleted`;
   throw new StorageError('list', 'data/ and meta/', found);
+}
+
+/**
+ * Whoever wrote a pack has an outcome, or has not ended. Where no outcome is listed at all, and no tomb
+ * says why, it is the listing that failed: everything would seem to be needed by nobody.
+ */
+async function refuseNoOutcomes(
+  repository: Repository,
+  { index }: IndexSync,
+  { snapshots, hidden, fences, forgotten, closed, collector }: View,
+): Promise<void> {
+  if (snapshots.length + hidden.length + fences.length > 0) return;
+  const open = new Set((await listOpenSessions(repository)).map(({ id }) => id));
+  for (const { packNo, name, isIndexed } of index.packs()) {
+    const record = index.record(packNo);
+    if (!isIndexed || record === undefined || collector.sweptPacks.has(name as PackName)) continue;
+    const id = toHex(record.body.subarray(16, 32)) as SessionId;
+    if (forgotten.has(id) || closed.has(id) || open.has(id)) continue;
+    const found = 'no snapshot is listed, and nothing says that they were forgotten';
+    throw new StorageError('list', 'snapshots/', `${found}; nothing was deleted`);
+  }
 }

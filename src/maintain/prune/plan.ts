@@ -5,6 +5,7 @@
  *
  * No clock, no storage: the same usage gives the same plan.
  */
+import type { PackName } from '../../id.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import type { PackUsage } from './pack-usage.ts';
 
@@ -22,6 +23,17 @@ export type PackReason = 'dead' | 'waste' | 'small';
 
 export interface PlannedPack extends PackUsage {
   reason: PackReason;
+}
+
+/** What a plan shows of a pack. Sizes are in bytes. */
+export interface PackToGo {
+  name: PackName;
+  kind: 'data' | 'metadata';
+  reason: PackReason;
+  /** Of its file. */
+  size: number;
+  /** What is live in it, which is written again. */
+  liveSize: number;
 }
 
 export interface PruneLimits {
@@ -43,6 +55,11 @@ export interface PrunePlan {
   wasteLeft: number;
   /** Whether limits kept it from repacking more. */
   isLimited: boolean;
+}
+
+export function packToGo({ pack, reason, liveSize }: PlannedPack): PackToGo {
+  const kind = pack.kind === OBJECT_KIND.dataPack ? 'data' : 'metadata';
+  return { name: pack.name, kind, reason, size: pack.length, liveSize };
 }
 
 /** @param usages of all packs that may go. */

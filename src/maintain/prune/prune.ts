@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BusyError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import { directoryOf } from '../../pack/pack-record.ts';
-import type { LongCall } from '../../progress.ts';
+import type { LongCall, Progress } from '../../progress.ts';
 import { isVoid } from '../../protocol/collector-view.ts';
 import {
   encodeMark,
@@ -41,7 +41,7 @@ import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
 import { packUsage } from './pack-usage.ts';
-import { type PlannedPack, type PrunePlan, planPrune } from './plan.ts';
+import { type PackToGo, type PlannedPack, type PrunePlan, packToGo, planPrune } from './plan.ts';
 import { repackPacks } from './repack.ts';
 import { rescuedPacks } from './rescue.ts';
 import {
@@ -75,6 +75,11 @@ export interface PruneOptions extends LongCall {
   graceMs?: number | undefined;
   /** A session that gave no sign of life for so long is fenced; default: the repository's own. */
   sessionTtlMs?: number | undefined;
+  /**
+   * Shown what a dry run would give, where there is something to do; false ends it there: nothing has
+   * been written or deleted then, but what a stored sweep had named.
+   */
+  confirm?: ((planned: PruneResult) => boolean | Promise<boolean>) | undefined;
   /** How to let time pass while sessions are waited for; only simulations do it otherwise. */
   wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
 }
@@ -87,16 +92,22 @@ export interface PackTotals {
 
 export interface PruneResult {
   /**
-   * `nothing` had to be done; it was only `planned`; it is `waiting` for sessions; packs were
-   * `swept`, by this collector or another one at the same time.
+   * `nothing` had to be done; it was only `planned`, in a dry run or without a confirmation; it is
+   * `waiting` for sessions; packs were `swept`, by this collector or another one at the same time.
    */
   outcome: 'nothing' | 'planned' | 'waiting' | 'swept';
   /** Of the sweep; undefined when there was none. */
   generation: number | undefined;
   snapshots: number;
+  /** Forgotten snapshots among them, whose grace is not over. */
+  inGrace: number;
   /** Live blobs, bases of live deltas included. */
   blobs: number;
   before: PackTotals;
+  /** Packs that an earlier collection had named and not deleted: this one goes on with them. */
+  earlier: PackTotals;
+  /** Old packs that no segment names, of writers that died. */
+  unindexed: PackTotals;
   /** Packs without anything live, and packs that were, or are to be, repacked. */
   dead: PackTotals;
   repacked: PackTotals & {
@@ -108,7 +119,8 @@ export interface PruneResult {
   wasteLeft: number;
   /** Limits kept it from repacking more. */
   isLimited: boolean;
-  plan: PlannedPack[];
+  /** Packs that go, but those of `earlier` and `unindexed`. */
+  plan: PackToGo[];
   fenced: SessionId[];
   waitingFor: WaitingFor[];
   durationNs: bigint;
@@ -127,7 +139,7 @@ class Collection {
   readonly #repository: Repository;
   readonly #options: PruneOptions;
   readonly #turns: Turns;
-  readonly #startedNs: bigint;
+  #startedNs: bigint;
   readonly #result: PruneResult;
   #look!: Look;
   #live!: LiveSet;
@@ -149,8 +161,11 @@ class Collection {
       outcome: 'nothing',
       generation: undefined,
       snapshots: 0,
+      inGrace: 0,
       blobs: 0,
       before: { packs: 0, size: 0 },
+      earlier: { packs: 0, size: 0 },
+      unindexed: { packs: 0, size: 0 },
       dead: { packs: 0, size: 0 },
       repacked: { packs: 0, size: 0, liveSize: 0 },
       deleted: { packs: 0, size: 0 },
@@ -167,10 +182,11 @@ class Collection {
     await pass('prune.1.before');
     await this.#lookAgain();
     this.#expired = this.#look.expired;
+    this.#result.inGrace = this.#look.view.hidden.length - this.#expired.length;
+    this.#countPacks();
     if (this.#options.isDryRun !== true) await this.#finishEarlier();
     await this.#walkKept();
     await pass('prune.2.after');
-    this.#countPacks();
     this.#result.outcome = await this.#collect();
     this.#result.durationNs = this.#repository.clock.monotonicNs() - this.#startedNs;
     return this.#result;
@@ -179,20 +195,39 @@ class Collection {
   async #collect(): Promise<PruneResult['outcome']> {
     const pending = this.#look.view.collector.pendingMark;
     if (pending !== undefined) {
-      return this.#options.isDryRun === true ? 'planned' : await this.#sweepMark(pending);
+      if (!(await this.#isWanted())) return 'planned';
+      return await this.#withWriter((writer) => this.#sweepMark(pending, writer));
     }
     const { plan, unindexed } = await this.#plan();
     this.#notePlan(plan);
+    for (const name of unindexed) this.#count(this.#result.unindexed, name);
     if (this.#options.isDryRun === true) return 'planned';
     if (plan.dead.length + plan.repack.length + unindexed.length === 0) {
       await this.#withWriter((writer) => this.#tidy(writer));
       return 'nothing';
     }
+    if (!(await this.#isWanted())) return 'planned';
     if (!(await this.#fenceDead())) return 'waiting';
     const repacked = await this.#repack(plan.repack);
+    this.#noteRepacked(plan, repacked);
     const gone = [...plan.dead, ...repacked].map(({ pack }) => pack.packNo);
-    const mark = await this.#putMark(new Set(gone), unindexed);
-    return mark === undefined ? 'nothing' : await this.#sweepMark(mark);
+    // One writer for both: the next one would miss the mark in the view it has from before.
+    return await this.#withWriter(async (writer) => {
+      const mark = await this.#putMark({ gone: new Set(gone), unindexed }, writer);
+      return mark === undefined ? 'nothing' : await this.#sweepMark(mark, writer);
+    });
+  }
+
+  /** The time it takes somebody to decide is none of the collection's. */
+  async #isWanted(): Promise<boolean> {
+    const { isDryRun = false, confirm } = this.#options;
+    if (isDryRun) return false;
+    if (confirm === undefined) return true;
+    const { clock } = this.#repository;
+    const askedNs = clock.monotonicNs();
+    const isWanted = await confirm({ ...this.#result, outcome: 'planned' });
+    this.#startedNs += clock.monotonicNs() - askedNs;
+    return isWanted;
   }
 
   /** Steps 1 and 6: records, snapshots and packs as they are now. */
@@ -236,7 +271,7 @@ class Collection {
         turns: this.#turns,
         onEntries: (count) => {
           this.#entries += count;
-          this.#tell('mark', this.#entries);
+          this.#tell({ phase: 'mark', filesDone: this.#entries, bytesDone: 0 });
         },
       });
       this.#walked.add(snapshot.id);
@@ -246,10 +281,19 @@ class Collection {
   }
 
   #countPacks(): void {
-    for (const { size } of this.#look.sync.listed.values()) {
-      this.#result.before.packs += 1;
-      this.#result.before.size += size;
-    }
+    const { sync, view } = this.#look;
+    const { pendingMark, sweeps, done } = view.collector;
+    const { before, earlier } = this.#result;
+    for (const { size } of sync.listed.values()) addTo(before, size);
+    const unfinished = sweeps.filter(({ generation }) => !done.has(generation));
+    const named = new Set(unfinished.flatMap((sweep) => sweep.delete));
+    for (const name of pendingMark?.condemned ?? []) named.add(name);
+    for (const name of named) this.#count(earlier, name as PackName);
+  }
+
+  #count(totals: PackTotals, name: PackName): void {
+    const size = this.#look.sync.listed.get(name)?.size;
+    if (size !== undefined) addTo(totals, size);
   }
 
   async #plan(): Promise<{ plan: PrunePlan; unindexed: PackName[] }> {
@@ -296,39 +340,51 @@ class Collection {
       .map(({ name }) => name);
   }
 
-  #notePlan({ dead, repack, wasteLeft, isLimited }: PrunePlan): void {
+  #notePlan(plan: PrunePlan): void {
+    const { dead, repack } = plan;
+    this.#result.plan = [...dead, ...repack].map(packToGo);
+    for (const { pack } of dead) addTo(this.#result.dead, pack.length);
+    this.#noteRepacked(plan, repack);
+  }
+
+  /** @param repacked the first ones of those that were planned. */
+  #noteRepacked(plan: PrunePlan, repacked: readonly PlannedPack[]): void {
     const result = this.#result;
-    result.plan = [...dead, ...repack];
-    for (const { pack } of dead) addTo(result.dead, pack.length);
-    for (const { pack, liveSize } of repack) {
+    result.repacked = { packs: 0, size: 0, liveSize: 0 };
+    for (const { pack, liveSize } of repacked) {
       addTo(result.repacked, pack.length);
       result.repacked.liveSize += liveSize;
     }
-    result.wasteLeft = wasteLeft;
-    result.isLimited = isLimited;
+    const left = plan.repack.slice(repacked.length);
+    result.isLimited = plan.isLimited || left.length > 0;
+    result.wasteLeft = plan.wasteLeft;
+    for (const { frameSize, liveSize } of left) result.wasteLeft += frameSize - liveSize;
   }
 
   /** Whether it makes sense to mark: a session that will neither end nor be fenced soon is told. */
   async #fenceDead(): Promise<boolean> {
     const open = await listOpenSessions(this.#repository);
     if (open.length === 0) return true;
-    const left = await this.#withWriter((writer) => this.#fence(open, writer));
-    const { nowMs } = this.#look;
-    const silent = left.filter(({ lastSignMs }) => nowMs - lastSignMs > silentMs);
+    const { silent } = await this.#withWriter((writer) => this.#fence(open, writer));
     this.#result.waitingFor = silent;
     return silent.length === 0;
   }
 
-  async #fence(open: readonly WaitingFor[], writer: ChainWriter): Promise<WaitingFor[]> {
+  /** Gives those that are left, and which of them are not worth waiting for. */
+  async #fence(
+    open: readonly WaitingFor[],
+    writer: ChainWriter,
+  ): Promise<{ left: WaitingFor[]; silent: WaitingFor[] }> {
     const { sessionTtlMs: ttlMs = this.#repository.config.gc.sessionTtlMs } = this.#options;
     const { newSalt, writerId: ownWriterId } = writer;
-    const { fenced, left } = await fenceDead(this.#repository, open, {
+    const { fenced, left, nowMs } = await fenceDead(this.#repository, open, {
       ttlMs,
       ownWriterId,
       newSalt,
     });
     this.#result.fenced.push(...fenced);
-    return left;
+    const silent = left.filter(({ lastSignMs }) => nowMs - lastSignMs > silentMs);
+    return { left, silent };
   }
 
   /** Step 3. Gives the packs whose live blobs were written again. */
@@ -352,7 +408,8 @@ class Collection {
         isTimeUp: () => this.#isTimeUp,
         onPack: (liveSize) => {
           size += liveSize;
-          this.#tell('repack', 0, size);
+          const { liveSize: bytesTotal } = this.#result.repacked;
+          this.#tell({ phase: 'repack', filesDone: 0, bytesDone: size, bytesTotal });
         },
       });
       await session.close();
@@ -370,8 +427,8 @@ class Collection {
    * condemn.
    */
   async #putMark(
-    gone: ReadonlySet<number>,
-    unindexed: readonly PackName[],
+    { gone, unindexed }: { gone: ReadonlySet<number>; unindexed: readonly PackName[] },
+    writer: ChainWriter,
   ): Promise<Stored<Mark> | undefined> {
     const { view } = this.#look;
     if (view.collector.pendingMark !== undefined) return view.collector.pendingMark;
@@ -386,12 +443,10 @@ class Collection {
       .map(({ id, manifest }) => ({ sessionId: id, root: toHex(manifest.root.id) }));
     const identity = { kind: OBJECT_KIND.mark, name: generationName(generation, 'mark') };
     await pass('prune.4.before');
-    await this.#withWriter((writer) =>
-      writer.putIfAbsent(identity, (chain) => {
-        const previousSweep = lastSwept?.hash ?? noHash;
-        return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
-      }),
-    );
+    await writer.putIfAbsent(identity, (chain) => {
+      const previousSweep = lastSwept?.hash ?? noHash;
+      return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
+    });
     await pass('prune.4.after');
     // Whoever lost adopts the stored one; whoever won reads back what all others will act on.
     const state = await loadCollectorState(this.#repository);
@@ -415,21 +470,19 @@ class Collection {
   }
 
   /** Steps 5 to 8 for a stored mark. */
-  async #sweepMark(mark: Stored<Mark>): Promise<PruneResult['outcome']> {
-    return await this.#withWriter(async (writer) => {
-      if (!(await this.#awaitSessions(writer))) return 'waiting';
-      await this.#lookAgain();
-      const { collector } = this.#look.view;
-      if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
-      this.#condemned = this.#numbersOf(mark.condemned);
-      await this.#walkKept();
-      await pass('prune.6.after');
-      const sweep = await this.#putSweep(mark, writer);
-      if (sweep === undefined) throw overtaken(mark.generation);
-      await this.#carryOut(sweep, writer);
-      await this.#tidy(writer);
-      return 'swept';
-    });
+  async #sweepMark(mark: Stored<Mark>, writer: ChainWriter): Promise<'waiting' | 'swept'> {
+    if (!(await this.#awaitSessions(writer))) return 'waiting';
+    await this.#lookAgain();
+    const { collector } = this.#look.view;
+    if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
+    this.#condemned = this.#numbersOf(mark.condemned);
+    await this.#walkKept();
+    await pass('prune.6.after');
+    const sweep = await this.#putSweep(mark, writer);
+    if (sweep === undefined) throw overtaken(mark.generation);
+    await this.#carryOut(sweep, writer);
+    await this.#tidy(writer);
+    return 'swept';
   }
 
   /** What nobody needs any more besides packs, and what became too many. */
@@ -459,18 +512,16 @@ class Collection {
   async #awaitSessions(writer: ChainWriter): Promise<boolean> {
     await pass('prune.5.before');
     const { signal, wait = waitMs } = this.#options;
-    let left = await listOpenSessions(this.#repository);
+    let open = await listOpenSessions(this.#repository);
     for (;;) {
-      left = await this.#fence(left, writer);
+      const { left, silent } = await this.#fence(open, writer);
       this.#result.waitingFor = left;
       if (left.length === 0) break;
-      const { nowMs } = this.#look;
-      const isHopeless = left.some(({ lastSignMs }) => nowMs - lastSignMs > silentMs);
-      if (isHopeless || this.#isTimeUp) return false;
-      this.#tell('sessions', left.length);
+      if (silent.length > 0 || this.#isTimeUp) return false;
+      this.#tell({ phase: 'sessions', filesDone: left.length, bytesDone: 0 });
       await pass('prune.5.waiting');
       await wait(pollMs, signal);
-      left = await stillOpen(this.#repository, left);
+      open = await stillOpen(this.#repository, left);
     }
     await pass('prune.5.after');
     return true;
@@ -512,8 +563,9 @@ class Collection {
       newSalt,
       signal: this.#options.signal,
       onDeleted: (name) => {
-        addTo(this.#result.deleted, listed.get(name)?.size ?? 0);
-        this.#tell('delete', this.#result.deleted.packs, this.#result.deleted.size);
+        const { deleted } = this.#result;
+        addTo(deleted, listed.get(name)?.size ?? 0);
+        this.#tell({ phase: 'delete', filesDone: deleted.packs, bytesDone: deleted.size });
       },
     });
     this.#result.generation = sweep.generation;
@@ -561,8 +613,8 @@ class Collection {
     return elapsedNs >= BigInt(Math.ceil(durationMaxMs)) * 1_000_000n;
   }
 
-  #tell(phase: string, filesDone: number, bytesDone = 0): void {
-    this.#options.onProgress?.({ phase, filesDone, bytesDone });
+  #tell(progress: Progress): void {
+    this.#options.onProgress?.(progress);
   }
 }
 

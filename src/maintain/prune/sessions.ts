@@ -72,7 +72,8 @@ async function openAmong(core: RepositoryCore): Promise<(id: SessionId) => boole
 }
 
 /**
- * Fences those that can be taken for dead; gives the others.
+ * Fences those that can be taken for dead; gives the others, and when that was by the clock of the
+ * storage.
  * @param ttlMs without a sign of life, by the clock of the storage.
  * @param ownWriterId of the client that collects: it holds the lock of that id, so no process of its
  * own is at work under it any more.
@@ -81,8 +82,8 @@ export async function fenceDead(
   core: RepositoryCore,
   sessions: readonly WaitingFor[],
   { ttlMs, ownWriterId, newSalt }: { ttlMs: number; ownWriterId: string; newSalt: SaltSource },
-): Promise<{ fenced: SessionId[]; left: WaitingFor[] }> {
-  if (sessions.length === 0) return { fenced: [], left: [] };
+): Promise<{ fenced: SessionId[]; left: WaitingFor[]; nowMs: number }> {
+  if (sessions.length === 0) return { fenced: [], left: [], nowMs: 0 };
   const nowMs = await storageNowMs(core);
   const isDead = ({ lastSignMs, writerId }: WaitingFor): boolean =>
     writerId === ownWriterId || nowMs - lastSignMs >= ttlMs;
@@ -90,7 +91,7 @@ export async function fenceDead(
   for (const session of sessions.filter(isDead)) {
     if (await fence(core, session.id, newSalt)) fenced.push(session.id);
   }
-  return { fenced, left: sessions.filter((session) => !isDead(session)) };
+  return { fenced, left: sessions.filter((session) => !isDead(session)), nowMs };
 }
 
 /** False when the session has an outcome already, which serves as well. */
