@@ -315,6 +315,9 @@ test('G18 a repack of the very pack that a session at work relies on', async (t)
     },
   });
 
+  pause.release();
+  await saving;
+
   assert.ok(repacked.packs > 0);
   await assertLossless(stage);
 });
