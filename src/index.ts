@@ -10,12 +10,12 @@
  */
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
-  CheckOptions,
   ForgetOptions,
   InitOptions,
   ListOptions,
   NewKey,
   OpenOptions,
+  PacksRepairOptions,
   PruneOptions,
   RebuildResult,
   RestoreOptions,
@@ -50,12 +50,23 @@ export {
   VarveError,
   VersionError,
 } from './errors.ts';
-export type { CheckResult } from './maintain/check.ts';
+export type { CheckOptions, CheckResult } from './maintain/check.ts';
+export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
 export type { PackReason, PackToGo } from './maintain/prune/plan.ts';
 export type { PackTotals, PruneResult } from './maintain/prune/prune.ts';
 export type { WaitingFor } from './maintain/prune/sessions.ts';
+export type { HealedCounts } from './maintain/repair/healer.ts';
+export type { IndexRepair } from './maintain/repair/repair-index.ts';
+export type { Repair, RepairOptions } from './maintain/repair/repair-options.ts';
+export type { PacksRepair } from './maintain/repair/repair-packs.ts';
+export type {
+  LostEntry,
+  RepairedSnapshot,
+  SnapshotsRepair,
+  SnapshotsRepairOptions,
+} from './maintain/repair/repair-snapshots.ts';
 export type { UndeleteResult } from './maintain/undelete.ts';
 export type { LongCall, OnProgress, Progress } from './progress.ts';
 export type { OpenSession, OpenSessions } from './repository/list-sessions.ts';

@@ -7,6 +7,7 @@ import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import { listSessions } from '../repository/list-sessions.ts';
@@ -33,6 +34,7 @@ import { credentialOf } from './credential.ts';
 import type {
   ForgetOptions,
   ListOptions,
+  PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
   SnapshotFilter,
@@ -46,9 +48,12 @@ import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
 import { checkExcludes } from './patterns.ts';
 import type { Repository } from './repository.ts';
 
+/** What stands behind the repositories that were opened here. */
+const opened = new WeakMap<Repository, OpenedRepository>();
+
 export function asPublic(repository: OpenedRepository): Repository {
   const loadForReading = () => loadView(repository, 'read');
-  return {
+  const shown: Repository = {
     id: toHex(repository.id),
     location: repository.storage.location,
     snapshot: (options) => snapshot(repository, options),
@@ -92,9 +97,36 @@ export function asPublic(repository: OpenedRepository): Repository {
       if (passphrase === '') throw new TypeError('Cannot change passphrase: the new one is empty');
       return await changePassphrase(repository, passphrase);
     },
+    repairIndex: async (options) => {
+      const { repairIndex } = await import('../maintain/repair/repair-index.ts');
+      return await repairIndex(repository, options);
+    },
+    repairPacks: (options = {}) => repairPacks(repository, options),
+    repairSnapshots: async (options) => {
+      const { repairSnapshots } = await import('../maintain/repair/repair-snapshots.ts');
+      return await repairSnapshots(repository, options);
+    },
     sessions: () => listSessions(repository),
     close: () => repository.close(),
   };
+  opened.set(shown, repository);
+  return shown;
+}
+
+async function repairPacks(
+  repository: OpenedRepository,
+  { live, from, ...rest }: PacksRepairOptions,
+): Promise<PacksRepair> {
+  const source = from && opened.get(from);
+  if (from !== undefined && source === undefined) {
+    throw new TypeError('Cannot repair packs from a repository that openRepository did not open');
+  }
+  const module = await import('../maintain/repair/repair-packs.ts');
+  return await module.repairPacks(repository, {
+    ...rest,
+    live: live === undefined ? undefined : absolutePath(live),
+    from: source,
+  });
 }
 
 async function snapshot(

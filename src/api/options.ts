@@ -5,6 +5,8 @@ import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune.ts';
+import type { RepairOptions } from '../maintain/repair/repair-options.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
@@ -12,6 +14,7 @@ import type { GroupKey, RetentionPolicy } from '../snapshot/retention.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type { ExcludeOptions } from '../walk/excludes.ts';
 import type { OutsideText, Path } from './outside-text.ts';
+import type { Repository } from './repository.ts';
 
 /** What opens a key slot: exactly one of the two. */
 export interface NewKey {
@@ -128,9 +131,13 @@ export interface UndeleteOptions extends LongCall {
   filter?: SnapshotFilter | undefined;
 }
 
-export interface CheckOptions extends LongCall {
-  /** Read every pack and decode every blob. */
+export interface PacksRepairOptions extends RepairOptions<PacksRepair> {
+  /** Read all data first, to find damage that is not known yet. */
   isReadingData?: boolean | undefined;
+  /** Directory of the live files: that in which they were saved, or one with a restore of them. */
+  live?: Path | undefined;
+  /** A copy of the repository, opened by `openRepository`; whoever opened it closes it. */
+  from?: Repository | undefined;
 }
 
 export interface PruneOptions extends LongCall {

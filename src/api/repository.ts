@@ -2,9 +2,16 @@
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
-import type { CheckResult } from '../maintain/check.ts';
+import type { CheckOptions, CheckResult } from '../maintain/check.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune.ts';
+import type { IndexRepair } from '../maintain/repair/repair-index.ts';
+import type { RepairOptions } from '../maintain/repair/repair-options.ts';
+import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
+import type {
+  SnapshotsRepair,
+  SnapshotsRepairOptions,
+} from '../maintain/repair/repair-snapshots.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
 import type { LongCall } from '../progress.ts';
 import type { OpenSessions } from '../repository/list-sessions.ts';
@@ -13,10 +20,10 @@ import type { DamagedObject } from '../repository/view.ts';
 import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
-  CheckOptions,
   ForgetOptions,
   ListOptions,
   NewKey,
+  PacksRepairOptions,
   PruneOptions,
   RebuildResult,
   RestoreOptions,
@@ -70,7 +77,6 @@ export interface Repository {
    * @throws CorruptionError when a part cannot be read, BusyError, StorageError
    */
   undelete(selector: string, options?: UndeleteOptions): Promise<UndeleteResult>;
-  check(options?: CheckOptions): Promise<CheckResult>;
   /**
    * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
    * snapshot has lost anything, and the next call goes on from there.
@@ -78,6 +84,24 @@ export interface Repository {
    * @throws BusyError when another call was faster, StorageError
    */
   prune(options?: PruneOptions): Promise<PruneResult>;
+  /** @throws RangeError on a subset of nothing, StorageError when it cannot look */
+  check(options?: CheckOptions): Promise<CheckResult>;
+  /**
+   * Names packs again whose index segment is lost or damaged. This, like all repairs, writes new
+   * objects and neither changes nor deletes any.
+   * @throws VersionError, BusyError, CorruptionError, StorageError
+   */
+  repairIndex(options?: RepairOptions<IndexRepair>): Promise<IndexRepair>;
+  /**
+   * Stores damaged and missing blobs again, as far as their content can be had.
+   * @throws TypeError when `from` was not opened here, VersionError, CorruptionError, StorageError
+   */
+  repairPacks(options?: PacksRepairOptions): Promise<PacksRepair>;
+  /**
+   * Makes a new snapshot, without what is lost, of each that has damage; the old ones stay.
+   * @throws VersionError, BusyError, CorruptionError, StorageError
+   */
+  repairSnapshots(options?: SnapshotsRepairOptions): Promise<SnapshotsRepair>;
   /**
    * What snapshots hold and what that takes.
    * @throws NotFoundError, CorruptionError where a tree cannot be read or a chunk is not there

@@ -10,19 +10,13 @@ import { BaseFinder } from '../repository/base-finder.ts';
 import { BlobReader } from '../repository/blob-reader.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import { beginDrySession, type DrySession } from '../repository/dry-session.ts';
+import { pageEnds } from '../repository/page-ends.ts';
 import type { Repository } from '../repository/repository.ts';
 import { runSession } from '../repository/run-session.ts';
 import type { CommitResult, ManifestInput, Session, WriteCounts } from '../repository/session.ts';
 import { type Snapshot, selectSnapshot } from '../snapshot/selection.ts';
 import type { DirectoryRoot } from '../tree/node.ts';
-import {
-  concatBytes,
-  encodeU32,
-  encodeU64,
-  encodeUtf8,
-  equalBytes,
-  leadingU32,
-} from '../util/bytes.ts';
+import { concatBytes, encodeU32, encodeU64, encodeUtf8, equalBytes } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNames, readAccountNames } from '../walk/account-names.ts';
@@ -39,7 +33,6 @@ import { planWorkers } from './save-workers.ts';
 import { planSlices } from './slices.ts';
 import { type EntryCounts, SnapshotTally } from './snapshot-tally.ts';
 
-const PAGE_END_MASK = 511;
 const LINK_GROUP_SIZE = 8;
 const noSnapshot: CommitResult = { id: '' as CommitResult['id'], head: '', isForgotten: false };
 
@@ -233,10 +226,9 @@ class Run {
         if (this.#turns.isOver) await this.#takeTurn();
       },
     });
-    const pageEnd = createKeyedHasher(keys.treePage);
     const tree = new TreeSaver({
       write: (type, plaintext) => session.write(type, plaintext),
-      isPageEnd: (name) => (leadingU32(pageEnd(name)) & PAGE_END_MASK) === 0,
+      isPageEnd: pageEnds(keys),
       onError: (error) => this.#onError(error),
     });
     const saver = new EntrySaver({

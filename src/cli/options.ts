@@ -36,6 +36,8 @@ const withoutVariable = new Set([
   'passwordCommand',
   'newPasswordFile',
   'newPasswordCommand',
+  'fromPasswordFile',
+  'fromPasswordCommand',
   'version',
 ]);
 

@@ -24,6 +24,12 @@ export interface NewPassphraseOptions {
   newPasswordCommand?: string | undefined;
 }
 
+/** Of another repository, from which something is taken. */
+export interface FromPassphraseOptions {
+  fromPasswordFile?: string | undefined;
+  fromPasswordCommand?: string | undefined;
+}
+
 export type PassphraseSource =
   | { kind: 'file'; path: string }
   | { kind: 'command'; command: string }
@@ -49,6 +55,15 @@ export function findNewPassphraseSource(
 ): PassphraseSource | undefined {
   const { newPasswordFile: file, newPasswordCommand: command } = options;
   return flagSource({ file, command }) ?? variableSource('VARVE_NEW_PASSWORD', environment);
+}
+
+/** The same for the other repository. @throws UsageError */
+export function findFromPassphraseSource(
+  options: FromPassphraseOptions,
+  environment: NodeJS.ProcessEnv,
+): PassphraseSource | undefined {
+  const { fromPasswordFile: file, fromPasswordCommand: command } = options;
+  return flagSource({ file, command }) ?? variableSource('VARVE_FROM_PASSWORD', environment);
 }
 
 interface Flags {
@@ -95,9 +110,10 @@ function descriptorSource(name: string, value: string): PassphraseSource {
  */
 export async function readPassphrase(
   source: PassphraseSource | undefined,
+  question = 'Passphrase: ',
 ): Promise<string | undefined> {
   if (source !== undefined) return readSource(source);
-  return process.stdin.isTTY ? await askHidden('Passphrase: ') : undefined;
+  return process.stdin.isTTY ? await askHidden(question) : undefined;
 }
 
 /** What a new passphrase is for. */

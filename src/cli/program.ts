@@ -10,6 +10,7 @@ import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
 import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
+import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
@@ -49,6 +50,7 @@ export function createProgram(runtime: Runtime): Command {
     addUndeleteCommand,
     addPruneCommand,
     addCheckCommand,
+    addRepairCommand,
     addStatsCommand,
     addDuCommand,
     addRebuildIndexCommand,

@@ -14,7 +14,7 @@
  *
  * A session calls `updateStates` with its view before it asks what is present.
  */
-import type { BlobId, PackName, SegmentName } from '../id.ts';
+import { type BlobId, blobKey, type PackName, type SegmentName } from '../id.ts';
 import { blobCountOf, type PackDirectory } from '../pack/directory.ts';
 import { blobTableOf, directoryOf, type PackRecord } from '../pack/pack-record.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
@@ -40,6 +40,7 @@ import {
   supersededLevel,
 } from './cache-rows.ts';
 import { DirectoryCache, type OpenedDirectory } from './directory-cache.ts';
+import type { DistrustedCopies } from './distrusted-copies.ts';
 import { CacheFailed, type Environment, isDamage, writeAll } from './environment.ts';
 import { FeaturePages, type FeatureStore } from './feature-pages.ts';
 import { type PackInfo, PackStates, type PackView } from './pack-states.ts';
@@ -71,6 +72,9 @@ export class LocalIndex {
   readonly #blobs: BlobTable | undefined;
   #features: FeaturePages | undefined;
   #isDamaged = false;
+  #distrustedNames: DistrustedCopies = new Map();
+  /** The same by number, as far as the packs are known. */
+  #distrusted = new Map<number, Set<string> | 'all'>();
   /** Delta chains found present, by `blobKey` of the id (`presence.ts`); empty after a new view. */
   readonly chainLengths: Map<string, number> = new Map();
 
@@ -198,6 +202,38 @@ export class LocalIndex {
     for (const pack of packs) this.#states.set(pack);
     if (this.#states.count > known) this.#blobs?.unsettle();
     await this.#mergeIfDue();
+  }
+
+  /** Copies that are known to be damaged: from now on nothing relies on them. */
+  distrust(copies: DistrustedCopies): void {
+    this.chainLengths.clear();
+    this.#distrustedNames = copies;
+    this.#distrusted = new Map();
+    for (const name of copies.keys()) {
+      const packNo = this.packNo(name);
+      if (packNo !== undefined) this.#applyDistrust(name, packNo);
+    }
+  }
+
+  /** Also packs that become known later. */
+  #applyDistrust(name: PackName, packNo: number): void {
+    const keys = this.#distrustedNames.get(name);
+    if (keys !== undefined) this.#distrusted.set(packNo, keys);
+  }
+
+  /** Whether any copy is distrusted. */
+  get isDistrusting(): boolean {
+    return this.#distrusted.size > 0;
+  }
+
+  /** Packs with copies that are distrusted. */
+  distrustedPacks(): Iterable<number> {
+    return this.#distrusted.keys();
+  }
+
+  isDistrusted(packNo: number, id: BlobId): boolean {
+    const keys = this.#distrusted.get(packNo);
+    return keys !== undefined && (keys === 'all' || keys.has(blobKey(id)));
   }
 
   /** The question whether a chunk is a duplicate; asked for every one. */
@@ -337,7 +373,10 @@ export class LocalIndex {
       }
       finish();
     });
-    for (const pack of changed) this.#states.set(pack);
+    for (const pack of changed) {
+      this.#states.set(pack);
+      if (this.#distrustedNames.size > 0) this.#applyDistrust(pack.name, pack.packNo);
+    }
     this.#blobs?.unsettle();
     return changed;
   }

@@ -41,13 +41,25 @@ export function rawSizeOf(
 /** Whether a blob need not be stored: rules PRESENT and CHAIN. */
 export function isPresent(index: LocalIndex, id: BlobId): boolean {
   const found = index.lookUp(id);
-  if (found !== 'other') return found === 'whole';
-  return chainLength(index, { id, lengthMax: DELTA_DEPTH_MAX }, new Map()) > 0;
+  if (found === 'none' || (found === 'whole' && !index.isDistrusting)) return found === 'whole';
+  return chainLength(index, { id, lengthMax: DELTA_DEPTH_MAX }, new Map()) >= 0;
+}
+
+/** Whether there is a blob of which all copies that would count are known to be damaged. */
+export function hasLostBlobs(index: LocalIndex): boolean {
+  for (const packNo of index.distrustedPacks()) {
+    if (!index.isUsable(packNo)) continue;
+    for (const { id } of index.directory(packNo)?.blobs ?? []) {
+      if (index.isDistrusted(packNo, id) && !isPresent(index, id)) return true;
+    }
+  }
+  return false;
 }
 
 /**
  * Where copies of a blob lie: those in live packs first, and whole copies before deltas, which come
- * by rising depth. Copies in dead or missing packs may still be readable and come last.
+ * by rising depth. Copies in dead or missing packs may still be readable and come later, those that were
+ * found damaged last.
  */
 export function locate(index: LocalIndex, id: BlobId): Location[] {
   const locations: Location[] = [];
@@ -56,7 +68,9 @@ export function locate(index: LocalIndex, id: BlobId): Location[] {
     if (location !== undefined) locations.push(location);
   }
   if (locations.length < 2) return locations;
-  return locations.sort((a, b) => rank(a.state) - rank(b.state));
+  const rankOf = ({ packNo, state }: Location): number =>
+    index.isDistrusted(packNo, id) ? DISTRUSTED_RANK : rank(state);
+  return locations.sort((a, b) => rankOf(a) - rankOf(b));
 }
 
 /**
@@ -83,9 +97,9 @@ interface WantedChain {
 }
 
 function extendChain(index: LocalIndex, wanted: WantedChain, failures: Failures): boolean {
-  const { id, lengthMax, chain, isUsable } = wanted;
-  for (const copy of index.copies(id)) {
-    const location = isUsable(copy.packNo) ? locationOf(index, copy, id) : undefined;
+  const { lengthMax, chain } = wanted;
+  for (const copy of index.copies(wanted.id)) {
+    const location = countedLocation(index, copy, wanted);
     if (location === undefined) continue;
     const { delta } = location.blob;
     if (delta !== undefined) {
@@ -100,6 +114,19 @@ function extendChain(index: LocalIndex, wanted: WantedChain, failures: Failures)
     chain.pop();
   }
   return false;
+}
+
+function countedLocation(
+  index: LocalIndex,
+  copy: BlobCopy,
+  { id, isUsable }: WantedChain,
+): Location | undefined {
+  const mayCount = isUsable(copy.packNo) && !index.isDistrusted(copy.packNo, id);
+  return mayCount ? locationOf(index, copy, id) : undefined;
+}
+
+function isUsableCopy(index: LocalIndex, { packNo }: BlobCopy, id: BlobId): boolean {
+  return index.isUsable(packNo) && !index.isDistrusted(packNo, id);
 }
 
 function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | undefined {
@@ -132,8 +159,9 @@ export function candidateAt(
 ): Location | undefined {
   const location = index.isUsable(place.packNo) ? locationAt(index, place) : undefined;
   if (location === undefined) return undefined;
-  const { type, features, delta } = location.blob;
+  const { id, type, features, delta } = location.blob;
   if (type !== BLOB_TYPE.data || features === undefined) return undefined;
+  if (index.isDistrusted(place.packNo, id)) return undefined;
   if (delta === undefined) return location;
   const baseLength = chainLength(
     index,
@@ -142,6 +170,9 @@ export function candidateAt(
   );
   return baseLength < 0 ? undefined : location;
 }
+
+/** Behind that of every state. */
+const DISTRUSTED_RANK = 4;
 
 function rank(state: PackState): number {
   return state === PACK_STATE.live || state === PACK_STATE.unindexed ? 0 : state;
@@ -168,7 +199,7 @@ function chainLength(
   const known = index.chainLengths.get(blobKey(id));
   if (known !== undefined && known <= lengthMax) return known;
   for (const copy of index.copies(id)) {
-    if (!index.isUsable(copy.packNo)) continue;
+    if (!isUsableCopy(index, copy, id)) continue;
     if (copy.depth === 0) return 0;
     if (lengthMax === 0) break;
     const length = deltaChainLength(index, { id, copy, lengthMax }, failures);

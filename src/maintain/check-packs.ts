@@ -13,7 +13,7 @@ import { equalBytes } from '../util/bytes.ts';
 import type { Findings } from './finding.ts';
 
 /** Told of every blob whose copy in this pack is of no use. */
-export type OnBadBlob = (id: BlobId) => void;
+export type OnBadBlob = (id: BlobId, pack: PackInfo) => void;
 
 export interface PackCheckOptions {
   repository: Repository;
@@ -46,18 +46,19 @@ export class PackChecker {
     return false;
   }
 
-  /** The directory in the pack itself, which is all that is left when the segments are lost. */
-  async checkDirectory(pack: PackInfo): Promise<void> {
+  /** True when the directory in the pack itself is good, which is all that is left when the segments are lost. */
+  async checkDirectory(pack: PackInfo): Promise<boolean> {
     const { repository, access, signal } = this.#options;
     const record = access.sync.index.record(pack.packNo);
     try {
       const own = await readPackDirectory(repository, { ...pack, size: pack.length }, { signal });
-      if (record === undefined || isSameRecord(own.record, record)) return;
+      if (record === undefined || isSameRecord(own.record, record)) return true;
       this.#reportDirectory(pack, 'it differs from the one in the index');
     } catch (error) {
       if (!(error instanceof VarveError)) throw error;
       this.#reportDirectory(pack, error.message);
     }
+    return false;
   }
 
   #reportDirectory(pack: PackInfo, found: string): void {
@@ -69,7 +70,7 @@ export class PackChecker {
   /** None of the pack's copies can be read. */
   #condemn(pack: PackInfo): void {
     const directory = this.#options.access.sync.index.directory(pack.packNo);
-    for (const { id } of directory?.blobs ?? []) this.#options.onBadBlob(id);
+    for (const { id } of directory?.blobs ?? []) this.#options.onBadBlob(id, pack);
   }
 }
 

@@ -4,7 +4,7 @@
  * again for other snapshots; a page with damage below is walked again, so that every snapshot and
  * path hurt by it is named.
  */
-import { BLOB_TYPE, BLOB_TYPE_NAMES, type BlobType } from '../blob/blob-type.ts';
+import { BLOB_TYPE, BLOB_TYPE_NAMES } from '../blob/blob-type.ts';
 import { CorruptionError, NotFoundError, VarveError } from '../errors.ts';
 import { type BlobId, blobKey, type SessionId } from '../id.ts';
 import type { LocalIndex } from '../index/local-index.ts';
@@ -16,8 +16,11 @@ import { concatBytes, toHex } from '../util/bytes.ts';
 import { printable } from '../util/printable.ts';
 import type { FindingKind, Findings } from './finding.ts';
 import { KnownChunks } from './known-chunks.ts';
+import type { Losses } from './losses.ts';
 
 const SLASH = Uint8Array.of(0x2f);
+
+type LostBlob = Parameters<Losses['add']>[0];
 
 export interface TreeCheckOptions {
   access: ReadAccess;
@@ -26,6 +29,8 @@ export interface TreeCheckOptions {
   isSuspect: (id: BlobId) => boolean;
   /** Told of entries that were looked at, or found below a directory known to be good. */
   onEntries: (entries: { count: number; isRepeated: boolean }) => void;
+  /** Told of every blob that cannot be read, each time that it is met. */
+  onLost: (blob: LostBlob) => void;
   /** Progress, cancel, and a turn for others: `take` it when it is over. */
   turn: { readonly isOver: boolean; take(path: Uint8Array): Promise<void> };
 }
@@ -138,25 +143,28 @@ export class TreeChecker {
       for await (const chunks of this.#options.access.chunks(content)) {
         for (const { id, length } of chunks) {
           if (id === undefined || this.#isKnownGood(id, length)) continue;
-          if (!(await this.#checkChunk(path, id, Number(length)))) isGood = false;
+          const chunk = { id, type: BLOB_TYPE.data, path, content };
+          if (!(await this.#checkChunk(chunk, Number(length)))) isGood = false;
         }
       }
     } catch (error) {
-      this.#reportUnreadable(error, { id: content.id, type: BLOB_TYPE.chunkList, path });
+      const { id } = content;
+      this.#reportUnreadable(error, { id, type: BLOB_TYPE.chunkList, path, content });
       return false;
     }
     return isGood;
   }
 
   /** What is wrong with a chunk that is not known to be good. */
-  async #checkChunk(path: Uint8Array, id: BlobId, length: number): Promise<boolean> {
+  async #checkChunk(chunk: LostBlob, length: number): Promise<boolean> {
+    const { id, path } = chunk;
     const { access, isSuspect } = this.#options;
     if (isSuspect(id) || !isPresent(access.sync.index, id)) {
       // The index alone does not vouch for it: read it, by whatever copy is left.
       try {
         await access.read(id, BLOB_TYPE.data);
       } catch (error) {
-        this.#reportUnreadable(error, { id, type: BLOB_TYPE.data, path });
+        this.#reportUnreadable(error, chunk);
         return false;
       }
     }
@@ -168,17 +176,26 @@ export class TreeChecker {
     return false;
   }
 
-  #reportUnreadable(error: unknown, blob: { id: BlobId; type: BlobType; path: Uint8Array }): void {
+  #reportUnreadable(error: unknown, blob: LostBlob): void {
     if (!(error instanceof VarveError)) throw error;
     const object = toHex(blob.id);
     const message = `${BLOB_TYPE_NAMES[blob.type]} ${object}: ${error.message}`;
-    this.#report(kindOf(error), { object, message, path: blob.path });
+    const kind = kindOf(error);
+    const isPage = blob.type === BLOB_TYPE.treePage || blob.type === BLOB_TYPE.attributes;
+    // Times and the like are in them, so that they do not follow from the files.
+    const heal = isPage && kind !== 'tree-malformed' ? 'varve repair packs --from REPO' : undefined;
+    if (kind !== 'tree-malformed') this.#options.onLost(blob);
+    this.#report(kind, { object, message, path: blob.path, heal });
   }
 
-  #report(kind: FindingKind, found: { object: string; message: string; path: Uint8Array }): void {
-    const { path, ...finding } = { ...found, path: found.path.length === 0 ? SLASH : found.path };
+  #report(
+    kind: FindingKind,
+    found: { object: string; message: string; path: Uint8Array; heal?: string | undefined },
+  ): void {
+    const { object, message, heal } = found;
+    const path = found.path.length === 0 ? SLASH : found.path;
     const snapshot = this.#snapshot as SessionId;
-    this.#options.findings.add({ kind, ...finding }, { snapshot, path });
+    this.#options.findings.add({ kind, object, message, heal }, { snapshot, path });
   }
 }
 

@@ -6,8 +6,13 @@ import type { SessionId } from '../id.ts';
 import { equalBytes } from '../util/bytes.ts';
 
 export type FindingKind =
-  /** A snapshot manifest, tomb, collector record or index segment cannot be read. */
+  /**
+   * A snapshot manifest, tomb, collector record, config, session record or index segment cannot be
+   * read. A note where nothing depends on it any more.
+   */
   | 'record-damaged'
+  /** A key slot that nobody can open: its structure is damaged, or it belongs elsewhere. */
+  | 'key-slot-damaged'
   /** A pack that the index names is not in the storage. */
   | 'pack-missing'
   /** A pack has another size than its record says. */
@@ -36,7 +41,9 @@ export type FindingKind =
    * A pack that no index segment names. A note where its session is running or was killed; damage
    * where that session has a snapshot, since it named all its packs before: the segment is lost.
    */
-  | 'pack-unindexed';
+  | 'pack-unindexed'
+  /** A file that is none of the repository; it is left alone. Always a note. */
+  | 'foreign-file';
 
 /** `damage` makes `check` fail; `note` is told and costs nothing. */
 export type Severity = 'damage' | 'note';
@@ -51,9 +58,17 @@ export interface Finding {
   snapshots: SessionId[];
   /** Paths hurt by it, at most `PATH_SAMPLE_COUNT_MAX`, each as raw bytes. */
   paths: Uint8Array[];
+  /** The command that heals it, with words in capitals to be filled in; undefined where none does. */
+  heal: string | undefined;
 }
 
 const PATH_SAMPLE_COUNT_MAX = 20;
+
+/** What is known of a finding when it is made; `judge-findings.ts` completes it. */
+export interface NewFinding extends Pick<Finding, 'kind' | 'object' | 'message'> {
+  severity?: Severity | undefined;
+  heal?: string | undefined;
+}
 
 /** A blob that some snapshot needs. */
 function isUnreadable({ kind }: Finding): boolean {
@@ -73,14 +88,12 @@ export class Findings {
     });
   }
 
-  add(
-    found: Pick<Finding, 'kind' | 'object' | 'message'> & { severity?: Severity },
-    hurt?: { snapshot: SessionId; path?: Uint8Array },
-  ): void {
+  add(found: NewFinding, hurt?: { snapshot: SessionId; path?: Uint8Array }): void {
     const key = `${found.kind} ${found.object}`;
     const finding = this.#byKey.get(key) ?? {
       ...found,
       severity: found.severity ?? 'damage',
+      heal: found.heal,
       snapshots: [],
       paths: [],
     };

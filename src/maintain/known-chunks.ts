@@ -18,7 +18,10 @@ export class KnownChunks {
     let isWhole = false;
     for (const copy of this.#index.copies(id)) {
       if (rawSizeOf(this.#index, id, copy) !== length) return false;
-      isWhole ||= copy.depth === 0 && this.#index.isUsable(copy.packNo);
+      isWhole ||=
+        copy.depth === 0 &&
+        this.#index.isUsable(copy.packNo) &&
+        !this.#index.isDistrusted(copy.packNo, id);
     }
     return isWhole || isPresent(this.#index, id);
   }

@@ -6,7 +6,7 @@
  * to say why.
  */
 import { createHash } from 'node:crypto';
-import { VarveError } from '../errors.ts';
+import { StorageError, VarveError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { PackDirectory } from '../pack/directory.ts';
 import { FrameVerifier } from '../pack/pack-reader.ts';
@@ -38,6 +38,8 @@ export interface PackReport {
   /** Blobs whose copy in this pack is of no use. */
   readonly badBlobs: readonly BlobId[];
   readonly deltas: DeltaVerdict;
+  /** It could not be read this time, which says nothing of the next. */
+  readonly isTransient: boolean;
 }
 
 /** A worker that answers every request with a report, and leaves without finishing. */
@@ -90,14 +92,16 @@ class PackDataReader {
       if (!(error instanceof VarveError)) throw error;
       const findings = [{ kind: 'pack-damaged' as const, object, message: error.message }];
       const badBlobs = frames.directory.blobs.map(({ id }) => id);
-      return { bytesRead: 0, findings, badBlobs, deltas: { unverified: [], verifiedRows: [] } };
+      const isTransient = error instanceof StorageError && error.isTransient;
+      const none = { unverified: [], verifiedRows: [] };
+      return { bytesRead: 0, findings, badBlobs, deltas: none, isTransient };
     }
     const { findings, badBlobs } = frames;
     if (hash !== record.name) {
       const message = `${object} is damaged: its hash is ${hash.slice(0, 16)}…`;
       findings.unshift({ kind: 'pack-damaged', object, message });
     }
-    return { bytesRead: record.length, findings, badBlobs, deltas };
+    return { bytesRead: record.length, findings, badBlobs, deltas, isTransient: false };
   }
   /** Gives the hash of the pack, hex. */
   async #readAll(

@@ -26,6 +26,8 @@ import { VerifiedCopies } from './verified-copies.ts';
 export interface PackResult {
   findings: DataFinding[];
   badBlobs: BlobId[];
+  /** The storage failed in a way that may be over at the next try. */
+  isTransient: boolean;
 }
 
 export interface ReadPacksOptions {
@@ -36,19 +38,26 @@ export interface ReadPacksOptions {
   signal: AbortSignal | undefined;
   /** Called after each pack. */
   onRead: (bytes: number) => void;
+  /** Told of each pack when all is known of it. */
+  onResult?: (pack: PackInfo, result: PackResult) => void;
 }
 
 /** Reads whole packs. @throws the signal's reason, or whatever a worker failed with */
 export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]> {
-  const { repository, access, packs, signal, onRead } = options;
+  const { repository, access, packs, signal, onRead, onResult } = options;
   const { index } = access.sync;
-  const results: PackResult[] = packs.map(() => ({ findings: [], badBlobs: [] }));
+  const results: PackResult[] = packs.map(() => ({
+    findings: [],
+    badBlobs: [],
+    isTransient: false,
+  }));
   const pool = startPool(repository);
   const verified = new VerifiedCopies();
   const unverified: { pack: PackInfo; result: PackResult; slots: readonly number[] }[] = [];
   const verifyLeft = async (): Promise<void> => {
     for (const { pack, result, slots } of unverified.splice(0)) {
       await verifyDeltas(access, { pack, slots }, result);
+      onResult?.(pack, result);
     }
   };
   try {
@@ -63,7 +72,12 @@ export async function readPacks(options: ReadPacksOptions): Promise<PackResult[]
       const isWanted = (slot: number) => !verified.has({ packNo, slot });
       const bases = planBases(index, opened.blobs, isWanted);
       pool.submit({ record, bases: bases?.plan }, (report) => {
-        const result = { findings: [...report.findings], badBlobs: [...report.badBlobs] };
+        const { isTransient } = report;
+        const result = {
+          findings: [...report.findings],
+          badBlobs: [...report.badBlobs],
+          isTransient,
+        };
         results[position] = result;
         unverified.push({ pack, result, slots: report.deltas.unverified });
         for (const row of report.deltas.verifiedRows) {

@@ -85,6 +85,7 @@ async function syncOnce(repository: Repository, view: View, options: LongCall): 
   const listed = await listPacks(repository);
   const sizes = new Map([...listed.values()].map(({ name, size }) => [name, size]));
   await index.updateStates({ listed: sizes, dead: view.collector.deadPacks });
+  index.distrust(await repository.ledger.damage());
   const indexed = new Set<PackName>();
   for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
   const dead = view.collector.deadPacks;
@@ -168,6 +169,21 @@ export async function verifySegments(
   await mapConcurrent(sync.unread, READS_IN_FLIGHT, async (name) => {
     await readSegment(repository, name, { damaged, ...options });
   });
+}
+
+/** The packs that segments name, as far as these can be read now, whatever the local index knows. */
+export async function readNamedPacks(
+  repository: Repository,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<{ named: Set<PackName>; damaged: DamagedObject[] }> {
+  const named = new Set<PackName>();
+  const damaged: DamagedObject[] = [];
+  const segments = (await listSegments(repository)).values();
+  await mapConcurrent(segments, READS_IN_FLIGHT, async ({ storageName }) => {
+    const segment = await readSegment(repository, storageName, { damaged, ...options });
+    for (const pack of segment?.packs ?? []) named.add(pack.name);
+  });
+  return { named, damaged };
 }
 
 /**

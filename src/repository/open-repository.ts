@@ -22,6 +22,7 @@ import { ZstdCodec } from '../util/zstd.ts';
 import { DEFAULT_CONFIG } from './default-config.ts';
 import { IndexHolder } from './index-holder.ts';
 import { type AskPassphrase, openKeyRing } from './key-slots.ts';
+import { PackLedger } from './pack-ledger.ts';
 import type { OnNotice, Repository, RepositoryCore } from './repository.ts';
 import { nodeStateFs, type StateFs } from './state-fs.ts';
 import { decodeStored, readStoredRecord } from './stored-records.ts';
@@ -72,7 +73,7 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     random,
     onNotice,
   };
-  const { cacheDirectory } = options;
+  const { cacheDirectory, stateDirectory, stateFs = nodeStateFs } = options;
   const index = new IndexHolder({ cacheDirectory, repositoryId: core.id, onNotice });
   return {
     ...core,
@@ -83,11 +84,12 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
     jobs: options.jobs ?? 0,
     memory: options.memory ?? memoryDefault,
     writerStates: new WriterStateStore({
-      directory: options.stateDirectory,
+      directory: stateDirectory,
       repositoryId: core.id,
-      fs: options.stateFs ?? nodeStateFs,
+      fs: stateFs,
       random,
     }),
+    ledger: new PackLedger({ directory: stateDirectory, repositoryId: core.id, fs: stateFs }),
     index,
     close: async () => {
       await index.close();
@@ -106,28 +108,51 @@ async function readConfigFile(storage: Storage): Promise<Uint8Array> {
 }
 
 /** The parameters: those of the highest update in `config.d/`, else of `config` itself. */
-async function loadConfig(
-  place: { storage: Storage; keys: RepositoryKeys },
-  file: Uint8Array,
-): Promise<RepositoryConfig> {
-  const clear = file.subarray(0, CONFIG_CLEAR_SIZE);
-  const initial = decodeStored({ kind: 'config', which: 'config' }, () => {
-    const sealed = file.subarray(CONFIG_CLEAR_SIZE);
-    const { payload } = openObject(place.keys, sealed, {
-      kinds: [OBJECT_KIND.config],
-      name: 'config',
-    });
-    return parseConfig(payload, { clear, number: 0, defaults: DEFAULT_CONFIG });
-  });
+async function loadConfig(place: ConfigPlace, file: Uint8Array): Promise<RepositoryConfig> {
+  const initial = parseInitialConfig(place, file);
   let newest: string | undefined;
   for await (const { name } of place.storage.list('config.d/')) {
     if (CONFIG_UPDATE_NAME.test(name) && (newest === undefined || name > newest)) newest = name;
   }
   if (newest === undefined) return initial;
-  const update = newest;
-  const { payload } = await readStoredRecord(place, update, { kinds: [OBJECT_KIND.config] });
-  const number = Number.parseInt(update.slice('config.d/'.length), 16);
-  return decodeStored({ kind: 'config', which: update }, () =>
+  return await readConfigUpdate(place, newest, file);
+}
+
+/**
+ * Reads `config`, or an update of it, as it is stored now.
+ * @throws NoRepositoryError, NotFoundError, CorruptionError, VersionError, StorageError
+ */
+export async function readConfig(place: ConfigPlace, name: string): Promise<RepositoryConfig> {
+  const file = await readConfigFile(place.storage);
+  decodeStored({ kind: 'config', which: 'config' }, () => parseConfigClear(file));
+  const initial = parseInitialConfig(place, file);
+  return name === 'config' ? initial : await readConfigUpdate(place, name, file);
+}
+
+interface ConfigPlace {
+  storage: Storage;
+  keys: RepositoryKeys;
+}
+
+function parseInitialConfig({ keys }: ConfigPlace, file: Uint8Array): RepositoryConfig {
+  const clear = file.subarray(0, CONFIG_CLEAR_SIZE);
+  return decodeStored({ kind: 'config', which: 'config' }, () => {
+    const sealed = file.subarray(CONFIG_CLEAR_SIZE);
+    const { payload } = openObject(keys, sealed, { kinds: [OBJECT_KIND.config], name: 'config' });
+    return parseConfig(payload, { clear, number: 0, defaults: DEFAULT_CONFIG });
+  });
+}
+
+/** @param file the whole of `config`, whose clear part the update repeats. */
+async function readConfigUpdate(
+  place: ConfigPlace,
+  name: string,
+  file: Uint8Array,
+): Promise<RepositoryConfig> {
+  const clear = file.subarray(0, CONFIG_CLEAR_SIZE);
+  const { payload } = await readStoredRecord(place, name, { kinds: [OBJECT_KIND.config] });
+  const number = Number.parseInt(name.slice('config.d/'.length), 16);
+  return decodeStored({ kind: 'config', which: name }, () =>
     parseConfig(payload, { clear, number, defaults: DEFAULT_CONFIG }),
   );
 }

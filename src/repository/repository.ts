@@ -13,6 +13,7 @@ import type { Random } from '../util/random.ts';
 import type { ZstdCodec } from '../util/zstd.ts';
 import type { IndexHolder } from './index-holder.ts';
 import type { OpenedKeySlot } from './key-slots.ts';
+import type { PackLedger } from './pack-ledger.ts';
 import type { WriterStateStore } from './writer-state.ts';
 
 /** What this program calls itself in records. */
@@ -50,6 +51,8 @@ export interface Repository extends WorkerCore {
   /** Bytes that one operation may use, mapped files aside. */
   readonly memory: number;
   readonly writerStates: WriterStateStore;
+  /** What was learned by reading packs. */
+  readonly ledger: PackLedger;
   /** The local index, opened at first use. */
   readonly index: IndexHolder;
   close(): Promise<void>;

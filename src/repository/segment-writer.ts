@@ -4,7 +4,7 @@
  * more it has stored.
  */
 import { createHash } from 'node:crypto';
-import type { SegmentName, SessionId } from '../id.ts';
+import type { PackName, SegmentName, SessionId } from '../id.ts';
 import { CacheFailed } from '../index/environment.ts';
 import type { LocalIndex } from '../index/local-index.ts';
 import { encodeSegment, type Segment } from '../index/segment.ts';
@@ -36,6 +36,8 @@ export class SegmentWriter {
   readonly #options: SegmentWriterOptions;
   /** Durable packs that no segment of this session names yet, and the bytes of their directories. */
   readonly #packs: PackRecord[] = [];
+  /** All packs that were handed in. */
+  readonly #known = new Set<PackName>();
   #size = 0;
   #dueNs: bigint;
   /** Segments that were written, in order. */
@@ -47,8 +49,10 @@ export class SegmentWriter {
     this.#dueNs = repository.clock.monotonicNs() + INTERVAL_NS;
   }
 
-  /** A durable pack. */
+  /** A durable pack; it is named once. */
   add(record: PackRecord): void {
+    if (this.#known.has(record.name)) return;
+    this.#known.add(record.name);
     this.#packs.push(record);
     this.#size += record.body.length;
   }

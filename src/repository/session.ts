@@ -18,10 +18,10 @@ import type { EncodedFrame } from '../frame/frame-builder.ts';
 import { type BlobId, blobKey, type SessionId } from '../id.ts';
 import { PACK_STATE } from '../index/cache-rows.ts';
 import { CacheFailed } from '../index/environment.ts';
-import { isPresent } from '../index/presence.ts';
+import { hasLostBlobs, isPresent } from '../index/presence.ts';
 import type { SaltSource } from '../keys/salt-source.ts';
 import { scanBlobs } from '../pack/directory.ts';
-import type { PackRecord } from '../pack/pack-record.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { reportOf } from '../protocol/outcomes.ts';
 import { mayReuseTree } from '../protocol/reuse.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
@@ -164,8 +164,9 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing or condemned, or segments that cannot be read, are a reason to ask. Packs that were swept
-   * are none: no live snapshot needs them, and their names stay in the index for long.
+   * missing or condemned, segments that cannot be read, or blobs that are known to be damaged are a
+   * reason to ask. Packs that were swept are none: no live snapshot needs them, and their names stay
+   * in the index for long.
    */
   trusts(id: SessionId): boolean {
     return trustsSnapshot(this, id);
@@ -200,6 +201,17 @@ export class Session {
       for (const { id } of frame.blobs) this.#inFlight.add(blobKey(id));
       await this.#packs.moveFrame(frame);
     });
+  }
+
+  /**
+   * Takes over a pack whose segment is lost: once it is durable, a segment of this session names it.
+   * @throws NotFoundError
+   */
+  async adopt(record: PackRecord): Promise<void> {
+    const { storage } = this.#repository;
+    await storage.adopt(packStorageName(record), { signal: this.#signal });
+    await storage.sync();
+    this.#segments.add(record);
   }
 
   /** Everything stored so far is durable and named by a segment when this returns. */
@@ -397,7 +409,7 @@ export function trustsSnapshot(
     const isLost = state === PACK_STATE.missing || state === PACK_STATE.dead;
     if (isLost && !sweptPacks.has(name)) return false;
   }
-  return true;
+  return !hasLostBlobs(sync.index);
 }
 
 function heartbeatName(id: SessionId, number: number): string {

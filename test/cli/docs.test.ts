@@ -58,10 +58,11 @@ test('docs/command-line.md names the variable of every option', async (t) => {
   const { stdout: help } = await home.ok('help');
   const helps = [help];
   for (const command of commandsOf(help)) helps.push((await home.ok('help', command)).stdout);
-  for (const command of commandsOf(
-    helps.find((text) => text.startsWith('Usage: varve key')) ?? '',
-  )) {
-    helps.push((await home.ok('key', 'help', command)).stdout);
+  for (const group of ['key', 'repair']) {
+    const own = helps.find((text) => text.startsWith(`Usage: varve ${group}`)) ?? '';
+    for (const command of commandsOf(own)) {
+      helps.push((await home.ok(group, 'help', command)).stdout);
+    }
   }
   const options = helps.flatMap((text) => text.match(/^ {2}(?:-\w, )?--[a-z-]+/gm) ?? []);
   const names = new Set(options.map((option) => option.replace(/^.*--/, '')));
@@ -74,19 +75,25 @@ test('docs/command-line.md names the variable of every option', async (t) => {
   }
 });
 
-test('docs/command-line.md shows the help of every command of key as it is', async (t) => {
-  const home = varveHome(t);
-  const { stdout: help } = await home.ok('help', 'key');
-  const commands = commandsOf(help);
+const groups = {
+  key: ['list', 'add', 'remove', 'passwd'],
+  repair: ['index', 'packs', 'snapshots'],
+};
 
-  assert.deepEqual(commands, ['list', 'add', 'remove', 'passwd']);
-  for (const command of commands) {
-    const { stdout } = await home.ok('key', 'help', command);
+for (const [group, commands] of Object.entries(groups)) {
+  test(`docs/command-line.md shows the help of every command of ${group} as it is`, async (t) => {
+    const home = varveHome(t);
+    const { stdout: help } = await home.ok('help', group);
 
-    assert.ok(page.includes(`$ varve key help ${command}\n${stdout}\`\`\`\n`), command);
-    for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
-  }
-});
+    assert.deepEqual(commandsOf(help), commands);
+    for (const command of commands) {
+      const { stdout } = await home.ok(group, 'help', command);
+
+      assert.ok(page.includes(`$ varve ${group} help ${command}\n${stdout}\`\`\`\n`), command);
+      for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line);
+    }
+  });
+}
 
 test('docs/command-line.md names every exit code', () => {
   for (const code of [...Object.values(exitCodes), 129, 130, 141, 143]) {

@@ -77,6 +77,7 @@ test('all commands together show every event and field, as described', async (t)
   await run('snapshots', '--forgotten');
   await run('undelete', 'latest');
   await run('rebuild-index');
+  await run('check', '--read-data-subset', '1/1');
   await run('ls', 'unknown');
   const [pack] = packsOf(home) as [string];
   rmSync(pack);
@@ -88,6 +89,9 @@ test('all commands together show every event and field, as described', async (t)
     'node: device',
     'key: ',
     'summary of key',
+    'summary of repair',
+    'lost_',
+    'repaired_snapshot',
     'session: ',
     'summary of sess',
     'pack: ',
@@ -286,7 +290,7 @@ test('lineFaults() sees planted faults', () => {
   assert.deepEqual(lineFaults('ls', { ...line, entries: -1 }).length, 1);
   assert.deepEqual(lineFaults('ls', { ...line, entries: 0.5 }).length, 1);
   assert.deepEqual(lineFaults('ls', { ...line, more: 1 }), ['summary: unknown more']);
-  assert.deepEqual(lineFaults('check', line).length, 7);
+  assert.deepEqual(lineFaults('check', line).length, 9);
   assert.deepEqual(lineFaults('ls', { ...line, message_type: 'end' }).length, 1);
   assert.deepEqual(lineFaults('ls', error), ['error: no item']);
   assert.deepEqual(lineFaults('ls', { ...error, item: 'a\ufffd' }), ['error: no item_b64']);

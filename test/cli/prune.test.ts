@@ -140,6 +140,7 @@ test('varve prune tells what goes and why, and deletes it', async (t) => {
   for (const path of packsOf(home)) {
     assert.ok(!listed.some((line) => line.includes(basename(path))), path);
   }
+  assert.equal(early.stderr + done.stderr + again.stderr, '');
   assert.match(again.stdout, /^Nothing to delete in \d packs? of [\d.]+ KiB\n$/);
   await assertSound(home);
 });

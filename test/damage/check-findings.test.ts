@@ -13,6 +13,7 @@ import { openPack } from '../../src/pack/pack-reader.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { loadView } from '../../src/repository/view.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
+import { isObjectName } from '../../src/storage/names.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { type Content, contentLength } from '../../src/tree/content.ts';
 import type { Node } from '../../src/tree/node.ts';
@@ -26,6 +27,7 @@ import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
   check,
+  newDirectoryStorage,
   newStorage,
   objectNames,
   openClient,
@@ -49,8 +51,8 @@ interface Sound {
   readonly packOfSecond: string;
 }
 
-async function soundRepository(t: TestContext): Promise<Sound> {
-  const storage = await newStorage();
+async function soundRepository(t: TestContext, isOnDisk = false): Promise<Sound> {
+  const storage = isOnDisk ? await newDirectoryStorage(t) : await newStorage();
   const client = await openClient(t, storage);
   const source = join(tempDir(t), 'source');
   const random = seededRandom();
@@ -85,6 +87,10 @@ interface Fixture {
   readonly paths?: readonly string[];
   /** What is no longer there or restores with errors; everything else restores as it was. */
   readonly loses?: readonly Which[];
+  /** It is told, and is no damage. */
+  readonly isNote?: boolean;
+  /** Storage in memory holds objects only. */
+  readonly isOnDisk?: boolean;
   /** Only a client with memory can know. */
   readonly needsMemory?: boolean;
 }
@@ -212,6 +218,23 @@ const fixtures: Record<Exclude<FindingKind, 'delta-stranded'>, Fixture> = {
     loses: ['second'],
     needsMemory: true,
   },
+  'key-slot-damaged': {
+    damage: async ({ storage }) => {
+      const name = `keys/${'0'.repeat(32)}`;
+      await storage.putIfAbsent(name, seededRandom().bytes(300));
+      return { object: name };
+    },
+    finds: ['key-slot-damaged'],
+  },
+  'foreign-file': {
+    damage: async ({ storage }) => {
+      writeFileSync(join(storage.location, 'notes.txt'), 'notes');
+      return { object: 'notes.txt' };
+    },
+    finds: ['foreign-file'],
+    isNote: true,
+    isOnDisk: true,
+  },
   'pack-unindexed': {
     damage: async ({ storage, second, packOfSecond }) => {
       const [segment] = second.snapshot.manifest.segments;
@@ -227,18 +250,18 @@ for (const [kind, fixture] of Object.entries(fixtures)) {
   for (const who of ['its writer', 'a new client']) {
     if (fixture.needsMemory === true && who === 'a new client') continue;
     test(`check() by ${who} finds ${kind}`, async (t) => {
-      const sound = await soundRepository(t);
+      const sound = await soundRepository(t, fixture.isOnDisk);
       const damage = await fixture.damage(sound);
       const client = who === 'its writer' ? sound.client : await openClient(t, sound.storage);
-      const before = await hashes(sound.storage);
+      const before = await hashes(sound.storage, fixture.isOnDisk);
 
       const result = await check(client, fixture.isReadingData);
 
-      assert.deepEqual(await hashes(sound.storage), before);
+      assert.deepEqual(await hashes(sound.storage, fixture.isOnDisk), before);
       const explanation = result.findings.map((one) => `${one.kind}: ${one.message}`).join('\n');
       const kinds = new Set(result.findings.map((one) => one.kind));
       assert.deepEqual([...kinds].sort(), fixture.finds, explanation);
-      assert.equal(result.isDamaged, true);
+      assert.equal(result.isDamaged, fixture.isNote !== true);
       const found = result.findings.filter((one) => one.kind === kind);
       assert.deepEqual(
         found.map(({ object }) => object),
@@ -375,9 +398,10 @@ function fileNode(content: Content): Node {
 }
 
 /** SHA-256 of every object by name. */
-async function hashes(storage: Storage): Promise<Map<string, string>> {
+async function hashes(storage: Storage, isOnDisk = false): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  for (const name of await objectNames(storage)) {
+  const names = await objectNames(storage);
+  for (const name of isOnDisk ? names.filter(isObjectName) : names) {
     found.set(
       name,
       createHash('sha256')

@@ -201,9 +201,13 @@ export const events: Readonly<Record<string, Fields>> = {
     severity: 'code',
     object: 'text',
     message: 'text',
+    'heal?': 'text',
     snapshots: 'ids',
     paths: 'outsides',
   },
+  lost_blob: { id: 'longId', message: 'text', snapshots: 'ids', paths: 'outsides' },
+  repaired_snapshot: { id: 'id', 'repaired_id?': 'id', lost_count: 'count' },
+  lost_entry: { id: 'id', code: 'code', item: 'outside' },
   benchmark: {
     name: 'code',
     version: 'text',
@@ -300,7 +304,10 @@ export const summaries: Readonly<Record<string, Fields>> = {
     snapshots: 'count',
     packs: 'count',
     entries: 'count',
+    packs_read: 'count',
     bytes_read: 'count',
+    packs_unread: 'count',
+    'oldest_read?': 'time',
     total_duration: 'seconds',
   },
   stats: {
@@ -352,6 +359,32 @@ export const summaries: Readonly<Record<string, Fields>> = {
     removed_key_slot: 'text',
     other_key_slots: 'count',
   },
+  'repair index': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    packs: 'texts',
+    suspects: 'texts',
+    error_count: 'count',
+  },
+  'repair packs': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    healed_from_repository: 'count',
+    healed_from_live: 'count',
+    healed_from_other: 'count',
+    stored_size: 'count',
+    error_count: 'count',
+  },
+  'repair snapshots': {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    snapshots: 'count',
+    repaired_before: 'ids',
+    error_count: 'count',
+  },
   sessions: { code: 'count', sessions: 'count', error_count: 'count' },
   'rebuild-index': {
     code: 'count',
@@ -363,7 +396,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
 };
 
 /** Commands of two words. */
-const subcommands = /^key (?:list|add|remove|passwd)\b/;
+const subcommands = /\b(?:key (?:list|add|remove|passwd)|repair (?:index|packs|snapshots))\b/;
 
 const aliases: Readonly<Record<string, string>> = {
   backup: 'snapshot',
@@ -376,7 +409,7 @@ const aliases: Readonly<Record<string, string>> = {
 
 /** The command among arguments, by its own name. */
 export function commandOf(args: readonly string[]): string | undefined {
-  const [subcommand] = subcommands.exec(args.slice(args.indexOf('key')).join(' ')) ?? [];
+  const [subcommand] = subcommands.exec(args.join(' ')) ?? [];
   if (subcommand !== undefined) return subcommand;
   return args.map((arg) => aliases[arg] ?? arg).find((arg) => Object.hasOwn(summaries, arg));
 }

@@ -22,7 +22,7 @@ import {
   type State,
   type Step,
 } from './collection-state.ts';
-import { decodable } from './copies.ts';
+import { isReadable } from './copies.ts';
 import type { Model } from './explorer.ts';
 import { membersOf } from './masks.ts';
 import { OUTCOME } from './outcomes.ts';
@@ -58,6 +58,6 @@ function expand(world: World, state: State, step: Step): void {
 
 function violation(state: State): string | undefined {
   if (liveOf(state) === 0) return undefined;
-  const found = decodable(state.stored & state.indexed, state.contents);
-  return found.D ? undefined : 'snapshot lost';
+  const isLost = !isReadable(state.stored & state.indexed, state.contents);
+  return isLost ? 'snapshot lost' : undefined;
 }

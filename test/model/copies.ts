@@ -64,6 +64,15 @@ export const decodable: (packs: number, contents: number) => Record<Blob, boolea
   },
 );
 
+/**
+ * Whether D can be read from these packs, said without the rule: by this it is judged what is lost, so
+ * that a rule which is wrong is not judged by itself.
+ */
+export function isReadable(packs: number, contents: number): boolean {
+  const kinds = kindsIn(packs, contents);
+  return kinds.has('D') || (kinds.has('d') && kinds.has('X'));
+}
+
 /** Rule DECODE: whether these packs are enough, when D is live or nothing is. */
 export function keepsLive(packs: number, contents: number, isAnyLive: boolean): boolean {
   return keepsDecodable(copiesIn(packs, contents), isAnyLive ? ['D'] : []);

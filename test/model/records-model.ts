@@ -10,7 +10,7 @@
  * It must hold: every snapshot that counts can be decoded; a session that reported success has a
  * snapshot that counts, unless the user forgot it; an undelete inside the grace is not refused.
  */
-import { contentsOf, decodable } from './copies.ts';
+import { contentsOf, isReadable } from './copies.ts';
 import type { Model } from './explorer.ts';
 import { has, membersOf } from './masks.ts';
 import { OUTCOME } from './outcomes.ts';
@@ -87,7 +87,7 @@ function expand(world: World, state: State, step: Step): void {
 function violationIn(world: World, state: State): string | undefined {
   const valid = validOf(state);
   const packs = state.stored & indexOf(state) & ~state.records.swept;
-  if (valid !== 0 && !decodable(packs, state.contents).D) return 'snapshot lost';
+  if (valid !== 0 && !isReadable(packs, state.contents)) return 'snapshot lost';
   if (state.reported & ~state.forgotten & ~valid) return 'reported snapshot is void';
   const isRefused = state.isRefused && !world.isAbout('grace0');
   return isRefused ? 'undelete refused inside the grace' : undefined;

@@ -61,6 +61,12 @@ const copy: fc.Arbitrary<Copy> = fc.record({
   isBad: fc.boolean(),
 });
 
+/** The delta begins with the zero byte in front of its base. */
+const prefixedBase: Copy[] = [
+  { blob: 0, base: 0, pack: 0, depth: 1, isBad: false },
+  { blob: 1, base: 0, pack: 0, depth: 1, isBad: false },
+];
+
 function frameOf({ blob, base, depth, isBad }: Copy): EncodedFrame {
   const plaintext = plaintexts[blob] as Uint8Array;
   const content = isBad ? plaintext.toReversed() : plaintext;
@@ -134,6 +140,6 @@ test('recover.mjs decodes what can be decoded, and nothing else', {
         }
       }),
     ),
-    { seed: testSeed, numRuns: 40 },
+    { seed: testSeed, numRuns: 40, examples: [[prefixedBase]] },
   );
 });

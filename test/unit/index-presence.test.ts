@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
-import type { BlobId, PackName } from '../../src/id.ts';
+import { type BlobId, blobKey, type PackName } from '../../src/id.ts';
 import { LocalIndex } from '../../src/index/local-index.ts';
-import { candidateAt, isPresent, locate } from '../../src/index/presence.ts';
+import {
+  candidateAt,
+  hasLostBlobs,
+  isPresent,
+  locate,
+  usableChain,
+} from '../../src/index/presence.ts';
 import type { PackRecord } from '../../src/pack/pack-record.ts';
 import {
   type BlobPlan,
@@ -65,6 +71,41 @@ test('isPresent() counts a whole copy only in a live pack of the right size', as
   assert.equal(isPresent(index, idOf('a')), false, 'dead');
   await index.updateStates({ listed, dead: nothing });
   assert.equal(isPresent(index, idOf('a')), true, 'rescued');
+});
+
+test('isPresent() does not count copies that are distrusted, nor deltas on them', async (t) => {
+  const whole = packOf('whole', [{ id: idOf('a') }, { id: idOf('b') }]);
+  const delta = packOf('delta', [{ id: idOf('on a'), base: idOf('a'), depth: 1 }]);
+  const index = await indexOf(t, [whole, delta]);
+  assert.equal(isPresent(index, idOf('on a')), true);
+
+  index.distrust(new Map([[whole.name, new Set([blobKey(idOf('a'))])]]));
+  const present = ['a', 'b', 'on a'].map((name) => isPresent(index, idOf(name)));
+  const lost = hasLostBlobs(index);
+  const other = packOf('other', [{ id: idOf('a') }]);
+  await index.addPack(other);
+  const after = ['a', 'b', 'on a'].map((name) => isPresent(index, idOf(name)));
+
+  assert.deepEqual([present, lost], [[false, true, false], true]);
+  assert.deepEqual([after, hasLostBlobs(index)], [[true, true, true], false]);
+  assert.deepEqual(
+    locate(index, idOf('a')).map(({ pack }) => pack.name),
+    [other.name, whole.name],
+  );
+  assert.equal(usableChain(index, idOf('on a'))?.at(-1)?.pack.name, other.name);
+});
+
+test('isPresent() does not count a distrusted pack that becomes known later', async (t) => {
+  const pack = packOf('1', [{ id: idOf('a') }]);
+  const index = await openIndex(t);
+  await index.updateStates({ listed: listingOf([pack]), dead: nothing });
+  index.distrust(new Map([[pack.name, 'all']]));
+
+  await index.addPack(pack);
+
+  assert.equal(isPresent(index, idOf('a')), false);
+  index.distrust(new Map());
+  assert.equal(isPresent(index, idOf('a')), true);
 });
 
 test('isPresent() counts a pack in no segment only in the session that uploaded it', async (t) => {

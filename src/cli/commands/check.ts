@@ -1,17 +1,25 @@
 /** `varve check`: is everything there and intact? */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { shortId } from '../../id.ts';
-import type { CheckResult, Finding } from '../../index.ts';
+import { type CheckResult, checkDataSubset, type DataSubset, type Finding } from '../../index.ts';
 import { escapeControls, printable } from '../../util/printable.ts';
 import { exitCodes } from '../exit-code.ts';
-import { formatBytes, formatCount, formatElapsed, secondsOf } from '../format.ts';
-import { outsideTexts } from '../json.ts';
+import {
+  formatBytes,
+  formatCount,
+  formatElapsed,
+  formatLocalTime,
+  secondsOf,
+  secondsOfNs,
+} from '../format.ts';
+import { outsideTexts, rfc3339OfNs } from '../json.ts';
 import type { CommonOptions } from '../options.ts';
 import type { Output } from '../output.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
 
 interface CheckOptions extends CommonOptions {
   readData?: boolean;
+  readDataSubset?: DataSubset;
 }
 
 export function addCheckCommand(program: Command, runtime: Runtime): void {
@@ -21,9 +29,14 @@ export function addCheckCommand(program: Command, runtime: Runtime): void {
     .description(
       'Check that every snapshot is there with all its trees, and that everything they need is ' +
         'where the index says. With --read-data every stored byte is read and verified. Damage ' +
-        'is reported, never changed; the exit code is then 4.',
+        'is told with the command that heals it, never changed; the exit code is then 4.',
     )
     .option('--read-data', 'read and verify all packs')
+    .option(
+      '--read-data-subset <part>',
+      'read a part of the packs: 1/12 is the first of twelve parts, 5% those longest not read',
+      parseSubset,
+    )
     .action(async () => {
       runtime.exitCode = await check(runtime, command.optsWithGlobals<CheckOptions>());
     });
@@ -34,6 +47,7 @@ async function check(runtime: Runtime, options: CheckOptions): Promise<number> {
   const result = await withRepository(runtime, options, (repository) =>
     repository.check({
       isReadingData: options.readData === true,
+      dataSubset: options.readDataSubset,
       signal,
       onProgress: output.onProgress,
     }),
@@ -43,6 +57,21 @@ async function check(runtime: Runtime, options: CheckOptions): Promise<number> {
   if (output.isJson) printJson(output, result, code);
   else printResult(output, result);
   return code;
+}
+
+/** "3/12", or "5%". @throws InvalidArgumentError */
+function parseSubset(text: string): DataSubset {
+  const [, part, of] = /^(\d{1,5})\/(\d{1,5})$/.exec(text) ?? [];
+  const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(text) ?? [];
+  const subset =
+    percent === undefined ? { part: Number(part), of: Number(of) } : { percent: Number(percent) };
+  try {
+    checkDataSubset(subset);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InvalidArgumentError('Expected a part such as 1/12, or a share such as 5%.');
+  }
+  return subset;
 }
 
 /** Names of the packs that are missing or damaged themselves. */
@@ -59,12 +88,13 @@ function damageCount({ findings }: CheckResult): number {
 
 function printJson(output: Output, result: CheckResult, code: number): void {
   for (const finding of result.findings) {
-    const { kind, severity, object, message, snapshots, paths } = finding;
+    const { kind, severity, object, message, heal, snapshots, paths } = finding;
     output.event('finding', {
       kind,
       severity,
       object,
       message,
+      heal,
       snapshots,
       ...outsideTexts('paths', paths),
     });
@@ -77,7 +107,10 @@ function printJson(output: Output, result: CheckResult, code: number): void {
     snapshots: result.snapshots,
     packs: result.packs,
     entries: result.entries,
+    packs_read: result.packsRead,
     bytes_read: result.bytesRead,
+    packs_unread: result.packsUnread,
+    oldest_read: readTime(result, rfc3339OfNs),
     total_duration: secondsOf(result.durationNs),
   });
 }
@@ -95,13 +128,30 @@ function printResult(output: Output, result: CheckResult): void {
   looked.push(formatCount(entries, 'entry', 'entries'));
   if (bytesRead > 0) looked.push(`${formatBytes(bytesRead)} read`);
   output.report(`Checked ${looked.join(', ')} in ${formatElapsed(secondsOf(durationNs))}`);
+  output.report(readHistory(result));
   if (damaged > 0) output.result(`Damage: ${formatCount(damaged, 'finding')}`);
   else output.report('No damage found');
 }
 
-/** What, where, and whom it hurts. */
-function findingLines({ kind, severity, object, message, snapshots, paths }: Finding): string[] {
+function readTime<T>({ oldestReadMs }: CheckResult, format: (ns: bigint) => T): T | undefined {
+  return oldestReadMs === undefined ? undefined : format(BigInt(oldestReadMs) * 1_000_000n);
+}
+
+/** How long ago the data of all packs was read, as far as this client knows. */
+function readHistory(result: CheckResult): string {
+  const { packs, packsUnread } = result;
+  const oldest = readTime(result, (ns) => formatLocalTime(secondsOfNs(ns)));
+  if (packs === 0) return 'There is no data yet';
+  if (oldest === undefined) return 'No pack has been read and found good by this client';
+  const unread = packsUnread === 0 ? '' : `, ${formatCount(packsUnread, 'pack')} not yet`;
+  return `Packs were last read and found good ${oldest} or later${unread}`;
+}
+
+/** What, where, whom it hurts, and what to do. */
+function findingLines(finding: Finding): string[] {
+  const { kind, severity, object, message, heal, snapshots, paths } = finding;
   const lines = [`${severity}: ${kind} ${escapeControls(object)}`, `  ${escapeControls(message)}`];
   if (snapshots.length > 0) lines.push(`  in snapshots ${snapshots.map(shortId).join(' ')}`);
-  return [...lines, ...paths.map((path) => `  hurts ${printable(path)}`)];
+  lines.push(...paths.map((path) => `  hurts ${printable(path)}`));
+  return heal === undefined ? lines : [...lines, `  heal with: ${heal}`];
 }

@@ -80,14 +80,14 @@ export class LiveSet {
 
   /**
    * A whole copy in a pack that is not condemned: what nearly every blob has, found without more.
-   * Undefined also where that copy turns out to be of another blob.
+   * Undefined also where that copy turns out to be of another blob, or is known to be damaged.
    */
   #wholeCopy(id: BlobId, type: BlobType): BlobCopy | undefined {
     const copy = this.index.wholeCopy(id, this.#isKept);
     if (copy === undefined) return undefined;
     const blobs = this.index.openDirectory(copy.packNo)?.blobs;
     const isIt = blobs?.isAt(copy.slot, id) === true && blobs.typeAt(copy.slot) === type;
-    return isIt ? copy : undefined;
+    return isIt && !this.index.isDistrusted(copy.packNo, id) ? copy : undefined;
   }
 
   /** False when it was marked before. */

@@ -195,7 +195,8 @@ class Collection {
   async #collect(): Promise<PruneResult['outcome']> {
     const pending = this.#look.view.collector.pendingMark;
     if (pending !== undefined) {
-      return (await this.#isWanted()) ? await this.#sweepMark(pending) : 'planned';
+      if (!(await this.#isWanted())) return 'planned';
+      return await this.#withWriter((writer) => this.#sweepMark(pending, writer));
     }
     const { plan, unindexed } = await this.#plan();
     this.#notePlan(plan);
@@ -210,8 +211,11 @@ class Collection {
     const repacked = await this.#repack(plan.repack);
     this.#noteRepacked(plan, repacked);
     const gone = [...plan.dead, ...repacked].map(({ pack }) => pack.packNo);
-    const mark = await this.#putMark(new Set(gone), unindexed);
-    return mark === undefined ? 'nothing' : await this.#sweepMark(mark);
+    // One writer for both: the next one would miss the mark in the view it has from before.
+    return await this.#withWriter(async (writer) => {
+      const mark = await this.#putMark({ gone: new Set(gone), unindexed }, writer);
+      return mark === undefined ? 'nothing' : await this.#sweepMark(mark, writer);
+    });
   }
 
   /** The time it takes somebody to decide is none of the collection's. */
@@ -423,8 +427,8 @@ class Collection {
    * condemn.
    */
   async #putMark(
-    gone: ReadonlySet<number>,
-    unindexed: readonly PackName[],
+    { gone, unindexed }: { gone: ReadonlySet<number>; unindexed: readonly PackName[] },
+    writer: ChainWriter,
   ): Promise<Stored<Mark> | undefined> {
     const { view } = this.#look;
     if (view.collector.pendingMark !== undefined) return view.collector.pendingMark;
@@ -439,12 +443,10 @@ class Collection {
       .map(({ id, manifest }) => ({ sessionId: id, root: toHex(manifest.root.id) }));
     const identity = { kind: OBJECT_KIND.mark, name: generationName(generation, 'mark') };
     await pass('prune.4.before');
-    await this.#withWriter((writer) =>
-      writer.putIfAbsent(identity, (chain) => {
-        const previousSweep = lastSwept?.hash ?? noHash;
-        return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
-      }),
-    );
+    await writer.putIfAbsent(identity, (chain) => {
+      const previousSweep = lastSwept?.hash ?? noHash;
+      return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
+    });
     await pass('prune.4.after');
     // Whoever lost adopts the stored one; whoever won reads back what all others will act on.
     const state = await loadCollectorState(this.#repository);
@@ -468,21 +470,19 @@ class Collection {
   }
 
   /** Steps 5 to 8 for a stored mark. */
-  async #sweepMark(mark: Stored<Mark>): Promise<PruneResult['outcome']> {
-    return await this.#withWriter(async (writer) => {
-      if (!(await this.#awaitSessions(writer))) return 'waiting';
-      await this.#lookAgain();
-      const { collector } = this.#look.view;
-      if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
-      this.#condemned = this.#numbersOf(mark.condemned);
-      await this.#walkKept();
-      await pass('prune.6.after');
-      const sweep = await this.#putSweep(mark, writer);
-      if (sweep === undefined) throw overtaken(mark.generation);
-      await this.#carryOut(sweep, writer);
-      await this.#tidy(writer);
-      return 'swept';
-    });
+  async #sweepMark(mark: Stored<Mark>, writer: ChainWriter): Promise<'waiting' | 'swept'> {
+    if (!(await this.#awaitSessions(writer))) return 'waiting';
+    await this.#lookAgain();
+    const { collector } = this.#look.view;
+    if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
+    this.#condemned = this.#numbersOf(mark.condemned);
+    await this.#walkKept();
+    await pass('prune.6.after');
+    const sweep = await this.#putSweep(mark, writer);
+    if (sweep === undefined) throw overtaken(mark.generation);
+    await this.#carryOut(sweep, writer);
+    await this.#tidy(writer);
+    return 'swept';
   }
 
   /** What nobody needs any more besides packs, and what became too many. */
