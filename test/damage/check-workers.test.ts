@@ -110,7 +110,7 @@ test('check() finds the same damage in the same order, however many threads read
   const kinds = new Set(inline?.findings.map(({ kind }) => kind));
   assert.deepEqual(
     [...kinds].sort(),
-    ['blob-damaged', 'blob-unreadable', 'pack-damaged', 'pack-unindexed'],
+    ['blob-damaged', 'blob-unreadable', 'delta-stranded', 'pack-damaged', 'pack-unindexed'],
     'one of each kind, so that there is something to compare',
   );
   for (const { findings } of results) assert.deepEqual(findings, inline?.findings);
