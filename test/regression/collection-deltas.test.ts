@@ -190,6 +190,7 @@ test('G29 a base that is condemned after the view of a session is kept for its d
     },
   });
 
+  pause.release();
   assert.equal((await saving).deltaBlobs, 1, 'a delta on what was condemned meanwhile');
   const { sweeps } = await loadCollectorState(collector);
   assert.equal(sweeps[0]?.rescued.length, 1);

@@ -24,7 +24,7 @@ import { namesIn } from '../helpers/repository-crash.ts';
 const tidySteps = PRUNE_FAILPOINTS.filter((point) => !point.startsWith('prune.'));
 const weeks = 31 * 24;
 
-/** So many segments, fences and sweeps that a collection compacts and merges them. */
+/** So many segments, fences and sweeps, none carried out, that a collection compacts and merges them. */
 async function newLitteredStage(t: TestContext): Promise<Stage> {
   const stage = await newStage(t);
   const client = await stage.client();
@@ -36,8 +36,6 @@ async function newLitteredStage(t: TestContext): Promise<Stage> {
   for (let i = 0; i < 40; i++) await writer.fence(i.toString(16).padStart(32, '0'));
   for (let generation = 1; generation <= 34; generation++) {
     await writer.sweep(generation, [generation.toString(16).padStart(64, '0')]);
-    const name = `gc/${generation.toString(16).padStart(16, '0')}.done`;
-    await stage.storage.putIfAbsent(name, new Uint8Array(1));
   }
   return stage;
 }
