@@ -135,7 +135,7 @@ function locationOf(index: LocalIndex, copy: BlobCopy, id: BlobId): Location | u
 }
 
 /** Undefined when there is no such place. */
-function locationAt(
+export function locationAt(
   index: LocalIndex,
   { packNo, slot }: Pick<BlobCopy, 'packNo' | 'slot'>,
 ): Location | undefined {

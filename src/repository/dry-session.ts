@@ -57,8 +57,9 @@ export class DrySession {
     return isPresent(this.sync.index, id);
   }
 
+  /** Without what this client remembers it asks after every collection. */
   trusts(id: SessionId): boolean {
-    return trustsSnapshot(this, id);
+    return trustsSnapshot(this, id, 0);
   }
 
   async addDurable(): Promise<void> {}

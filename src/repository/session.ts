@@ -164,11 +164,12 @@ export class Session {
   /**
    * Rule CLOSURE: whether whatever a live snapshot names may be relied on without asking for each
    * blob. While a collection is under way it must have counted the snapshot; and packs that are
-   * missing or dead, segments that cannot be read, or blobs that are known to be damaged are a reason
-   * to ask. So the next snapshot heals what a wrong sweep has taken.
+   * missing or condemned, segments that cannot be read, or blobs that are known to be damaged are a
+   * reason to ask. So is a collection that this client has written nothing after: the first snapshot
+   * heals what a wrong sweep has taken, the ones after it need not ask again.
    */
   trusts(id: SessionId): boolean {
-    return trustsSnapshot(this, id);
+    return trustsSnapshot(this, id, this.#state.gcGeneration);
   }
 
   /** Whether the blob need not be stored, by what is durable. */
@@ -393,18 +394,23 @@ export class Session {
   }
 }
 
-/** See `Session.trusts`. */
+/**
+ * See `Session.trusts`.
+ * @param askedGeneration Last collection after which this client has asked for every blob.
+ */
 export function trustsSnapshot(
   { view, sync }: { view: View; sync: IndexSync },
   id: SessionId,
+  askedGeneration: number,
 ): boolean {
+  const { pendingMark, sweptPacks, generation } = view.collector;
   const isLive = view.snapshots.some((snapshot) => snapshot.id === id);
-  const counted = view.collector.pendingMark?.counted.map(
-    ({ sessionId }) => sessionId as SessionId,
-  );
+  const counted = pendingMark?.counted.map(({ sessionId }) => sessionId as SessionId);
   if (!mayReuseTree(id, { isLive, counted }) || sync.damaged.length > 0) return false;
-  for (const { state } of sync.index.packs()) {
-    if (state === PACK_STATE.missing || state === PACK_STATE.dead) return false;
+  const isAsked = generation <= askedGeneration;
+  for (const { name, state } of sync.index.packs()) {
+    const isGone = state === PACK_STATE.missing || state === PACK_STATE.dead;
+    if (isGone && !(isAsked && sweptPacks.has(name))) return false;
   }
   return !hasLostBlobs(sync.index);
 }

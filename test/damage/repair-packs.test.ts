@@ -317,13 +317,17 @@ test('repairPacks() repeated writes nothing more', async (t) => {
   assert.deepEqual(await objectHashes(storage), repaired);
 });
 
-test('pruneRepository() keeps what was healed, and not the copy that is damaged', async (t) => {
-  const { storage, source, taken, packs } = await threeSnapshots(t);
-  for (const name of packs) await flipData(storage, name);
-  const { repository } = await openClient(t, storage);
-  await repairPacks(repository, { live: b(source), isReadingData: true });
+for (const who of ['the client that healed', 'a client that knows nothing of it']) {
+  test(`pruneRepository() by ${who} keeps what was healed`, async (t) => {
+    const { storage, source, taken, packs } = await threeSnapshots(t);
+    for (const name of packs) await flipData(storage, name);
+    const healer = await openClient(t, storage);
+    await repairPacks(healer.repository, { live: b(source), isReadingData: true });
+    const isHealer = who === 'the client that healed';
+    const { repository } = isHealer ? healer : await openClient(t, storage);
 
-  await pruneNow(repository);
+    await pruneNow(repository);
 
-  await assertSound(t, storage, taken);
-});
+    await assertSound(t, storage, taken);
+  });
+}

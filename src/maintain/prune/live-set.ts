@@ -70,6 +70,16 @@ export class LiveSet {
     }
   }
 
+  /** The copy at which a live blob stands; undefined for any other blob. */
+  placeOf(id: BlobId): BlobCopy | undefined {
+    return this.index.copies(id).find(({ packNo, slot }) => {
+      const byte = this.#bits[packNo]?.[slot >> 3] ?? 0;
+      return (
+        (byte & (1 << (slot & 7))) !== 0 && this.index.openDirectory(packNo)?.blobs.isAt(slot, id)
+      );
+    });
+  }
+
   /**
    * How a blob can be decoded if only these packs are left, from its own copy down to a whole one;
    * undefined when it cannot.

@@ -37,11 +37,19 @@ import { Turns } from '../../util/turns.ts';
 import { carryOut, generationName } from './carry-out.ts';
 import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
+import { packsToKeep } from './keep-copies.ts';
 import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
-import { packUsage } from './pack-usage.ts';
-import { type PackToGo, type PlannedPack, type PrunePlan, packToGo, planPrune } from './plan.ts';
+import { type PackUsage, packUsage } from './pack-usage.ts';
+import {
+  type PackToGo,
+  type PlannedPack,
+  type PruneLimits,
+  type PrunePlan,
+  packToGo,
+  planPrune,
+} from './plan.ts';
 import { repackPacks } from './repack.ts';
 import { rescuedPacks } from './rescue.ts';
 import {
@@ -308,13 +316,33 @@ class Collection {
     }
     const unindexed = await this.#oldUnindexed();
     const room = Math.floor((recordRoomSize - kept.length * countedEntrySize) / packNameSize);
-    const plan = planPrune(usages, {
+    const limits: PruneLimits = {
       dataTarget: config.pack.dataTarget,
       metadataTarget: config.pack.metadataTarget,
       repackSizeMax: this.#options.repackSizeMax ?? Number.POSITIVE_INFINITY,
       packCountMax: Math.max(0, Math.min(SWEPT_COUNT_MAX, room) - unindexed.length),
-    });
-    return { plan, unindexed };
+    };
+    return { plan: await this.#safePlan(usages, limits), unindexed };
+  }
+
+  /** A plan without packs whose copies of live blobs are better than those that would stay. */
+  async #safePlan(usages: readonly PackUsage[], limits: PruneLimits): Promise<PrunePlan> {
+    const { access } = this.#look;
+    const stay = new Set<number>();
+    for (;;) {
+      const plan = planPrune(
+        usages.filter(({ pack }) => !stay.has(pack.packNo)),
+        limits,
+      );
+      const gone = [...plan.dead, ...plan.repack].map(({ pack }) => pack.packNo);
+      const tools = { live: this.#live, access, turns: this.#turns };
+      const found = await packsToKeep(gone, tools);
+      if (found.size === 0) return plan;
+      for (const packNo of found) stay.add(packNo);
+      this.#repository.onNotice(
+        `${found.size} packs stay that hold what is damaged elsewhere: run "varve check --read-data"`,
+      );
+    }
   }
 
   /** Packs of sessions without an outcome: to condemn them would only cost another upload. */
