@@ -44,7 +44,7 @@ export async function openEnvironment(
   path: string,
   access: { readOnly: boolean } = { readOnly: false },
 ): Promise<Environment> {
-  demandDescriptors(path);
+  demandDescriptors();
   const root = open<Uint8Array, Uint8Array>({
     ...access,
     path,
@@ -74,10 +74,10 @@ export async function openEnvironment(
  * LMDB opens four files, and kills the process when only the first of them can be opened.
  * @throws what the system says of too many open files
  */
-function demandDescriptors(path: string): void {
+function demandDescriptors(): void {
   const taken: number[] = [];
   try {
-    for (let i = 0; i < LMDB_DESCRIPTOR_COUNT; i++) taken.push(openSync(path, 'r'));
+    for (let i = 0; i < LMDB_DESCRIPTOR_COUNT; i++) taken.push(openSync(process.execPath, 'r'));
   } finally {
     for (const fd of taken) closeSync(fd);
   }

@@ -37,6 +37,9 @@ const rules: readonly RecordRule[] = [
   sessionRule(/\.h[0-9a-f]{6}$/, (payload) => parseRecord(payload, 'heartbeat')),
 ];
 
+/** What `init` may have put beside the objects, for restoring without varve. */
+const companions: ReadonlySet<string> = new Set(['recover.mjs', 'README.txt']);
+
 /** @throws StorageError, or the signal's reason */
 export async function checkObjects(
   repository: Repository,
@@ -46,6 +49,7 @@ export async function checkObjects(
   const names = ['config']; // Also when it is not listed any more.
   let foreignCount = 0;
   for await (const { name } of storage.list('', { signal })) {
+    if (companions.has(name)) continue;
     if (!isObjectName(name)) {
       foreignCount += 1;
       const message = `${name} is no file of a repository; it is left alone`;
@@ -92,7 +96,9 @@ async function checkKeySlots(repository: Repository, findings: Findings): Promis
     if (slot.kind === 'damaged') {
       findings.add({ kind, object, message: `${object} is damaged: ${slot.found}`, heal });
     } else if (slot.kind === 'foreign') {
-      findings.add({ kind, object, message: `${object} is of another repository`, heal });
+      // It opens nothing here and is in nobody's way: an `init` that was stopped leaves one.
+      const message = `${object} is of another repository, or of an init that was stopped`;
+      findings.add({ kind, severity: 'note', object, message, heal });
     } else if (isUsed) {
       const message = `${object} is no longer what opened the repository`;
       findings.add({ kind, object, message, heal });

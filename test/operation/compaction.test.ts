@@ -113,10 +113,10 @@ test('hourly snapshots with weekly collections stay few objects', async (t) => {
   const { repository, storage, clock } = stage;
   let live: string[] = [];
   let objectsMax = 0;
-  for (let i = 0; i < 600; i++) {
+  for (let i = 0; i < 300; i++) {
     live.push((await snapshotTree(repository, smallTree(i), { tags: [String(i)] })).id);
     clock.passHours(1);
-    if (i % 100 !== 99) continue;
+    if (i % 60 !== 59) continue;
     await forgetSnapshots(repository, live.slice(0, -20));
     live = live.slice(-20);
     clock.passHours(24 * 10);

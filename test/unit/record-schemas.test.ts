@@ -392,6 +392,7 @@ test('encodeConfig() repeats the clear part, and absent keys mean the defaults',
     textOf(encodeConfig(DEFAULT_CONFIG, clear)),
     '{"chunker":{"average":65536,"maximum":131072,"minimum":32768,"name":"s16p/1"},' +
       `"clear":"${clearText}","compression":{"level":3},"delta":{"max_depth":8},` +
+      '"gc":{"grace_ms":86400000,"minimum_age_ms":86400000,"session_ttl_ms":86400000},' +
       '"pack":{"data_target":67108864,"meta_target":16777216},"requires":[],' +
       '"schema":"varve.config/1"}',
   );

@@ -12,7 +12,7 @@
  * - Whatever cannot be read or understood on the way ends the collection before that.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { BusyError } from '../../errors.ts';
+import { BusyError, CorruptionError, NotFoundError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import { directoryOf } from '../../pack/pack-record.ts';
 import type { LongCall, Progress } from '../../progress.ts';
@@ -195,9 +195,18 @@ class Collection {
     if (this.#options.isDryRun !== true) await this.#finishEarlier();
     await this.#walkKept();
     await pass('prune.2.after');
-    this.#result.outcome = await this.#collect();
+    this.#result.outcome = await this.#collect().catch((error) => this.#tellOvertaken(error));
     this.#result.durationNs = this.#repository.clock.monotonicNs() - this.#startedNs;
     return this.#result;
+  }
+
+  /** What another collector has deleted meanwhile is missed, and is no damage. @throws always */
+  async #tellOvertaken(error: unknown): Promise<never> {
+    const { generation } = this.#look.view.collector;
+    const isMissing = error instanceof NotFoundError || error instanceof CorruptionError;
+    if (!isMissing) throw error;
+    const now = await loadCollectorState(this.#repository);
+    throw now.generation > generation ? overtaken(now.generation) : error;
   }
 
   async #collect(): Promise<PruneResult['outcome']> {
@@ -211,6 +220,9 @@ class Collection {
     for (const name of unindexed) this.#count(this.#result.unindexed, name);
     if (this.#options.isDryRun === true) return 'planned';
     if (plan.dead.length + plan.repack.length + unindexed.length === 0) {
+      // Only for the next collection: what dead sessions left is garbage from now on.
+      await this.#fenceDead();
+      this.#result.waitingFor = [];
       await this.#withWriter((writer) => this.#tidy(writer));
       return 'nothing';
     }
