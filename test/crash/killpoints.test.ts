@@ -23,7 +23,7 @@ import { PLANTED_BUGS, plant } from '../helpers/planted-bugs.ts';
 import { memoryDir } from '../helpers/test-repository.ts';
 
 /** Share of all points. */
-const SAMPLE = 0.03;
+const SAMPLE = 0.015;
 
 async function assertNothingLost(campaign: Campaign, directory: string): Promise<number> {
   const operations = FAULT_OPERATIONS;

@@ -231,6 +231,6 @@ function isRight(ledger: FaultLedger, id: string, restored: string): boolean {
 async function findDamage(repository: Repository): Promise<string[]> {
   const { findings } = await checkRepository(repository, { isReadingData: true });
   return findings
-    .filter(({ severity }) => severity === 'damage')
+    .filter(({ kind, severity }) => severity === 'damage' || kind === 'pack-missing')
     .map(({ kind, message }) => `${kind}: ${message}`);
 }

@@ -243,7 +243,9 @@ export async function findLosses(repository: Repository, ledger: Ledger): Promis
   }
   const { findings } = await checkRepository(repository, { isReadingData: true });
   for (const { kind, severity, message } of findings) {
-    if (severity === 'damage') losses.push(`${kind}: ${message}`);
+    // No segment may name a pack that is not there, whether or not anybody needs it.
+    const isLoss = severity === 'damage' || kind === 'pack-missing';
+    if (isLoss) losses.push(`${kind}: ${message}`);
   }
   return losses;
 }

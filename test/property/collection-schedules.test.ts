@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { runHistory } from '../helpers/collection-history.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-const count = Number(process.env['HISTORIES'] ?? 40);
+const count = Number(process.env['HISTORIES'] ?? 30);
 const first = Number(process.env['HISTORY'] ?? 0);
 
 test('no schedule of clients loses what was acknowledged', async (t) => {
