@@ -1,11 +1,14 @@
 /** What a collection deletes, and that nothing that a snapshot needs is among it. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
-import type { PruneResult } from '../../src/maintain/prune/prune.ts';
+import type { PruneResult } from '../../src/maintain/prune/prune-result.ts';
+import { beginSession } from '../../src/repository/begin-session.ts';
 import { loadCollectorState } from '../../src/repository/collector-state.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { flipBit } from '../helpers/fault-storage.ts';
 import { forgetSnapshots, pruneNow } from '../helpers/forget-snapshots.ts';
 import {
   describeSnapshot,
@@ -17,6 +20,8 @@ import {
   sourceTree,
   withClient,
 } from '../helpers/repository-crash.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
+import { replaceObject } from '../helpers/test-repository.ts';
 
 type Tree = ReturnType<typeof sourceTree>;
 
@@ -204,3 +209,33 @@ test('a missing blob ends a collection before anything is deleted, and it says w
 
   assert.deepEqual(await namesIn(storage), before);
 });
+
+for (const damaged of ['first', 'second'] as const) {
+  test(`of two copies of a blob the good one stays, when the ${damaged} is damaged`, async (t) => {
+    const { repository, storage, directory, clock } = await memoryRepository(t);
+    const content = seededRandom(7).bytes(30_000);
+    const tree = { '/source/file': content };
+    const { id } = await snapshotTree(repository, tree);
+    const [first = ''] = await packNames(repository);
+    const session = await beginSession(repository, { purpose: 'repack' });
+    const type = BLOB_TYPE.data;
+    await session.rewrite({ id: repository.identify(type, content), type, plaintext: content });
+    await session.settle();
+    await session.close();
+    const second = (await packNames(repository)).find((name) => name !== first) ?? '';
+    const name = damaged === 'first' ? first : second;
+    const bytes = await storage.get(name);
+    // In the middle of a pack that is mostly that blob.
+    await replaceObject(storage, name, flipBit(bytes, 4 * bytes.length));
+
+    // Somebody who knows of no damage, and to whom both copies are the same.
+    await withClient(storage, { home: newHome(directory), salt: 31, clock }, (stranger) =>
+      pruneNow(stranger),
+    );
+
+    const access = await openReadAccess(repository);
+    const [snapshot] = access.view.snapshots;
+    assert.equal(snapshot?.id, id);
+    assert.deepEqual(await describeSnapshot(access, snapshot as never), describeTree(tree));
+  });
+}
