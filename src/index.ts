@@ -55,7 +55,7 @@ export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
 export type { PackReason, PackToGo } from './maintain/prune/plan.ts';
-export type { PackTotals, PruneResult } from './maintain/prune/prune.ts';
+export type { PackTotals, PruneResult } from './maintain/prune/prune-result.ts';
 export type { WaitingFor } from './maintain/prune/sessions.ts';
 export type { HealedCounts } from './maintain/repair/healer.ts';
 export type { IndexRepair } from './maintain/repair/repair-index.ts';

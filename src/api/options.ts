@@ -4,7 +4,7 @@ import type { Similarity } from '../backup/take-snapshot.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
-import type { PruneResult } from '../maintain/prune/prune.ts';
+import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { LongCall } from '../progress.ts';

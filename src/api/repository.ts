@@ -4,7 +4,7 @@ import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
-import type { PruneResult } from '../maintain/prune/prune.ts';
+import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { IndexRepair } from '../maintain/repair/repair-index.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';

@@ -1,9 +1,6 @@
 /** Forgets snapshots, and collects what they alone needed. */
-import {
-  type PruneOptions,
-  type PruneResult,
-  pruneRepository,
-} from '../../src/maintain/prune/prune.ts';
+import { pruneRepository } from '../../src/maintain/prune/prune.ts';
+import type { PruneOptions, PruneResult } from '../../src/maintain/prune/prune-result.ts';
 import { ChainWriter } from '../../src/repository/chain-writer.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';

@@ -1,7 +1,7 @@
 /** What a collection tells before it does anything, and how it goes on with what another one left. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { PruneResult } from '../../src/maintain/prune/prune.ts';
+import type { PruneResult } from '../../src/maintain/prune/prune-result.ts';
 import { beginSession } from '../../src/repository/begin-session.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';

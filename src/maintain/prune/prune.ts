@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BusyError, CorruptionError, NotFoundError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import { directoryOf } from '../../pack/pack-record.ts';
-import type { LongCall, Progress } from '../../progress.ts';
+import type { Progress } from '../../progress.ts';
 import { isVoid } from '../../protocol/collector-view.ts';
 import {
   encodeMark,
@@ -42,14 +42,14 @@ import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
 import { type PackUsage, packUsage } from './pack-usage.ts';
+import { type PlannedPack, type PruneLimits, type PrunePlan, packToGo, planPrune } from './plan.ts';
 import {
-  type PackToGo,
-  type PlannedPack,
-  type PruneLimits,
-  type PrunePlan,
-  packToGo,
-  planPrune,
-} from './plan.ts';
+  addTo,
+  newResult,
+  type PackTotals,
+  type PruneOptions,
+  type PruneResult,
+} from './prune-result.ts';
 import { repackPacks } from './repack.ts';
 import { rescuedPacks } from './rescue.ts';
 import {
@@ -71,68 +71,6 @@ const noHash = '0'.repeat(64);
 const countedEntrySize = 140;
 const packNameSize = 67;
 const recordRoomSize = 2 ** 24 - 2 ** 20;
-
-export interface PruneOptions extends LongCall {
-  /** Only the plan; nothing is written. */
-  isDryRun?: boolean | undefined;
-  /** Bytes of live data that may be written again; default: no bound. */
-  repackSizeMax?: number | undefined;
-  /** After so many ms nothing is begun that can wait for the next run; default: no bound. */
-  durationMaxMs?: number | undefined;
-  /** Instead of the repository's own. */
-  graceMs?: number | undefined;
-  /** A session that gave no sign of life for so long is fenced; default: the repository's own. */
-  sessionTtlMs?: number | undefined;
-  /**
-   * Shown what a dry run would give, where there is something to do; false ends it there: nothing has
-   * been written or deleted then, but what a stored sweep had named.
-   */
-  confirm?: ((planned: PruneResult) => boolean | Promise<boolean>) | undefined;
-  /** How to let time pass while sessions are waited for; only simulations do it otherwise. */
-  wait?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
-}
-
-export interface PackTotals {
-  packs: number;
-  /** Bytes of their files. */
-  size: number;
-}
-
-export interface PruneResult {
-  /**
-   * `nothing` had to be done; it was only `planned`, in a dry run or without a confirmation; it is
-   * `waiting` for sessions; packs were `swept`, by this collector or another one at the same time.
-   */
-  outcome: 'nothing' | 'planned' | 'waiting' | 'swept';
-  /** Of the sweep; undefined when there was none. */
-  generation: number | undefined;
-  snapshots: number;
-  /** Forgotten snapshots among them, whose grace is not over. */
-  inGrace: number;
-  /** Live blobs, bases of live deltas included. */
-  blobs: number;
-  before: PackTotals;
-  /** Packs that an earlier collection had named and not deleted: this one goes on with them. */
-  earlier: PackTotals;
-  /** Old packs that no segment names, of writers that died. */
-  unindexed: PackTotals;
-  /** Packs without anything live, and packs that were, or are to be, repacked. */
-  dead: PackTotals;
-  repacked: PackTotals & {
-    /** Bytes of what is live in them, which is written again. */
-    liveSize: number;
-  };
-  deleted: PackTotals;
-  /** Dead bytes that stay in packs which are kept. */
-  wasteLeft: number;
-  /** Limits kept it from repacking more. */
-  isLimited: boolean;
-  /** Packs that go, but those of `earlier` and `unindexed`. */
-  plan: PackToGo[];
-  fenced: SessionId[];
-  waitingFor: WaitingFor[];
-  durationNs: bigint;
-}
 
 /** @throws BusyError, CorruptionError, NotFoundError, StorageError, VersionError */
 export async function pruneRepository(
@@ -165,25 +103,7 @@ class Collection {
     this.#options = options;
     this.#turns = new Turns(repository.clock, options.signal);
     this.#startedNs = repository.clock.monotonicNs();
-    this.#result = {
-      outcome: 'nothing',
-      generation: undefined,
-      snapshots: 0,
-      inGrace: 0,
-      blobs: 0,
-      before: { packs: 0, size: 0 },
-      earlier: { packs: 0, size: 0 },
-      unindexed: { packs: 0, size: 0 },
-      dead: { packs: 0, size: 0 },
-      repacked: { packs: 0, size: 0, liveSize: 0 },
-      deleted: { packs: 0, size: 0 },
-      wasteLeft: 0,
-      isLimited: false,
-      plan: [],
-      fenced: [],
-      waitingFor: [],
-      durationNs: 0n,
-    };
+    this.#result = newResult();
   }
 
   async run(): Promise<PruneResult> {
@@ -319,14 +239,17 @@ class Collection {
   async #plan(): Promise<{ plan: PrunePlan; unindexed: PackName[] }> {
     const { config } = this.#repository;
     const { index, kept } = this.#look;
-    const isBusy = await this.#busyPacks();
+    const open = new Set<string>();
+    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
     const usages = [];
     for (const pack of index.packs()) {
-      if (this.#standing[pack.packNo] !== 1 || isBusy(index.record(pack.packNo)?.body)) continue;
+      if (this.#standing[pack.packNo] !== 1) continue;
+      // To condemn packs of sessions without an outcome would only cost another upload.
+      if (open.size > 0 && open.has(this.#sessionOf(pack.packNo))) continue;
       usages.push(packUsage(this.#live, pack));
       if (this.#turns.isOver) await this.#turns.next();
     }
-    const unindexed = await this.#oldUnindexed();
+    const unindexed = await this.#oldUnindexed(open);
     const room = Math.floor((recordRoomSize - kept.length * countedEntrySize) / packNameSize);
     const limits: PruneLimits = {
       dataTarget: config.pack.dataTarget,
@@ -357,22 +280,18 @@ class Collection {
     }
   }
 
-  /** Packs of sessions without an outcome: to condemn them would only cost another upload. */
-  async #busyPacks(): Promise<(body: Uint8Array | undefined) => boolean> {
-    const open = new Set<string>();
-    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
-    if (open.size === 0) return () => false;
-    return (body) => body !== undefined && open.has(toHex(body.subarray(16, 32)));
+  /** The session that wrote a pack. */
+  #sessionOf(packNo: number): string {
+    const record = this.#look.index.record(packNo);
+    return record === undefined ? '' : directoryOf(record).sessionId;
   }
 
   /** Packs that nobody has named or taken over for a long time: garbage of writers that died. */
-  async #oldUnindexed(): Promise<PackName[]> {
+  async #oldUnindexed(open: ReadonlySet<string>): Promise<PackName[]> {
     const { sync, nowMs } = this.#look;
     const { minimumAgeMs } = this.#repository.config.gc;
     const old = sync.unindexed.filter(({ storedMs }) => nowMs - storedMs >= minimumAgeMs);
     if (old.length === 0) return [];
-    const open = new Set<string>();
-    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
     const { signal } = this.#options;
     const records = await readUnindexed(this.#repository, { ...sync, unindexed: old }, { signal });
     return records
@@ -433,8 +352,9 @@ class Collection {
     await pass('prune.3.before');
     const { signal } = this.#options;
     const session = await beginSession(this.#repository, { purpose: 'repack', signal });
+    const { index } = this.#look;
     try {
-      if (session.sync.index !== this.#look.index) throw indexChanged();
+      if (session.sync.index !== index) throw indexChanged();
       const { view, sync } = session;
       const access = new ReadAccess(this.#repository, { view, sync, signal, mayRebuild: false });
       let size = 0;
@@ -455,6 +375,8 @@ class Collection {
       await session.close();
       await pass('prune.3.after');
       await this.#lookAgain();
+      // What was planned are numbers of packs in the index from before.
+      if (this.#look.index !== index) throw indexChanged();
       return packs;
     } catch (error) {
       await session.abort();
@@ -660,11 +582,6 @@ class Collection {
 
 async function waitMs(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await delay(ms, undefined, { signal });
-}
-
-function addTo(totals: PackTotals, size: number): void {
-  totals.packs += 1;
-  totals.size += size;
 }
 
 function overtaken(generation: number): BusyError {
