@@ -137,9 +137,85 @@ export class SimFs implements StorageFs {
     if (node.kind === 'file') node.unsynced.length = 0;
   }
 
+  /** Time goes by; nothing else happens. */
+  pass(milliseconds: number): void {
+    this.#nowMs += milliseconds;
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** All that was written reaches the disk, as after some quiet seconds. */
+  settle(): void {
+    const visit = (node: Node): void => {
+      if (node.kind === 'file') {
+        node.durable = node.bytes;
+        node.unsynced.length = 0;
+        return;
+      }
+      node.base = new Map(node.entries);
+      for (const child of node.entries.values()) visit(child);
+    };
+    visit(this.#root);
+    this.#journal.length = 0;
+    this.#committedCount = 0;
+  }
+
+  /** The same once more, what is not synced included; the two share nothing that changes. */
+  fork(): SimFs {
+    const copies = new Map<Node, Node>();
+    const copyEntries = (entries: ReadonlyMap<string, Node>): Map<string, Node> =>
+      new Map([...entries].map(([name, node]) => [name, copyNode(node)]));
+    const copyNode = <T extends Node>(node: T): T => {
+      const known = copies.get(node);
+      if (known !== undefined) return known as T;
+      if (node.kind === 'file') {
+        const file: Node = { ...node, unsynced: [...node.unsynced] };
+        copies.set(node, file);
+        return file as T;
+      }
+      const directory = newDirectory(node.modifiedMs);
+      copies.set(node, directory);
+      for (const [name, child] of copyEntries(node.entries)) directory.entries.set(name, child);
+      directory.base = copyEntries(node.base);
+      return directory as Node as T;
+    };
+    const fork = new SimFs(copyNode(this.#root), this.#nowMs);
+    for (const step of this.#journal) {
+      fork.#journal.push(
+        step.map(({ directory, name, node, isSynced }) => ({
+          directory: copyNode(directory),
+          name,
+          node: node && copyNode(node),
+          isSynced,
+        })),
+      );
+    }
+    fork.#committedCount = this.#committedCount;
+    return fork;
+  }
+
+  /** The content of every file below a directory, by its path from there. Not to be changed. */
+  filesBelow(path: string): Map<string, Uint8Array> {
+    const files = new Map<string, Uint8Array>();
+    const visit = (directory: DirectoryNode, prefix: string): void => {
+      for (const [name, node] of directory.entries) {
+        if (node.kind === 'file') files.set(`${prefix}${name}`, node.bytes);
+        else visit(node, `${prefix}${name}/`);
+      }
+    };
+    visit(this.#directory(path, 'scandir'), '');
+    return files;
+  }
+
   /** A file system that may be found after the power was cut now. This one is not changed. */
   crash(seed: number, mode: CrashMode): SimFs {
-    const random = seededRandom(seed);
+    return this.cut(seededRandom(seed), mode);
+  }
+
+  /** The same with what survives chosen by `random`: of several possibilities the last one is the worst. */
+  cut(random: Pick<SeededRandom, 'below'>, mode: CrashMode): SimFs {
     const survivors = new SurvivingNodes(mode, random);
     const root = survivors.directoryOf(this.#root);
     for (const change of this.#survivingChanges(mode, random)) survivors.apply(change);
@@ -147,7 +223,7 @@ export class SimFs implements StorageFs {
     return new SimFs(root, this.#nowMs);
   }
 
-  #survivingChanges(mode: CrashMode, random: SeededRandom): NameChange[] {
+  #survivingChanges(mode: CrashMode, random: Pick<SeededRandom, 'below'>): NameChange[] {
     if (mode === 'ordered') {
       const openCount = this.#journal.length - this.#committedCount;
       return this.#journal.slice(0, this.#committedCount + random.below(openCount + 1)).flat();
@@ -230,10 +306,10 @@ export class SimFs implements StorageFs {
 /** The nodes as the disk has them after a crash; each is decided once, whatever its names. */
 class SurvivingNodes {
   readonly #mode: CrashMode;
-  readonly #random: SeededRandom;
+  readonly #random: Pick<SeededRandom, 'below'>;
   readonly #survivors = new Map<Node, Node>();
 
-  constructor(mode: CrashMode, random: SeededRandom) {
+  constructor(mode: CrashMode, random: Pick<SeededRandom, 'below'>) {
     this.#mode = mode;
     this.#random = random;
   }

@@ -11,6 +11,7 @@ import { OBJECT_KIND } from '../../record/object-kind.ts';
 import { sealObject } from '../../record/sealed-object.ts';
 import type { RepositoryCore } from '../../repository/repository.ts';
 import { pass } from './failpoints.ts';
+import { relyOn } from './rely-on.ts';
 
 export interface SweptGeneration {
   generation: number;
@@ -36,6 +37,7 @@ export async function carryOut(
 ): Promise<void> {
   const { storage, keys } = core;
   const { listed, newSalt, signal, onDeleted } = options;
+  await relyOn(storage, [generationName(sweep.generation, 'sweep')]);
   await pass('prune.8.before');
   for (const name of sweep.delete as PackName[]) {
     const pack = listed.get(name);

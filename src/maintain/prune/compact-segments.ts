@@ -22,6 +22,7 @@ import type { DamagedObject } from '../../repository/view.ts';
 import { equalBytes, toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
 import { pass } from './failpoints.ts';
+import { relyOn } from './rely-on.ts';
 
 /** Small segments of one level, and bytes of them, that are left alone. */
 const smallCountMax = 32;
@@ -165,9 +166,9 @@ async function deleteSuperseded({ repository, nowMs: now }: CompactOptions): Pro
     // It took the place of older ones; where there are none any more it need not be read.
     if (!all.some((other) => other.level < level && other.storedMs <= storedMs)) continue;
     const segment = await readSegment(repository, storageName, { damaged: [] });
-    for (const name of segment?.superseded ?? []) {
-      const input = segments.get(name);
-      if (input === undefined) continue;
+    const inputs = (segment?.superseded ?? []).flatMap((name) => segments.get(name) ?? []);
+    if (inputs.length > 0) await relyOn(repository.storage, [storageName]);
+    for (const input of inputs) {
       await repository.storage.delete(input.storageName);
       await pass('compact.deleted');
     }

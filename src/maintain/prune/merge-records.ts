@@ -22,6 +22,7 @@ import type { Repository } from '../../repository/repository.ts';
 import { loadTombs, type StoredTomb, type View } from '../../repository/view.ts';
 import { generationName } from './carry-out.ts';
 import { pass } from './failpoints.ts';
+import { relyOn } from './rely-on.ts';
 
 const oldMs = 30 * 86_400_000;
 /** Old records of a kind that are left alone. */
@@ -118,17 +119,23 @@ async function deleteMerged({ repository, view, nowMs }: MergeOptions): Promise<
   const ripe = collector.merged
     .map(({ generation }) => generation)
     .filter((generation) => isRipe(times.get(generationName(generation, 'merged')) ?? nowMs));
+  const merging = view.tombs.filter(
+    ({ storedMs, tomb }) => tomb.merges.length + tomb.closed.length > 0 && isRipe(storedMs),
+  );
   const names = new Set([
-    ...view.tombs
-      .filter(({ storedMs }) => isRipe(storedMs))
-      .flatMap((tomb) => coveredBy(tomb, view)),
+    ...merging.flatMap((tomb) => coveredBy(tomb, view)),
     ...[...times.keys()].filter((name) => isCovered(name, ripe)),
+  ]);
+  if (names.size === 0) return;
+  await relyOn(storage, [
+    ...merging.map(({ hash }) => `tombs/${hash}`),
+    ...ripe.map((generation) => generationName(generation, 'merged')),
   ]);
   for (const name of names) {
     await storage.delete(name);
     await pass('merge.deleted');
   }
-  if (names.size > 0) await storage.sync();
+  await storage.sync();
 }
 
 /** Tombs and fences that a merged tomb has taken the place of, as far as they are still there. */

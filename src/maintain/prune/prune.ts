@@ -41,6 +41,7 @@ import {
   type PruneOptions,
   type PruneResult,
 } from './prune-result.ts';
+import { relyOn } from './rely-on.ts';
 import { repackPacks } from './repack.ts';
 import { rescuedPacks } from './rescue.ts';
 import {
@@ -84,6 +85,8 @@ class Collection {
   #standing = new Uint8Array(0);
   /** Forgotten snapshots whose grace was over when this collection began. */
   #expired: readonly SessionId[] = [];
+  /** Names of records that are known to be durable. */
+  readonly #reliedOn = new Set<string>();
   #entries = 0;
 
   constructor(repository: Repository, options: PruneOptions) {
@@ -440,6 +443,7 @@ class Collection {
       liveSnapshots: view.snapshots.map(({ id }) => id).sort(),
     };
     const identity = { kind: OBJECT_KIND.sweep, name: generationName(mark.generation, 'sweep') };
+    await this.#relyOnRecords(generationName(mark.generation, 'mark'));
     await pass('prune.7.before');
     await writer.putIfAbsent(identity, (chain) => encodeSweep({ chain, ...content }));
     await pass('prune.7.after');
@@ -476,9 +480,21 @@ class Collection {
     });
   }
 
+  /** Whatever says that something is needed by nobody. */
+  async #relyOnRecords(...more: string[]): Promise<void> {
+    const { tombs, fences } = this.#look.view;
+    const names = [...tombs.map(({ hash }) => `tombs/${hash}`), ...more];
+    for (const { id } of fences) names.push(`snapshots/${id}`);
+    const added = names.filter((name) => !this.#reliedOn.has(name));
+    await relyOn(this.#repository.storage, added);
+    for (const name of added) this.#reliedOn.add(name);
+  }
+
   /** Manifests of snapshots that were forgotten long enough ago; their tombs stay. */
   async #deleteExpired(): Promise<void> {
     const { storage } = this.#repository;
+    if (this.#expired.length === 0) return;
+    await this.#relyOnRecords();
     for (const id of this.#expired) await storage.delete(`snapshots/${id}`);
     await storage.sync();
   }

@@ -1,0 +1,65 @@
+/**
+ * Deletions rest on records that may have been put by somebody who was killed before they were durable:
+ * a power cut must not take the record and leave the deletion.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { forget } from '../../src/maintain/forget.ts';
+import type { StorageFs } from '../../src/storage/file-system.ts';
+import { createLocalStorage } from '../../src/storage/local.ts';
+import type { Storage } from '../../src/storage/storage.ts';
+import { pruneNow } from '../helpers/forget-snapshots.ts';
+import { interceptFs, Stopped } from '../helpers/intercepted-fs.ts';
+import { Ledger, newHome, sourceTree, withClient } from '../helpers/repository-crash.ts';
+import { findLossesOnDisk, STORAGE_ROOT } from '../helpers/repository-crash-states.ts';
+import { seededRandom } from '../helpers/seeded-random.ts';
+import { SimFs } from '../helpers/sim-fs.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+
+test('a collection makes a tomb durable before it sweeps what the tomb says', async (t) => {
+  const directory = tempDir(t);
+  const disk = new SimFs();
+  let salt = 3;
+  const open = (fs: StorageFs = disk): Promise<Storage> => {
+    salt += 1;
+    return createLocalStorage(STORAGE_ROOT, { fs, random: seededRandom(salt) });
+  };
+  const ledger = new Ledger();
+  await ledger.init(await open());
+  const home = newHome(directory);
+  const [kept, leaving] = await withClient(await open(), { home, salt: 11 }, async (repository) => [
+    await ledger.snapshot(repository, sourceTree(1)),
+    await ledger.snapshot(repository, sourceTree(2)),
+  ]);
+  disk.settle();
+
+  let isDead = false;
+  const dying = interceptFs(disk, async ({ operation, path }, run) => {
+    if (isDead) throw new Stopped('killed');
+    const result = await run();
+    isDead = operation === 'link' && path.includes('/tombs/');
+    return result;
+  });
+  home.stateFs.reboot();
+  const choice = { selectors: [leaving?.id ?? ''] };
+  const forgetting = withClient(await open(dying), { home, salt: 12 }, (repository) =>
+    forget(repository, { choice, mayEmpty: true }),
+  );
+  await assert.rejects(forgetting, Stopped);
+  const other = newHome(directory);
+  // When the packs have gone for good, and the manifest of the snapshot has not.
+  let found: SimFs | undefined;
+  const watched = interceptFs(disk, ({ operation, path }, run) => {
+    const isManifest = operation === 'unlink' && path.includes('/snapshots/');
+    if (isManifest) found ??= disk.cut({ below: (bound) => bound - 1 }, 'weak');
+    return run();
+  });
+  await withClient(await open(watched), { home: other, salt: 13 }, (repository) =>
+    pruneNow(repository, { sessionTtlMs: 0 }),
+  );
+
+  ledger.acknowledged.delete(leaving?.id ?? '');
+  assert.ok(ledger.acknowledged.has(kept?.id ?? ''));
+  assert.ok(found !== undefined, 'the collection deletes what was forgotten');
+  assert.deepEqual(await findLossesOnDisk(found, ledger, newHome(directory)), []);
+});
