@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { NotFoundError } from '../errors.ts';
-import type { SessionId } from '../id.ts';
+import type { SegmentName, SessionId } from '../id.ts';
 import { createSaltSource } from '../keys/salt-source.ts';
 import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import { OBJECT_KIND } from '../record/object-kind.ts';
@@ -18,7 +18,7 @@ import { type IndexSync, indexPacks, readUnindexed, syncIndex } from './index-sy
 import { demandWritable } from './open-repository.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { Session } from './session.ts';
-import { loadView } from './view.ts';
+import { loadView, type View } from './view.ts';
 import { newWriter } from './writer-state.ts';
 
 /** Steps 1 and 2: the intent, and only then the view. */
@@ -53,6 +53,7 @@ export async function beginSession(
     const isOurs = !isOvertaken(lease.state, view);
     const state = isOurs ? lease.state : newWriter(random, lease.state);
     const sync = await syncIndex(repository, view, options);
+    await adoptSegments(repository, { view, sync, signal });
     const adopted = await adoptPacks(repository, sync, signal);
     await pass('session.2.after');
     signal?.throwIfAborted();
@@ -61,6 +62,30 @@ export async function beginSession(
     await storage.delete(name).catch(() => {});
     await lease.release().catch(() => {});
     throw error;
+  }
+}
+
+/**
+ * A segment that is listed need not be durable: whoever put it may have been killed a moment before it
+ * would have been. A snapshot that found all its blobs through it must not outlive it, so the sync
+ * before the commit covers its name too. Those that a manifest names were durable before it, and of a
+ * compacted one all that it was made from is still there.
+ */
+async function adoptSegments(
+  { storage }: Repository,
+  { view, sync, signal }: { view: View; sync: IndexSync; signal: AbortSignal | undefined },
+): Promise<void> {
+  const committed = new Set<SegmentName>();
+  for (const { manifest } of [...view.snapshots, ...view.hidden]) {
+    for (const name of manifest.segments) committed.add(name);
+  }
+  for (const { name, level, storageName } of sync.segments.values()) {
+    if (level > 0 || committed.has(name)) continue;
+    try {
+      await storage.adopt(storageName, { signal });
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
   }
 }
 

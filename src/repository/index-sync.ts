@@ -54,6 +54,8 @@ export interface IndexSync {
   unindexed: ListedPack[];
   /** Storage names of segments taken over by an earlier run, which this one did not read. */
   unread: string[];
+  /** Every segment that was listed, by name. */
+  segments: ReadonlyMap<SegmentName, ListedSegment>;
   /** Segments and packs that cannot be read. */
   damaged: DamagedObject[];
 }
@@ -90,7 +92,7 @@ async function syncOnce(repository: Repository, view: View, options: LongCall): 
   for (const { name, isIndexed } of index.packs()) if (isIndexed) indexed.add(name);
   const dead = view.collector.deadPacks;
   const unindexed = [...listed.values()].filter(({ name }) => isAdoptable(name, { indexed, dead }));
-  return { index, listed, unindexed, unread, damaged };
+  return { index, listed, unindexed, unread, segments, damaged };
 }
 
 /** The local index; a new one when a segment was lost, since what came from it alone no longer counts. */

@@ -6,16 +6,24 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { StorageFs } from '../../src/storage/file-system.ts';
 import { createLocalStorage } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { interceptStorage, recordStorage } from '../helpers/fault-storage.ts';
-import { skipOperation } from '../helpers/intercepted-fs.ts';
-import { Ledger, newHome, sourceTree, withClient } from '../helpers/repository-crash.ts';
+import { interceptFs, Stopped, skipOperation } from '../helpers/intercepted-fs.ts';
+import {
+  Ledger,
+  newHome,
+  snapshotTree,
+  sourceTree,
+  withClient,
+} from '../helpers/repository-crash.ts';
 import {
   type Change,
   type CrashState,
   collectCrashes,
   findLossesAfter,
+  findLossesOnDisk,
   runAdoption,
   type Script,
   STORAGE_ROOT,
@@ -59,6 +67,37 @@ test('a power cut after a pack of a killed writer was adopted loses nothing', as
   }
 
   t.diagnostic(`${states.length} different states`);
+});
+
+test('a snapshot makes the segment durable that a killed writer has left', async (t) => {
+  const disk = new SimFs();
+  const ledger = new Ledger();
+  let salt = 30;
+  const open = (fs: StorageFs = disk): Promise<Storage> => {
+    salt += 1;
+    return createLocalStorage(STORAGE_ROOT, { fs, random: seededRandom(salt) });
+  };
+  await ledger.init(await open());
+  let isDead = false;
+  const dying = interceptFs(disk, async ({ operation, path }, run) => {
+    if (isDead) throw new Stopped('killed');
+    const result = await run();
+    isDead = operation === 'link' && path.includes('/index/');
+    return result;
+  });
+  const options = { home: newHome(tempDir(t)), salt: 11 };
+  const saving = withClient(await open(dying), options, (repository) =>
+    snapshotTree(repository, sourceTree(1)),
+  );
+  await assert.rejects(saving, Stopped);
+  await withClient(await open(), { home: newHome(tempDir(t)), salt: 12 }, async (repository) => {
+    const { newBytes } = await ledger.snapshot(repository, sourceTree(1));
+    assert.equal(newBytes, 0, 'everything was there');
+  });
+
+  const found = disk.cut({ below: (bound) => bound - 1 }, 'weak');
+  assert.equal(found.filesBelow(`${STORAGE_ROOT}/index`).size, 1);
+  assert.deepEqual(await findLossesOnDisk(found, ledger, newHome(tempDir(t))), []);
 });
 
 test('the same seed gives the same calls to the storage, name by name', async (t) => {
