@@ -1,5 +1,5 @@
 /**
- * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
+ * `npm run reliability [-- kills|blocks|simulated|canaries …]`: runs every fault of docs/reliability.md and
  * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -26,8 +26,11 @@ import {
   RELIABILITY_CAMPAIGNS,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { SIM_CANARIES } from '../helpers/sim-canaries.ts';
+import { runSimulatedPart } from '../helpers/sim-part.ts';
 
-const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
+const parts =
+  process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'simulated', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
 const say = (text: string): void => console.error(text);
 
@@ -77,7 +80,7 @@ async function runPowerCuts(): Promise<number> {
 }
 
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES];
+  const canaries = [...QUICK_CANARIES, ...SIM_CANARIES, ...KILL_CANARIES];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {
@@ -94,6 +97,7 @@ let failureCount = 0;
 try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
+  if (parts.includes('simulated')) failureCount += await runSimulatedPart(say);
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });

@@ -119,6 +119,83 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
       replace: '',
     },
   ],
+  'packs are deleted before their sweep is there': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: '        await writer.putIfAbsent(identity, (chain) => encodeSweep({ chain, ...content }));\n',
+      replace: `        for (const prefix of ['data/', 'meta/']) for await (const { name } of this.#repository.storage.list(prefix))
+            if (content.delete.some((one) => name.endsWith(one))) await this.#repository.storage.delete(name);
+        await writer.putIfAbsent(identity, (chain) => encodeSweep({ chain, ...content }));\n`,
+    },
+  ],
+  'a sweep does not wait for sessions': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: '            if (left.length === 0)\n                break;\n            if (silent',
+      replace: '            break;\n            if (silent',
+    },
+    {
+      file: 'maintain/prune/prune.js',
+      find: "        if (!(await this.#fenceDead()))\n            return 'waiting';\n",
+      replace: '',
+    },
+  ],
+  'nobody looks again before the sweep': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: `        await this.#lookAgain();
+        const { collector } = this.#look.view;
+        if (collector.pendingMark?.hash !== mark.hash)
+            throw overtaken(mark.generation);\n`,
+      replace: '',
+    },
+  ],
+  'a repack drops packs before the new ones are there': [
+    {
+      file: 'maintain/prune/repack.js',
+      find: '        await repacker.repack(planned.pack);\n',
+      replace: `        await repacker.repack(planned.pack);
+        for await (const { name } of options.repository.storage.list('meta/'))
+            if (name.endsWith(planned.pack.name)) await options.repository.storage.delete(name);\n`,
+    },
+  ],
+  'segments go before the compacted one is there': [
+    {
+      file: 'maintain/prune/compact-segments.js',
+      find: '    await storage.put(storageName, file);\n',
+      replace: `    for (const one of batch) await storage.delete(one.storageName);
+    await storage.put(storageName, file);\n`,
+    },
+  ],
+  'tombs go before the merged one is there': [
+    {
+      file: 'maintain/prune/merge-records.js',
+      find: '    const hash = await writer.putTomb(content);\n',
+      replace: `    for (const one of content.merges) await repository.storage.delete('tombs/' + one);
+    const hash = await writer.putTomb(content);\n`,
+    },
+  ],
+  'a collection relies on tombs that are not durable': [
+    {
+      file: 'maintain/prune/rely-on.js',
+      find: '            await storage.adopt(name);\n',
+      replace: '',
+    },
+  ],
+  'a session relies on segments that are not durable': [
+    {
+      file: 'repository/begin-session.js',
+      find: '            await storage.adopt(storageName, { signal });\n',
+      replace: '',
+    },
+  ],
+  'an adopted pack is not made durable': [
+    {
+      file: 'repository/begin-session.js',
+      find: '            await storage.adopt(packStorageName(record), { signal });\n',
+      replace: '',
+    },
+  ],
   'put-if-absent replaces what is there': [
     {
       file: 'storage/local-writer.js',
