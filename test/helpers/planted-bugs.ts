@@ -128,18 +128,6 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
         await writer.putIfAbsent(identity, (chain) => encodeSweep({ chain, ...content }));\n`,
     },
   ],
-  'a sweep does not wait for sessions': [
-    {
-      file: 'maintain/prune/prune.js',
-      find: '            if (left.length === 0)\n                break;\n            if (silent',
-      replace: '            break;\n            if (silent',
-    },
-    {
-      file: 'maintain/prune/prune.js',
-      find: "        if (!(await this.#fenceDead()))\n            return 'waiting';\n",
-      replace: '',
-    },
-  ],
   'nobody looks again before the sweep': [
     {
       file: 'maintain/prune/prune.js',
@@ -165,14 +153,6 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
       find: '    await storage.put(storageName, file);\n',
       replace: `    for (const one of batch) await storage.delete(one.storageName);
     await storage.put(storageName, file);\n`,
-    },
-  ],
-  'tombs go before the merged one is there': [
-    {
-      file: 'maintain/prune/merge-records.js',
-      find: '    const hash = await writer.putTomb(content);\n',
-      replace: `    for (const one of content.merges) await repository.storage.delete('tombs/' + one);
-    const hash = await writer.putTomb(content);\n`,
     },
   ],
   'a collection relies on tombs that are not durable': [

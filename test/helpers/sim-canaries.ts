@@ -40,7 +40,6 @@ export const SIM_CANARIES: readonly Canary[] = [
   simCanary('a repack drops packs before the new ones are there', collection),
   simCanary('nobody looks again before the sweep', 'forgotten: a snapshot 0 + b prune-now 1 @2'),
   simCanary('segments go before the compacted one is there', 'segments: a prune-now 0 @3'),
-  simCanary('tombs go before the merged one is there', 'records: a prune-now 0 @3'),
   simCanary(
     'a collection relies on tombs that are not durable',
     ...around(57, (call) => `two: a forget 0 !${call} @5; b prune-now 0 @6`),
@@ -48,5 +47,9 @@ export const SIM_CANARIES: readonly Canary[] = [
   simCanary(
     'a session relies on segments that are not durable',
     ...around(127, (call) => `two: a snapshot 3 !${call} @5; b snapshot 3 @6`),
+  ),
+  simCanary(
+    'an adopted pack is not made durable',
+    ...around(107, (call) => `two: a snapshot 3 !${call} @5; b snapshot 3 @6`),
   ),
 ];

@@ -9,7 +9,15 @@
  */
 import { type SeededRandom, seededRandom } from './seeded-random.ts';
 
-export const SIM_BASES = ['new', 'two', 'forgotten', 'segments', 'records'] as const;
+export const SIM_BASES = [
+  'new',
+  'two',
+  'forgotten',
+  'segments',
+  'compacted',
+  'records',
+  'merged',
+] as const;
 export type SimBase = (typeof SIM_BASES)[number];
 
 export const SIM_ACTIONS = [
@@ -106,7 +114,9 @@ function baseOf(random: SeededRandom): SimBase {
   const dice = random.below(24);
   if (dice < 4) return 'new';
   if (dice < 14) return 'two';
-  return dice < 22 ? 'forgotten' : dice < 23 ? 'segments' : 'records';
+  if (dice < 22) return 'forgotten';
+  const [soon, later] = dice < 23 ? ['segments', 'compacted'] : ['records', 'merged'];
+  return (random.below(2) === 0 ? soon : later) as SimBase;
 }
 
 function actionOf(random: SeededRandom): SimAction {

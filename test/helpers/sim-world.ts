@@ -316,14 +316,24 @@ async function makeBase(base: SimBase): Promise<SimWorld> {
   };
   await perform('a', 'init');
   await setPackTargets(world);
-  const count = { two: 2, forgotten: 6, segments: 34, records: 66 }[base];
+  const count = { two: 2, forgotten: 6, segments: 34, compacted: 34, records: 66, merged: 66 }[
+    base
+  ];
+  const isOfSegments = base === 'segments' || base === 'compacted';
+  const isOfRecords = base === 'records' || base === 'merged';
   const kept = base === 'forgotten' ? 3 : 2;
   for (let i = 0; i < count; i++) {
-    await perform(i % 2 === 0 ? 'a' : 'b', 'snapshot', i % 7);
+    // A tree that was saved before would need no segment.
+    const version = isOfSegments ? 10 + i : i % 7;
+    await perform(i % 2 === 0 ? 'a' : 'b', 'snapshot', version);
     if (i >= kept) await perform('a', 'forget', 0);
-    if (base === 'records' && i % 11 === 10) await perform('a', 'prune-now');
+    if (isOfRecords && i % 11 === 10) await perform('a', 'prune-now');
   }
-  if (base === 'records') await perform('a', 'pass', 32 * 24);
+  if (isOfRecords) await perform('a', 'pass', 32 * 24);
+  if (base === 'compacted' || base === 'merged') {
+    await perform('a', 'prune-now');
+    await perform('a', 'pass', 2);
+  }
   world.disk.settle();
   if (world.failures.length > 0) throw new Error(world.failures.join('\n'));
   await nextTurn();
