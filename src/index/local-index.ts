@@ -14,8 +14,8 @@
  *
  * A session calls `updateStates` with its view before it asks what is present.
  */
-import { type BlobId, blobKey, type PackName, type SegmentName } from '../id.ts';
-import { blobCountOf, type PackDirectory } from '../pack/directory.ts';
+import { type BlobId, blobKey, type PackName, type SegmentName, type SessionId } from '../id.ts';
+import { blobCountOf, type PackDirectory, sessionIdOf } from '../pack/directory.ts';
 import { blobTableOf, directoryOf, type PackRecord } from '../pack/pack-record.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { BlobTable, type LookUp, type MergeBounds, mergeBounds } from './blob-table.ts';
@@ -292,6 +292,12 @@ export class LocalIndex {
       const value = this.#environment.packs.get(key);
       return value === undefined ? undefined : decodePack(key, value);
     });
+  }
+
+  /** The session that wrote a pack. */
+  sessionOf(packNo: number): SessionId | undefined {
+    const body = this.record(packNo)?.body;
+    return body === undefined ? undefined : (sessionIdOf(body) as SessionId);
   }
 
   /** The whole directory, parsed; for questions about single blobs `openDirectory` is cheaper. */

@@ -194,6 +194,11 @@ export function blobCountOf(body: Uint8Array): number {
   return viewOf(body).getUint32(8, true);
 }
 
+/** The session that wrote the pack, in hex; of a body that was parsed before. */
+export function sessionIdOf(body: Uint8Array): string {
+  return toHex(body.subarray(16, 32));
+}
+
 /**
  * Visits the blobs of a body that was parsed before, in order: where the record, and the id in it,
  * begins, the depth and encoded size of a delta (0 for a whole blob), and the raw size. A tenth of

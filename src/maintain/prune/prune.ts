@@ -435,6 +435,7 @@ class Collection {
   async #sweepMark(mark: Stored<Mark>, writer: ChainWriter): Promise<'waiting' | 'swept'> {
     if (!(await this.#awaitSessions(writer))) return 'waiting';
     await this.#lookAgain();
+    writer.see(this.#look.view);
     const { collector } = this.#look.view;
     if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
     this.#condemned = this.#numbersOf(mark.condemned);
