@@ -159,4 +159,8 @@ test('fences and tombs are merged when many are old, and what they said stays tr
     [kept],
   );
   await assertRestores(stage, [kept]);
+  // Nor does it stay.
+  await pruneNow(repository);
+  assert.equal(await storage.stat(`snapshots/${first}`), undefined);
+  await assertRestores(stage, [kept]);
 });

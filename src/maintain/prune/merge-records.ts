@@ -137,13 +137,17 @@ async function deleteMerged({ repository, view, nowMs }: MergeOptions): Promise<
   if (names.size > 0) await storage.sync();
 }
 
-/** Tombs and fences that a merged tomb has taken the place of, as far as they are still there. */
-function coveredBy({ tomb }: StoredTomb, { tombs, fences }: View): string[] {
+/**
+ * Tombs and fences that a merged tomb has taken the place of, as far as they are still there, and manifests
+ * that sleepers have put under closed names since: nothing that stands there can ever count.
+ */
+function coveredBy({ tomb }: StoredTomb, { tombs, fences, voided }: View): string[] {
   const there = new Set(tombs.map(({ hash }) => hash));
   const closed = new Set(tomb.closed);
+  const names = [...fences.map(({ id }) => id), ...voided];
   return [
     ...tomb.merges.filter((hash) => there.has(hash)).map((hash) => `tombs/${hash}`),
-    ...fences.filter(({ id }) => closed.has(id)).map(({ id }) => `snapshots/${id}`),
+    ...names.filter((id) => closed.has(id)).map((id) => `snapshots/${id}`),
   ];
 }
 
