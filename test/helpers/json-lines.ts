@@ -294,6 +294,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
     dry_run: 'flag',
     outcome: 'code',
     'generation?': 'count',
+    run_again: 'flag',
     deleted_packs: 'count',
     deleted_size: 'count',
     repack_packs: 'count',
