@@ -217,7 +217,10 @@ test('repairPacks() says that another repository has other ids', async (t) => {
   const repair = await repairPacks(client.repository, { from, isReadingData: true });
 
   assert.equal(repair.isApplied, false);
-  assert.match(client.notices.join(), /keys of its own.*--live/);
+  assert.match(
+    client.notices.join(),
+    /keys of its own.*varve restore --repo .*varve repair packs --live DIR"/,
+  );
 });
 
 test('repairPacks() of one base heals every delta on it (R10)', async (t) => {
