@@ -43,6 +43,16 @@ async function stopAt(t: TestContext, repository: Repository, point: string): Pr
   onFailpoint(undefined);
 }
 
+/** A client of a new repository, and its clock. */
+async function newJumpingClient(t: TestContext) {
+  const clock = jumpingClock();
+  const storage = createMemoryStorage();
+  await initStorage(storage);
+  const repository = await openClient(storage, { home: newHome(tempDir(t)), salt: 2, clock });
+  t.after(() => repository.close());
+  return { clock, repository };
+}
+
 function planned({ outcome: _, durationNs: __, ...rest }: PruneResult): object {
   return rest;
 }
@@ -79,11 +89,7 @@ test('confirm() is not asked where there is nothing to do', async (t) => {
 });
 
 test('the time that confirm() takes does not count', async (t) => {
-  const clock = jumpingClock();
-  const storage = createMemoryStorage();
-  await initStorage(storage);
-  const repository = await openClient(storage, { home: newHome(tempDir(t)), salt: 2, clock });
-  t.after(() => repository.close());
+  const { clock, repository } = await newJumpingClient(t);
   await leaveGarbage(repository);
 
   const result = await pruneNow(repository, {
@@ -145,11 +151,7 @@ test('after a mark that was left goes what was forgotten since, in the same run'
 });
 
 test('a run that has no time left after the plan of another one says so', async (t) => {
-  const clock = jumpingClock();
-  const storage = createMemoryStorage();
-  await initStorage(storage);
-  const repository = await openClient(storage, { home: newHome(tempDir(t)), salt: 2, clock });
-  t.after(() => repository.close());
+  const { clock, repository } = await newJumpingClient(t);
   await leaveGarbage(repository);
   await stopAt(t, repository, 'prune.4.after');
   await leaveGarbage(repository, 40);
