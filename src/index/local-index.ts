@@ -72,6 +72,7 @@ export class LocalIndex {
   readonly #blobs: BlobTable | undefined;
   #features: FeaturePages | undefined;
   #isDamaged = false;
+  readonly #sessions = new Map<number, SessionId>();
   #distrustedNames: DistrustedCopies = new Map();
   /** The same by number, as far as the packs are known. */
   #distrusted = new Map<number, Set<string> | 'all'>();
@@ -308,10 +309,14 @@ export class LocalIndex {
     });
   }
 
-  /** The session that wrote a pack. */
+  /** The session that wrote a pack; the second time without reading its record. */
   sessionOf(packNo: number): SessionId | undefined {
-    const body = this.record(packNo)?.body;
-    return body === undefined ? undefined : (sessionIdOf(body) as SessionId);
+    const known = this.#sessions.get(packNo);
+    const body = known === undefined ? this.record(packNo)?.body : undefined;
+    if (body === undefined) return known;
+    const id = sessionIdOf(body) as SessionId;
+    this.#sessions.set(packNo, id);
+    return id;
   }
 
   /** The whole directory, parsed; for questions about single blobs `openDirectory` is cheaper. */

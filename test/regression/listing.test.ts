@@ -150,6 +150,11 @@ test('B02 a first collection to which the newest snapshots, or some, are not lis
 
   await pruneNow(await stage.client());
   assert.deepEqual(await stage.losses(), []);
+  // After a collection that has seen the others.
+  const { id } = await stage.save(await stage.client(), ownTree(6));
+  const late = await stage.client(hideNames(stage, [id]));
+  await assert.rejects(pruneNow(late), /is there and not listed; nothing was deleted/);
+  assert.deepEqual(await stage.losses(), []);
 });
 
 test('B02 a hidden snapshot that stored nothing is missed by whoever has seen it, or reads who has', async (t) => {

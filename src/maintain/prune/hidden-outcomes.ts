@@ -13,6 +13,7 @@ import type { IndexSync } from '../../repository/index-sync.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { endedBy, loadTombs, type View } from '../../repository/view.ts';
 import type { WriterState } from '../../repository/writer-state.ts';
+import { generationName } from './carry-out.ts';
 import { listOpenSessions } from './sessions.ts';
 
 /**
@@ -79,23 +80,34 @@ function hasOutcomes({ snapshots, hidden, fences }: View): boolean {
   return snapshots.length + hidden.length + fences.length > 0;
 }
 
-/** Writers of indexed packs without an outcome, with the time at which the newest of them was stored. */
+/**
+ * Writers of indexed packs without an outcome, with the time at which the newest of them was stored. Who had
+ * begun before the last mark had an outcome when its sweep was stored, which names those that were live.
+ */
 async function unexplainedWriters(
   repository: Repository,
   { index, listed }: IndexSync,
   { snapshots, forgotten, closed, collector }: View,
 ): Promise<Map<SessionId, number>> {
   const live = new Set(snapshots.map(({ id }) => id));
+  const markedMs = await lastMarkMs(repository, collector.generation);
   const unexplained = new Map<SessionId, number>();
   for (const { packNo, name, isIndexed } of index.packs()) {
-    const id = isIndexed && !collector.sweptPacks.has(name) ? index.sessionOf(packNo) : undefined;
-    if (id === undefined || live.has(id) || forgotten.has(id) || closed.has(id)) continue;
     const storedMs = listed.get(name)?.storedMs ?? 0;
+    if (!isIndexed || storedMs < markedMs || collector.sweptPacks.has(name)) continue;
+    const id = index.sessionOf(packNo);
+    if (id === undefined || live.has(id) || forgotten.has(id) || closed.has(id)) continue;
     unexplained.set(id, Math.max(storedMs, unexplained.get(id) ?? 0));
   }
   if (unexplained.size === 0) return unexplained;
   for (const { id } of await listOpenSessions(repository)) unexplained.delete(id);
   return unexplained;
+}
+
+/** By the clock of the storage; 0 when there was none, or it was merged. */
+async function lastMarkMs({ storage }: Repository, generation: number): Promise<number> {
+  const mark = generation > 0 ? await storage.stat(generationName(generation, 'mark')) : undefined;
+  return Math.floor(mark?.modifiedMs ?? 0);
 }
 
 function unexplainedParents({ snapshots, hidden, forgotten, closed }: View): Set<SessionId> {
