@@ -73,6 +73,7 @@ export function rollbackNotice(
   if (view.collector.generation < state.gcGeneration) {
     return `The repository went back: collection ${state.gcGeneration} is gone`;
   }
+  if (!namesAllHeads(view)) return undefined;
   const known = namedRecords(view);
   const lost = state.heads.find(
     ({ writerId, seq, hash }) =>
@@ -89,17 +90,14 @@ export function rollbackNotice(
  * writer. Undefined when there is none such, or no telling.
  */
 export function missingHead(view: View): SeenHead | undefined {
-  const chains = chainsOf(view);
-  const merging = mergingChains(view);
-  // What such a record could not name any more may be gone with what it replaced.
-  if (merging.some(({ seen }) => seen.length >= SEEN_COUNT_MAX)) return undefined;
+  if (!namesAllHeads(view)) return undefined;
   const known = knownRecords(view);
-  for (const { seen } of merging) {
+  for (const { seen } of mergingChains(view)) {
     for (const { writerId, seq } of seen) {
       known.newest.set(writerId, Math.max(known.newest.get(writerId) ?? 0, seq));
     }
   }
-  return chains
+  return chainsOf(view)
     .flatMap(({ seen }) => seen)
     .find(
       ({ writerId, seq, hash }) =>
@@ -113,6 +111,11 @@ function chainsOf(view: View): ChainFields[] {
     ...view.tombs.map(({ tomb }) => tomb.chain),
     ...chainedRecords(view.collector).records.map(({ chain }) => chain),
   ];
+}
+
+/** Whether merged records name all heads: what one could not name may have gone with what it replaced. */
+function namesAllHeads(view: View): boolean {
+  return mergingChains(view).every(({ seen }) => seen.length < SEEN_COUNT_MAX);
 }
 
 function mergingChains({ tombs, collector }: View): ChainFields[] {
