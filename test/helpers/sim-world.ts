@@ -2,7 +2,6 @@
  * A disk with a repository, the clients that use it and the ledger of what they were promised. All of
  * it can be copied, so a history is run once and every fault begins where it would strike.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { VarveError } from '../../src/errors.ts';
 import { forget } from '../../src/maintain/forget.ts';
 import { pruneRepository } from '../../src/maintain/prune/prune.ts';
@@ -306,9 +305,31 @@ export async function newWorld(base: SimBase): Promise<SimWorld> {
   return (await made).fork();
 }
 
+interface BaseShape {
+  readonly snapshots: number;
+  /** So many stay; when there are more the oldest is forgotten. */
+  readonly kept: number;
+  /** Every tree is another one: what was saved before would need no segment. */
+  readonly isVaried?: boolean;
+  /** Collected as often, and all of it is old. */
+  readonly isOld?: boolean;
+  /** Collected, long enough ago for what was replaced to go next time. */
+  readonly isReplaced?: boolean;
+}
+
+const BASE_SHAPES: Readonly<Record<Exclude<SimBase, 'new'>, BaseShape>> = {
+  two: { snapshots: 2, kept: 2 },
+  forgotten: { snapshots: 6, kept: 3 },
+  segments: { snapshots: 34, kept: 2, isVaried: true },
+  compacted: { snapshots: 34, kept: 2, isVaried: true, isReplaced: true },
+  records: { snapshots: 66, kept: 2, isOld: true },
+  merged: { snapshots: 66, kept: 2, isOld: true, isReplaced: true },
+};
+
 async function makeBase(base: SimBase): Promise<SimWorld> {
   const world = new SimWorld();
   if (base === 'new') return world;
+  const shape = BASE_SHAPES[base];
   let salt = 900_000 + 1000 * base.length;
   const perform = async (client: string, action: SimMove['action'], which = 0): Promise<void> => {
     salt += 1;
@@ -316,27 +337,18 @@ async function makeBase(base: SimBase): Promise<SimWorld> {
   };
   await perform('a', 'init');
   await setPackTargets(world);
-  const count = { two: 2, forgotten: 6, segments: 34, compacted: 34, records: 66, merged: 66 }[
-    base
-  ];
-  const isOfSegments = base === 'segments' || base === 'compacted';
-  const isOfRecords = base === 'records' || base === 'merged';
-  const kept = base === 'forgotten' ? 3 : 2;
-  for (let i = 0; i < count; i++) {
-    // A tree that was saved before would need no segment.
-    const version = isOfSegments ? 10 + i : i % 7;
-    await perform(i % 2 === 0 ? 'a' : 'b', 'snapshot', version);
-    if (i >= kept) await perform('a', 'forget', 0);
-    if (isOfRecords && i % 11 === 10) await perform('a', 'prune-now');
+  for (let i = 0; i < shape.snapshots; i++) {
+    await perform(i % 2 === 0 ? 'a' : 'b', 'snapshot', shape.isVaried === true ? 10 + i : i % 7);
+    if (i >= shape.kept) await perform('a', 'forget', 0);
+    if (shape.isOld === true && i % 11 === 10) await perform('a', 'prune-now');
   }
-  if (isOfRecords) await perform('a', 'pass', 32 * 24);
-  if (base === 'compacted' || base === 'merged') {
+  if (shape.isOld === true) await perform('a', 'pass', 32 * 24);
+  if (shape.isReplaced === true) {
     await perform('a', 'prune-now');
     await perform('a', 'pass', 2);
   }
   world.disk.settle();
   if (world.failures.length > 0) throw new Error(world.failures.join('\n'));
-  await nextTurn();
   return world;
 }
 
