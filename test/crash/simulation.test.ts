@@ -10,7 +10,7 @@ import { historyOf, historyText, parseHistory } from '../helpers/sim-history.ts'
 import { describeLoss, runSimulation, totalsBy } from '../helpers/sim-report.ts';
 
 test('nothing acknowledged is lost in simulated histories', async (t) => {
-  const results = await runSimulation({ from: 0, count: 8, workerCount: 1 });
+  const results = await runSimulation({ from: 0, count: 5, workerCount: 1 });
 
   const losses = results.flatMap((result) => result.losses);
   assert.deepEqual(losses.map(describeLoss), []);

@@ -147,6 +147,7 @@ function environmentOf(tables: Tables): Environment {
       }
     },
     resetReadTxn: () => {},
+    readerCheck: () => 0,
     close: async () => {},
   };
   const copy = (): Environment => {
