@@ -132,6 +132,7 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
     {
       file: 'maintain/prune/prune.js',
       find: `        await this.#lookAgain();
+        writer.see(this.#look.view);
         const { collector } = this.#look.view;
         if (collector.pendingMark?.hash !== mark.hash)
             throw overtaken(mark.generation);\n`,

@@ -12,7 +12,7 @@ import {
 import { findLoss, traceHistory } from './sim-shrink.ts';
 
 /** Some more than a million seeds. */
-const historyCount = 2400;
+const historyCount = 1800;
 const workerCount = 2;
 
 /**
