@@ -5,19 +5,18 @@
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
 import type { SessionId } from '../../src/id.ts';
+import { pruneRepository } from '../../src/maintain/prune/prune.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { sealObject } from '../../src/record/sealed-object.ts';
 import { encodeFence } from '../../src/record/session-records.ts';
-import { openRepository } from '../../src/repository/open-repository.ts';
-import { openLocalStorage } from '../../src/storage/local.ts';
-import { encodeUtf8 } from '../../src/util/bytes.ts';
+import type { Repository } from '../../src/repository/repository.ts';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
 import { systemRandom } from '../../src/util/random.ts';
-import type { FaultOperation } from './fault-operations.ts';
+import { saveSource, withOtherClient } from './fault-clients.ts';
+import type { FaultOperation } from './fault-operation.ts';
 import { objectsOf } from './fault-oracle.ts';
-import { type CommandOptions, describeDirectory, type FaultPlace } from './fault-place.ts';
+import type { CommandOptions, FaultPlace } from './fault-place.ts';
 import { type FaultRun, PreparedOperation } from './fault-runs.ts';
 import { killedCall, straceArgs, tracePoints, wasInjected } from './fault-strace.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -219,7 +218,8 @@ async function countSeamCalls(prepared: PreparedOperation, kind: string): Promis
   const { ended } = await prepared.run({
     preload: { VARVE_TEST_SEAM: `count:${kind}:${file}` },
   });
-  if (ended.code !== 0 || !existsSync(file)) throw new Error(`not counted: ${ended.stderr}`);
+  const isDone = ended.code === (prepared.operation.code ?? 0);
+  if (!isDone || !existsSync(file)) throw new Error(`not counted: ${ended.stdout}${ended.stderr}`);
   const count = Number(readFileSync(file, 'utf8'));
   rmSync(file);
   return count;
@@ -273,19 +273,20 @@ export const unharmed: Campaign = async () => ({
   calls: new Set(),
 });
 
-/**
- * The process sleeps before each call that changes something; meanwhile another client fences its
- * session, as a collection does with those that look dead, and takes a snapshot of its own.
- */
-export const sleepers: Campaign = async (prepared) => {
-  const count = await countSeamCalls(prepared, 'stop');
-  return {
-    points: numbersTo(count).map((n) => sleeperPoint(n)),
-    calls: new Set(),
-  };
-};
+/** What another client does while a process sleeps. */
+type Interfere = (place: FaultPlace, operation: FaultOperation) => Promise<void>;
 
-function sleeperPoint(n: number): FaultPoint {
+/** The process sleeps before each call that changes something; meanwhile another client is at work. */
+function asleepWhile(interfere: Interfere): Campaign {
+  return async (prepared) => {
+    const count = await countSeamCalls(prepared, 'stop');
+    const { operation } = prepared;
+    const points = numbersTo(count).map((n) => sleeperPoint(n, operation, interfere));
+    return { points, calls: new Set() };
+  };
+}
+
+function sleeperPoint(n: number, operation: FaultOperation, interfere: Interfere): FaultPoint {
   let wasStopped = false;
   let meanwhile: Promise<void> = Promise.resolve();
   return {
@@ -295,7 +296,8 @@ function sleeperPoint(n: number): FaultPoint {
       onSpawn: (pid) => {
         meanwhile = whileAsleep(pid, async () => {
           wasStopped = true;
-          await interfere(place);
+          if (!existsSync(join(place.repository, 'config'))) return;
+          await interfere(place, operation);
         });
       },
     }),
@@ -327,35 +329,40 @@ async function whileAsleep(pid: number, action: () => Promise<void>): Promise<vo
   }
 }
 
-async function interfere(place: FaultPlace): Promise<void> {
-  const other = `${place.client}.other`;
-  const storage = await openLocalStorage(place.repository).catch(() => undefined);
-  if (storage === undefined || (await storage.stat('config')) === undefined) return;
-  const repository = await openRepository({
-    storage,
-    askPassphrase: async () => place.ledger.passphrases[1],
-    cacheDirectory: join(other, 'cache'),
-    stateDirectory: join(other, 'state'),
+/**
+ * Another client ends every session, as a collection does with those that look dead, and takes a
+ * snapshot of its own.
+ */
+export const sleepers: Campaign = asleepWhile(async (place, operation) => {
+  await withOtherClient(place, async (repository) => {
+    await fenceAll(repository);
+    await saveSource(place, repository, { host: 'other' });
   });
-  try {
-    for await (const { name } of storage.list('sessions/')) {
-      const id = name.slice('sessions/'.length) as SessionId;
-      const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
-      const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
-      const fence = sealObject(repository.keys, identity, content);
-      await storage.putIfAbsent(identity.name, fence);
-    }
-    const { id } = await takeSnapshot(repository, {
-      paths: [place.source],
-      workingDirectory: '/',
-      host: encodeUtf8('other'),
-      user: encodeUtf8('user'),
-      timeZone: 'UTC',
-    });
-    place.ledger.kept.set(id, describeDirectory(place.source));
-    place.changed = objectsOf(place);
-  } finally {
-    await repository.close();
-    rmSync(other, { recursive: true, force: true });
+  await noteChange(place, operation);
+});
+
+/** Another client collects, to the end and without a grace: it waits for nobody. */
+export const outrun: Campaign = asleepWhile(async (place, operation) => {
+  await withOtherClient(place, async (repository) => {
+    // A snapshot that counts on something is no concern of this collection until it is there.
+    await pruneRepository(repository, { graceMs: 0, sessionTtlMs: 0 });
+  });
+  await noteChange(place, operation);
+});
+
+async function fenceAll({ storage, keys }: Repository): Promise<void> {
+  for await (const { name } of storage.list('sessions/')) {
+    const id = name.slice('sessions/'.length) as SessionId;
+    const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
+    const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
+    await storage.putIfAbsent(identity.name, sealObject(keys, identity, content));
   }
+}
+
+/** What is there now is what must stay, and what the sleeper may plan from now on may go. */
+async function noteChange(place: FaultPlace, operation: FaultOperation): Promise<void> {
+  place.changed = objectsOf(place);
+  if (operation.deletes === undefined) return;
+  const more = await withOtherClient(place, operation.deletes);
+  place.deletable = new Set([...place.deletable, ...more]);
 }

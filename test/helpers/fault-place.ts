@@ -35,6 +35,9 @@ import { seededRandom } from './seeded-random.ts';
 const modulesPath = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const preloadPath = fileURLToPath(new URL('./fault-preload.js', import.meta.url));
 
+/** Times are those of the storage, by which a collection goes. */
+const COPY = { recursive: true, verbatimSymlinks: true, preserveTimestamps: true } as const;
+
 /** What is known of a repository from outside. */
 export interface FaultLedger {
   isInitialised: boolean;
@@ -46,6 +49,14 @@ export interface FaultLedger {
   readonly possible: Set<string>;
   /** Acknowledged snapshots that a command was told to remove: they may be there or not. */
   readonly forgotten: Set<string>;
+  /** Those of which that was acknowledged: they are not there any more. */
+  readonly gone: Set<string>;
+  /** Objects that were damaged on purpose before the command: findings about them are expected. */
+  readonly damaged: Set<string>;
+  /** Snapshots that cannot be restored any more, as was told. */
+  readonly broken: Set<string>;
+  /** What snapshots may hold that were not acknowledged, or a part of it: they are made of broken ones. */
+  readonly rescued: Set<string>;
   /** One of these opens the repository; undefined is none at all. */
   passphrases: (string | undefined)[];
 }
@@ -77,6 +88,8 @@ export class FaultPlace {
   ledger: FaultLedger = newLedger();
   /** SHA-256 of every object by its name, where others have changed them since the last reset. */
   changed: ReadonlyMap<string, string> | undefined;
+  /** Objects that the command may delete, beside records of sessions: some plan names them. */
+  deletable: ReadonlySet<string> = new Set();
   readonly #prepared: string;
   #preparedLedger: FaultLedger = newLedger();
 
@@ -99,13 +112,13 @@ export class FaultPlace {
   /** Makes the present state the one to go back to. */
   keepState(): void {
     rmSync(this.#prepared, { recursive: true, force: true });
-    cpSync(this.client, this.#prepared, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.client, this.#prepared, COPY);
     this.#preparedLedger = copyLedger(this.ledger);
   }
 
   reset(): void {
     rmSync(this.client, { recursive: true, force: true });
-    cpSync(this.#prepared, this.client, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.#prepared, this.client, COPY);
     if (existsSync(this.cache)) for (const name of readdirSync(this.cache)) this.#markClean(name);
     this.ledger = copyLedger(this.#preparedLedger);
     this.changed = undefined;
@@ -127,9 +140,8 @@ export class FaultPlace {
 
   /** Runs the command. What it acknowledges is noted. */
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandEnded> {
-    const isSnapshot = args[0] === 'snapshot';
-    const tree = isSnapshot ? describeDirectory(this.source) : '';
-    if (isSnapshot) this.ledger.possible.add(tree);
+    const tree = this.#treeOf(args);
+    this.expectSnapshotOf(args);
     const { prefix = [], preload } = options;
     const node = [process.execPath];
     if (preload === undefined) node.push(mainPath);
@@ -137,10 +149,16 @@ export class FaultPlace {
     const [program = '', ...rest] = [...prefix, ...node, '--json', '--jobs', '0', ...args];
     const env = { ...this.#environment, ...preload, ...options.env };
     const ended = await spawned(program, rest, { env, cwd: this.source }, options.onSpawn);
-    const said = isSnapshot ? acknowledgement(ended.stdout) : undefined;
-    if (said?.code === 0) this.ledger.kept.set(said.id, tree);
-    if (said?.code === 3) this.ledger.partial.set(said.id, tree);
+    const said = tree === undefined ? undefined : acknowledgement(ended.stdout);
+    if (said?.code === 0) this.ledger.kept.set(said.id, tree ?? '');
+    if (said?.code === 3) this.ledger.partial.set(said.id, tree ?? '');
     return ended;
+  }
+
+  /** What the snapshot holds that the command makes, if it makes one. */
+  #treeOf([command, selector = '']: readonly string[]): string | undefined {
+    if (command === 'snapshot') return describeDirectory(this.source);
+    return command === 'undelete' ? this.ledger.kept.get(selector) : undefined;
   }
 
   /** Runs a command that must end well. */
@@ -150,14 +168,21 @@ export class FaultPlace {
     return ended;
   }
 
+  /** Runs a command that is killed at a failpoint. */
+  async killAt(point: string, args: readonly string[], env = {}): Promise<void> {
+    const ended = await this.run(args, { preload: { VARVE_TEST_FAILPOINT: point }, env });
+    if (ended.signal !== 'SIGKILL') throw new Error(`not killed at ${point}: ${ended.stderr}`);
+  }
+
   async init(): Promise<void> {
     await this.ok('init', '--insecure-no-password');
     this.ledger.isInitialised = true;
   }
 
-  /** Snapshots of what the source is now may be found from now on, acknowledged or not. */
-  expectSnapshot(): void {
-    this.ledger.possible.add(describeDirectory(this.source));
+  /** The snapshot that a command makes may be found from now on, acknowledged or not. */
+  expectSnapshotOf(args: readonly string[]): void {
+    const tree = this.#treeOf(args);
+    if (tree !== undefined) this.ledger.possible.add(tree);
   }
 
   get snapshotArgs(): string[] {
@@ -186,6 +211,10 @@ function newLedger(): FaultLedger {
     partial: new Map(),
     possible: new Set(),
     forgotten: new Set(),
+    gone: new Set(),
+    damaged: new Set(),
+    broken: new Set(),
+    rescued: new Set(),
     passphrases: [undefined],
   };
 }
@@ -197,6 +226,10 @@ export function copyLedger(ledger: FaultLedger): FaultLedger {
     partial: new Map(ledger.partial),
     possible: new Set(ledger.possible),
     forgotten: new Set(ledger.forgotten),
+    gone: new Set(ledger.gone),
+    damaged: new Set(ledger.damaged),
+    broken: new Set(ledger.broken),
+    rescued: new Set(ledger.rescued),
     passphrases: [...ledger.passphrases],
   };
 }

@@ -1,7 +1,8 @@
 /** Runs one operation with one fault in a place of its own and judges what is left. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FaultOperation } from './fault-operations.ts';
+import { type ClientHome, withRepository } from './fault-clients.ts';
+import type { FaultOperation } from './fault-operation.ts';
 import { findFaults, type Objects, objectsOf } from './fault-oracle.ts';
 import { type CommandEnded, type CommandOptions, FaultPlace } from './fault-place.ts';
 
@@ -24,13 +25,19 @@ export class PreparedOperation {
   readonly place: FaultPlace;
   readonly operation: FaultOperation;
   readonly #before: Objects;
+  readonly #deletable: ReadonlySet<string>;
   readonly #root: string;
 
-  private constructor(operation: FaultOperation, place: FaultPlace, before: Objects, root: string) {
+  private constructor(
+    operation: FaultOperation,
+    place: FaultPlace,
+    known: { before: Objects; deletable: ReadonlySet<string>; root: string },
+  ) {
     this.operation = operation;
     this.place = place;
-    this.#before = before;
-    this.#root = root;
+    this.#before = known.before;
+    this.#deletable = known.deletable;
+    this.#root = known.root;
   }
 
   /** `root` is made, and removed by `remove()`. */
@@ -39,7 +46,12 @@ export class PreparedOperation {
     const place = new FaultPlace(root);
     await operation.prepare(place);
     place.keepState();
-    return new PreparedOperation(operation, place, objectsOf(place), root);
+    const { deletes } = operation;
+    // Of two copies it depends on the local index which one goes: so by the client that will do it.
+    const deletable =
+      deletes === undefined ? new Set<string>() : await withRepository(place, deletes);
+    place.reset();
+    return new PreparedOperation(operation, place, { before: objectsOf(place), deletable, root });
   }
 
   remove(): void {
@@ -49,19 +61,21 @@ export class PreparedOperation {
   async run(fault: Pick<CommandOptions, 'prefix' | 'preload' | 'onSpawn'>): Promise<FaultRun> {
     const { place, operation } = this;
     place.reset();
+    place.deletable = this.#deletable;
     operation.begin?.(place);
     const { env = {} } = operation;
     const ended = await place.run(operation.command(place), { ...fault, env });
     const wasKilled = ended.signal === 'SIGKILL';
     const wasCrashed = CRASHES.has(ended.signal ?? '');
     const faults = wasKilled || wasCrashed ? [] : untold(ended);
-    if (ended.code === 0) operation.done?.(place);
+    if (ended.code === (operation.code ?? 0)) operation.done?.(place);
     if (faults.length === 0) faults.push(...((await operation.findMore?.(place, ended)) ?? []));
     if (faults.length === 0) {
-      const { mayDelete } = operation;
       const scratch = join(this.#root, 'scratch');
       const before = place.changed ?? this.#before;
-      faults.push(...(await findFaults(place, { before, mayDelete, scratch })));
+      const { deletable } = place;
+      const settle = operation.settle && ((home: ClientHome) => operation.settle?.(place, home));
+      faults.push(...(await findFaults(place, { before, deletable, scratch, settle })));
     }
     return { ended, wasKilled, wasCrashed, faults };
   }
