@@ -12,7 +12,7 @@ import { type IndexSync, syncIndex } from '../../repository/index-sync.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
-import { loadView, type View } from '../../repository/view.ts';
+import { type DamagedObject, loadView, type View } from '../../repository/view.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
 import { toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
@@ -48,7 +48,8 @@ export async function lookAt(
   const liveBefore = view.collector.sweeps.at(-1)?.liveSnapshots ?? [];
   refuseGone(view, liveBefore as SessionId[]);
   const sync = await syncIndex(repository, view, options);
-  refuseDamage(sync.damaged);
+  if (sync.unindexed.length > 0) refuseDamage(sync.damaged);
+  else tellNeedless(repository, sync.damaged);
   refuseEmptied(sync, view);
   await refuseNoOutcomes(repository, sync, view);
   const inGrace = new Set<SessionId>();
@@ -81,6 +82,16 @@ function refuseDamage(damaged: View['damaged']): void {
   const found = `${first.error.message}; nothing was deleted: run "varve check"`;
   const expected = 'every record to be readable';
   throw new CorruptionError({ kind: 'record', which: first.name, found, expected }, first.error);
+}
+
+/**
+ * Segments that cannot be read while every pack there is is named by another one: what they said is known,
+ * as it is after `repair index`, which leaves them where they are.
+ */
+function tellNeedless({ onNotice }: Repository, damaged: readonly DamagedObject[]): void {
+  for (const { name } of damaged) {
+    onNotice(`${name} is damaged and left alone: every pack is named by other segments`);
+  }
 }
 
 /**
