@@ -1,6 +1,7 @@
 /**
  * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
- * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
+ * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged
+ * of the kills is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import {
   KILL_CANARIES,
   QUICK_CANARIES,
 } from '../helpers/fault-canaries.ts';
+import { CampaignLog } from '../helpers/fault-log.ts';
 import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
 import {
   BLOCK_PLANS,
@@ -40,6 +42,7 @@ function nextDirectory(): string {
 
 async function runKills(): Promise<number> {
   let lossCount = 0;
+  const log = new CampaignLog(process.env['TEST_LOG']);
   for (const { title, campaign, share, needsStrace } of RELIABILITY_CAMPAIGNS) {
     const lack = needsStrace ? await lackOfStrace() : undefined;
     if (lack !== undefined) {
@@ -47,6 +50,7 @@ async function runKills(): Promise<number> {
       continue;
     }
     const tallies = await runCampaign(campaign, {
+      ...{ log, title },
       directory: nextDirectory(),
       operations: FAULT_OPERATIONS,
       ...(share < 1 && { sampleCount: share }),

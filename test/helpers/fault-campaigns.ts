@@ -14,6 +14,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { saveSource, withOtherClient } from './fault-clients.ts';
+import { CampaignLog } from './fault-log.ts';
 import type { FaultOperation } from './fault-operation.ts';
 import { objectsOf } from './fault-oracle.ts';
 import type { CommandOptions, FaultPlace } from './fault-place.ts';
@@ -42,19 +43,22 @@ export type Campaign = (prepared: PreparedOperation) => Promise<Plan>;
 
 export interface Tally {
   readonly operation: string;
-  pointCount: number;
-  hitCount: number;
+  readonly pointCount: number;
+  readonly hitCount: number;
   /** Processes that native code ended, where that is no loss. */
-  crashCount: number;
+  readonly crashCount: number;
   /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
-  callCount: number;
-  hitCallCount: number;
-  readonly losses: string[];
+  readonly callCount: number;
+  readonly hitCallCount: number;
+  readonly losses: readonly string[];
 }
 
 export interface CampaignOptions {
   readonly directory: string;
   readonly operations: readonly FaultOperation[];
+  /** Where what was judged is kept, under which title; default: nowhere. */
+  readonly log?: CampaignLog;
+  readonly title?: string;
   /** Points judged, of all; default all, or the range that `TEST_POINTS=<from>-<to>` names. */
   readonly sampleCount?: number;
   /** A planted bug that every command has. */
@@ -85,17 +89,22 @@ function chooser({ sampleCount }: CampaignOptions, share: number): (index: numbe
 
 export async function runCampaign(campaign: Campaign, options: CampaignOptions): Promise<Tally[]> {
   const tallies: Tally[] = [];
+  const { log = new CampaignLog(undefined), title = '' } = options;
   await mapConcurrent([...options.operations.entries()], AT_ONCE, async ([number, operation]) => {
-    const root = join(options.directory, `operation-${number}`);
-    const prepared = await PreparedOperation.make(operation, root);
-    try {
-      const plan = await campaign(prepared);
-      const tally = await judgePoints(prepared, plan, { ...options, share: number });
-      tallies.push(tally);
-      options.onProgress?.(describeTally(tally));
-    } finally {
-      prepared.remove();
+    const key = `${title}, ${operation.name}`;
+    if (log.endOf(key) === undefined) {
+      const root = join(options.directory, `operation-${number}`);
+      const prepared = await PreparedOperation.make(operation, root);
+      try {
+        const plan = await campaign(prepared);
+        await judgePoints(prepared, plan, { ...options, share: number, log, key });
+      } finally {
+        prepared.remove();
+      }
     }
+    const tally = tallyOf(operation.name, key, log);
+    tallies.push(tally);
+    options.onProgress?.(`${title}, ${describeTally(tally)}`);
   });
   return tallies;
 }
@@ -103,33 +112,37 @@ export async function runCampaign(campaign: Campaign, options: CampaignOptions):
 async function judgePoints(
   prepared: PreparedOperation,
   { points, calls, mayCrash = false }: Plan,
-  options: CampaignOptions & { share: number },
-): Promise<Tally> {
-  const { name } = prepared.operation;
-  const tally: Tally = {
-    operation: name,
-    pointCount: 0,
-    hitCount: 0,
-    crashCount: 0,
-    callCount: calls.size,
-    hitCallCount: 0,
-    losses: [],
-  };
+  options: CampaignOptions & { share: number; log: CampaignLog; key: string },
+): Promise<void> {
+  const { log, key } = options;
   const isChosen = chooser(options, options.share);
-  const hits = new Set<string>();
+  const known = new Set(log.pointsOf(key).map(({ name }) => name));
   for (const point of points.filter((_, index) => isChosen(index))) {
+    if (known.has(point.name)) continue;
     const { hit, run } = await judgePoint(prepared, point, options.bug);
-    tally.pointCount += 1;
-    if (hit !== undefined) tally.hitCount += 1;
-    if (hit !== undefined && calls.has(hit)) hits.add(hit);
-    if (run.wasCrashed) tally.crashCount += 1;
-    const faults = run.wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
-    if (faults.length === 0) continue;
-    tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
-    if (options.stopsAtLoss === true) break;
+    const { wasCrashed } = run;
+    const faults = wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
+    log.addPoint(key, { name: point.name, hit, wasCrashed, faults });
+    if (faults.length > 0 && options.stopsAtLoss === true) break;
   }
-  tally.hitCallCount = hits.size;
-  return tally;
+  const hits = new Set(log.pointsOf(key).flatMap(({ hit }) => hit ?? []));
+  const hitCallCount = [...calls].filter((call) => hits.has(call)).length;
+  log.addEnd(key, { callCount: calls.size, hitCallCount });
+}
+
+function tallyOf(operation: string, key: string, log: CampaignLog): Tally {
+  const points = log.pointsOf(key);
+  return {
+    operation,
+    pointCount: points.length,
+    hitCount: points.filter(({ hit }) => hit !== undefined).length,
+    crashCount: points.filter(({ wasCrashed }) => wasCrashed).length,
+    callCount: log.endOf(key)?.callCount ?? 0,
+    hitCallCount: log.endOf(key)?.hitCallCount ?? 0,
+    losses: points
+      .filter(({ faults }) => faults.length > 0)
+      .map(({ name, faults }) => `${operation}, ${name}: ${faults.join('; ')}`),
+  };
 }
 
 async function judgePoint(

@@ -196,20 +196,26 @@ export function historyOf(seed: number, count: number): FaultOperation[] {
   const steps: FaultOperation[] = [];
   let liveCount = 0;
   while (steps.length < count) {
-    const kind = liveCount < 2 ? 0 : random.below(16);
-    if (kind < 6) steps.push(snapshotStep(steps.length + 1, 2000 << random.below(8)));
-    else if (kind < 8) steps.push(forgetStep());
-    else if (kind === 8) steps.push(forgetStep(), undeleteStep());
-    else if (kind < 12) steps.push(tableEntry('prune'));
-    else if (kind === 12) steps.push(repairStep());
-    else steps.push(tableEntry(OTHER_STEPS[kind - 13] as string));
-    if (kind < 6) liveCount += 1;
-    if (kind === 6 || kind === 7) liveCount -= 1;
+    const kind = HISTORY_STEPS[random.below(HISTORY_STEPS.length)] ?? '';
+    const size = 2000 << random.below(8);
+    if (liveCount < 2 || kind === 'snapshot') {
+      steps.push(snapshotStep(steps.length + 1, size));
+      liveCount += 1;
+    } else if (kind === 'forget') {
+      steps.push(forgetStep());
+      liveCount -= 1;
+    } else if (kind === 'forget, undelete') steps.push(forgetStep(), undeleteStep());
+    else steps.push(kind === 'repair' ? repairStep() : tableEntry(kind));
   }
   return steps.slice(0, count);
 }
 
-const OTHER_STEPS = ['key add', 'rebuild-index', 'unchanged snapshot'];
+/** What a history is made of, the more often the more likely. */
+const HISTORY_STEPS = [
+  ...Array.from({ length: 6 }, () => 'snapshot'),
+  ...['forget', 'forget', 'forget, undelete', 'prune', 'prune', 'prune', 'repair'],
+  ...['key add', 'rebuild-index', 'unchanged snapshot'],
+];
 
 /** An operation of the table, wherever its place is by now. */
 function tableEntry(name: string): FaultOperation {

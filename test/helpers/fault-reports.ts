@@ -4,6 +4,7 @@ import {
   type Campaign,
   fullDisks,
   lyingWrites,
+  outrun,
   seamErrors,
   seamKills,
   sleepers,
@@ -25,11 +26,12 @@ interface PlannedCampaign {
 export const RELIABILITY_CAMPAIGNS: readonly PlannedCampaign[] = [
   { title: 'SIGKILL before a system call', campaign: systemKills, share: 1, needsStrace: true },
   { title: 'SIGKILL before a call of a seam', campaign: seamKills, share: 1, needsStrace: false },
-  { title: 'error of a system call', campaign: systemErrors, share: 0.1, needsStrace: true },
-  { title: 'error of a call of a seam', campaign: seamErrors, share: 0.03, needsStrace: false },
-  { title: 'full disk from a write on', campaign: fullDisks, share: 1, needsStrace: false },
-  { title: 'write that keeps half', campaign: lyingWrites, share: 1, needsStrace: false },
+  { title: 'error of a system call', campaign: systemErrors, share: 0.02, needsStrace: true },
+  { title: 'error of a call of a seam', campaign: seamErrors, share: 0.01, needsStrace: false },
+  { title: 'full disk from a write on', campaign: fullDisks, share: 0.5, needsStrace: false },
+  { title: 'write that keeps half', campaign: lyingWrites, share: 0.5, needsStrace: false },
   { title: 'asleep, fenced meanwhile', campaign: sleepers, share: 0.3, needsStrace: false },
+  { title: 'asleep, collected meanwhile', campaign: outrun, share: 0.3, needsStrace: false },
 ];
 
 type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
