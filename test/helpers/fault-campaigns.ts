@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { VarveError } from '../../src/errors.ts';
 import type { SessionId } from '../../src/id.ts';
 import { pruneRepository } from '../../src/maintain/prune/prune.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
@@ -26,6 +27,8 @@ import { seededRandom } from './seeded-random.ts';
 interface FaultPoint {
   readonly name: string;
   fault(place: FaultPlace): Pick<CommandOptions, 'prefix' | 'preload' | 'onSpawn'>;
+  /** Nobody else is at work: the same point leaves the same bytes. */
+  readonly isSeeded?: boolean;
   /** The call that was hit; undefined when the command did not come to it. */
   hit(place: FaultPlace, run: FaultRun): string | undefined | Promise<string | undefined>;
 }
@@ -47,6 +50,8 @@ export interface Tally {
   readonly hitCount: number;
   /** Processes that native code ended, where that is no loss. */
   readonly crashCount: number;
+  /** Points after which the bytes were those of another one, which was judged. */
+  readonly knownCount: number;
   /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
   readonly callCount: number;
   readonly hitCallCount: number;
@@ -120,9 +125,9 @@ async function judgePoints(
   for (const point of points.filter((_, index) => isChosen(index))) {
     if (known.has(point.name)) continue;
     const { hit, run } = await judgePoint(prepared, point, options.bug);
-    const { wasCrashed } = run;
+    const { wasCrashed, isKnown } = run;
     const faults = wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
-    log.addPoint(key, { name: point.name, hit, wasCrashed, faults });
+    log.addPoint(key, { name: point.name, hit, wasCrashed, isKnown, faults });
     if (faults.length > 0 && options.stopsAtLoss === true) break;
   }
   const hits = new Set(log.pointsOf(key).flatMap(({ hit }) => hit ?? []));
@@ -137,6 +142,7 @@ function tallyOf(operation: string, key: string, log: CampaignLog): Tally {
     pointCount: points.length,
     hitCount: points.filter(({ hit }) => hit !== undefined).length,
     crashCount: points.filter(({ wasCrashed }) => wasCrashed).length,
+    knownCount: points.filter(({ isKnown }) => isKnown).length,
     callCount: log.endOf(key)?.callCount ?? 0,
     hitCallCount: log.endOf(key)?.hitCallCount ?? 0,
     losses: points
@@ -155,6 +161,7 @@ async function judgePoint(
   const run = await prepared.run({
     ...(prefix && { prefix }),
     ...(onSpawn && { onSpawn }),
+    ...(point.isSeeded && { isSeeded: true }),
     // Without variables it is the command as it is shipped.
     ...(Object.keys(variables).length > 0 && { preload: variables }),
   });
@@ -163,8 +170,9 @@ async function judgePoint(
 
 function describeTally(tally: Tally): string {
   const { operation, pointCount, hitCount, crashCount, callCount, hitCallCount, losses } = tally;
+  const known = tally.knownCount === 0 ? '' : `, ${tally.knownCount} as others`;
   const calls = callCount === 0 ? '' : `, ${hitCallCount} of ${callCount} calls`;
-  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${crashCount} crashes, ${losses.length} losses`;
+  return `${operation}: ${hitCount} hits at ${pointCount} points${known}${calls}, ${crashCount} crashes, ${losses.length} losses`;
 }
 
 /** SIGKILL before each durable system call, by strace. */
@@ -174,6 +182,7 @@ export const systemKills: Campaign = async ({ place, operation }) => {
     calls,
     points: points.map((point) => ({
       name: `killed before ${point.call} ${point.number}`,
+      isSeeded: true,
       fault: () => ({ prefix: straceArgs(place, point, { inject: 'signal=SIGKILL' }) }),
       hit: (_place, { wasKilled }) => {
         const call = killedCall(place, point);
@@ -253,7 +262,10 @@ function numbersTo(count: number): number[] {
 /** SIGKILL before each call that changes something, by the process itself. */
 export const seamKills: Campaign = async (prepared) => {
   const count = await countSeamCalls(prepared, 'kill');
-  const points = numbersTo(count).map((n) => seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled));
+  const points = numbersTo(count).map((n) => ({
+    ...seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled),
+    isSeeded: true,
+  }));
   return { points, calls: new Set() };
 };
 
@@ -349,7 +361,8 @@ async function whileAsleep(pid: number, action: () => Promise<void>): Promise<vo
 export const sleepers: Campaign = asleepWhile(async (place, operation) => {
   await withOtherClient(place, async (repository) => {
     await fenceAll(repository);
-    await saveSource(place, repository, { host: 'other' });
+    // Where there is damage that nobody has found a snapshot would rely on it.
+    if (place.ledger.damaged.size === 0) await saveSource(place, repository, { host: 'other' });
   });
   await noteChange(place, operation);
 });
@@ -357,8 +370,10 @@ export const sleepers: Campaign = asleepWhile(async (place, operation) => {
 /** Another client collects, to the end and without a grace: it waits for nobody. */
 export const outrun: Campaign = asleepWhile(async (place, operation) => {
   await withOtherClient(place, async (repository) => {
-    // A snapshot that counts on something is no concern of this collection until it is there.
-    await pruneRepository(repository, { graceMs: 0, sessionTtlMs: 0 });
+    await pruneRepository(repository, { graceMs: 0, sessionTtlMs: 0 }).catch((error: unknown) => {
+      // Where something is damaged nothing is deleted.
+      if (!(error instanceof VarveError)) throw error;
+    });
   });
   await noteChange(place, operation);
 });

@@ -10,6 +10,8 @@ export interface JudgedPoint {
   /** The call that was hit; undefined when the command did not come to it. */
   readonly hit?: string | undefined;
   readonly wasCrashed: boolean;
+  /** The same bytes were judged after another fault. */
+  readonly isKnown: boolean;
   readonly faults: readonly string[];
 }
 

@@ -33,6 +33,7 @@ import { seededRandom } from './seeded-random.ts';
 
 /** The command as modules of their own, into which tests can reach (`fault-preload.ts`). */
 const modulesPath = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const seedPath = fileURLToPath(new URL('./fault-seed.js', import.meta.url));
 const preloadPath = fileURLToPath(new URL('./fault-preload.js', import.meta.url));
 
 /** Times are those of the storage, by which a collection goes. */
@@ -73,6 +74,8 @@ export interface CommandOptions {
   readonly prefix?: readonly string[];
   /** Variables for `fault-preload.ts`, which is loaded first when there are any. */
   readonly preload?: Readonly<Record<string, string>> | undefined;
+  /** Randomness and clocks are the same in every run (`fault-seed.ts`), from this time on, in ms. */
+  readonly seededNowMs?: number | undefined;
   readonly env?: Readonly<Record<string, string>>;
   readonly onSpawn?: (pid: number) => void;
 }
@@ -142,12 +145,18 @@ export class FaultPlace {
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandEnded> {
     const tree = this.#treeOf(args);
     this.expectSnapshotOf(args);
-    const { prefix = [], preload } = options;
+    const { prefix = [], preload, seededNowMs } = options;
     const node = [process.execPath];
+    if (seededNowMs !== undefined) node.push('--import', seedPath);
     if (preload === undefined) node.push(mainPath);
     else node.push('--import', preloadPath, modulesPath);
     const [program = '', ...rest] = [...prefix, ...node, '--json', '--jobs', '0', ...args];
-    const env = { ...this.#environment, ...preload, ...options.env };
+    const env = {
+      ...this.#environment,
+      ...preload,
+      ...(seededNowMs !== undefined && { VARVE_TEST_NOW: String(seededNowMs) }),
+      ...options.env,
+    };
     const ended = await spawned(program, rest, { env, cwd: this.source }, options.onSpawn);
     const said = tree === undefined ? undefined : acknowledgement(ended.stdout);
     if (said?.code === 0) this.ledger.kept.set(said.id, tree ?? '');

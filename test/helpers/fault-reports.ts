@@ -26,12 +26,12 @@ interface PlannedCampaign {
 export const RELIABILITY_CAMPAIGNS: readonly PlannedCampaign[] = [
   { title: 'SIGKILL before a system call', campaign: systemKills, share: 1, needsStrace: true },
   { title: 'SIGKILL before a call of a seam', campaign: seamKills, share: 1, needsStrace: false },
+  { title: 'asleep, fenced meanwhile', campaign: sleepers, share: 0.3, needsStrace: false },
+  { title: 'asleep, collected meanwhile', campaign: outrun, share: 0.3, needsStrace: false },
   { title: 'error of a system call', campaign: systemErrors, share: 0.02, needsStrace: true },
   { title: 'error of a call of a seam', campaign: seamErrors, share: 0.01, needsStrace: false },
   { title: 'full disk from a write on', campaign: fullDisks, share: 0.5, needsStrace: false },
   { title: 'write that keeps half', campaign: lyingWrites, share: 0.5, needsStrace: false },
-  { title: 'asleep, fenced meanwhile', campaign: sleepers, share: 0.3, needsStrace: false },
-  { title: 'asleep, collected meanwhile', campaign: outrun, share: 0.3, needsStrace: false },
 ];
 
 type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
@@ -67,14 +67,19 @@ export const BLOCK_PLANS: readonly BlockPlan[] = [
 
 /** One row for each operation. */
 export function campaignTable(title: string, tallies: readonly Tally[]): string {
-  const rows = tallies.map(({ operation, pointCount, hitCount, crashCount, losses }) => [
-    operation,
-    pointCount,
-    hitCount,
-    crashCount,
-    losses.length,
+  const rows = tallies.map((tally) => [
+    tally.operation,
+    tally.pointCount,
+    tally.hitCount,
+    tally.pointCount - tally.knownCount,
+    tally.crashCount,
+    tally.losses.length,
   ]);
-  return table([title, 'points', 'hits', 'crashes', 'losses'], rows);
+  const sums = [1, 2, 3, 4, 5].map((column) =>
+    rows.reduce((sum, row) => sum + Number(row[column]), 0),
+  );
+  const head = [title, 'points', 'hits', 'states judged', 'crashes', 'losses'];
+  return table(head, [...rows, ['together', ...sums]]);
 }
 
 /** One row for each file system. */

@@ -82,6 +82,7 @@ export async function tracePoints(place: FaultPlace, operation: FaultOperation):
   const prefix = ['strace', '--seccomp-bpf', '-f', '-qq', '-y', '-o', file, '-e', trace];
   const ended = await place.run(operation.command(place), {
     prefix,
+    seededNowMs: Date.now(),
     ...(operation.env && { env: operation.env }),
   });
   if (ended.code !== (operation.code ?? 0)) {
