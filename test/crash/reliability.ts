@@ -15,6 +15,7 @@ import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
   type Canary,
+  COLLECTION_CANARIES,
   KILL_CANARIES,
   QUICK_CANARIES,
 } from '../helpers/fault-canaries.ts';
@@ -81,7 +82,7 @@ async function runPowerCuts(): Promise<number> {
 }
 
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES];
+  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES, ...COLLECTION_CANARIES];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {

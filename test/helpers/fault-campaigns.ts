@@ -12,6 +12,7 @@ import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { sealObject } from '../../src/record/sealed-object.ts';
 import { encodeFence } from '../../src/record/session-records.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
 import { systemRandom } from '../../src/util/random.ts';
 import { saveSource, withOtherClient } from './fault-clients.ts';
@@ -361,6 +362,7 @@ async function whileAsleep(pid: number, action: () => Promise<void>): Promise<vo
 export const sleepers: Campaign = asleepWhile(async (place, operation) => {
   await withOtherClient(place, async (repository) => {
     await fenceAll(repository);
+    operation.revive?.(place);
     // Where there is damage that nobody has found a snapshot would rely on it.
     if (place.ledger.damaged.size === 0) await saveSource(place, repository, { host: 'other' });
   });
@@ -377,6 +379,62 @@ export const outrun: Campaign = asleepWhile(async (place, operation) => {
   });
   await noteChange(place, operation);
 });
+
+/**
+ * Another client has begun a snapshot of what the command may be about to delete, and completes it only
+ * when the command has ended, or waits for it.
+ */
+export const overlapped: Campaign = asleepWhile(async (place, operation) => {
+  operation.revive?.(place);
+  const release = new Turnstile();
+  const reached = new Turnstile();
+  const hold = (storage: Storage): Storage => holdingCommits(storage, { release, reached });
+  const ended = withOtherClient(
+    place,
+    async (repository) => {
+      if (place.ledger.damaged.size === 0) await saveSource(place, repository, { host: 'other' });
+    },
+    hold,
+  ).finally(() => reached.open());
+  place.meanwhile = async () => {
+    release.open();
+    await ended;
+  };
+  await reached.passed;
+  setTimeout(() => release.open(), WAITING_MS);
+  await noteChange(place, operation);
+});
+
+/** Long enough for a command that would not wait. */
+const WAITING_MS = 1500;
+
+class Turnstile {
+  open!: () => void;
+  readonly passed = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+}
+
+/** A storage in which no session is completed before it is let. */
+function holdingCommits(
+  storage: Storage,
+  { release, reached }: { release: Turnstile; reached: Turnstile },
+): Storage {
+  const putIfAbsent: Storage['putIfAbsent'] = async (name, ...rest) => {
+    if (name.startsWith('snapshots/')) {
+      reached.open();
+      await release.passed;
+    }
+    return await storage.putIfAbsent(name, ...rest);
+  };
+  return new Proxy(storage, {
+    get: (target, key) => {
+      if (key === 'putIfAbsent') return putIfAbsent;
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
 
 async function fenceAll({ storage, keys }: Repository): Promise<void> {
   for await (const { name } of storage.list('sessions/')) {

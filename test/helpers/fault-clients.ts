@@ -3,7 +3,7 @@
  * between a sleeping command and its work, and judges what is left. And what a command may delete, as
  * the program itself plans it before the fault.
  */
-import { readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
@@ -21,6 +21,7 @@ import { openRepository } from '../../src/repository/open-repository.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView, type View } from '../../src/repository/view.ts';
 import { openLocalStorage } from '../../src/storage/local.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { encodeUtf8 } from '../../src/util/bytes.ts';
 import { describeDirectory, type FaultPlace, writeSource } from './fault-place.ts';
 
@@ -35,13 +36,14 @@ export async function withRepository<T>(
   place: FaultPlace,
   use: (repository: Repository) => Promise<T>,
   home: ClientHome = place,
+  wrap: (storage: Storage) => Storage = (storage) => storage,
 ): Promise<T> {
   const refusals: Error[] = [];
   for (const passphrase of place.ledger.passphrases) {
     let repository: Repository;
     try {
       repository = await openRepository({
-        storage: await openLocalStorage(place.repository),
+        storage: wrap(await openLocalStorage(place.repository)),
         askPassphrase: async () => passphrase,
         cacheDirectory: home.cache,
         stateDirectory: home.state,
@@ -63,11 +65,12 @@ export async function withRepository<T>(
 export async function withOtherClient<T>(
   place: FaultPlace,
   use: (repository: Repository) => Promise<T>,
+  wrap?: (storage: Storage) => Storage,
 ): Promise<T> {
-  const other = `${place.client}.other`;
+  const other = mkdtempSync(`${place.client}.other-`);
   const home = { cache: join(other, 'cache'), state: join(other, 'state') };
   try {
-    return await withRepository(place, use, home);
+    return await withRepository(place, use, home, wrap);
   } finally {
     rmSync(other, { recursive: true, force: true });
   }

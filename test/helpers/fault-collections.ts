@@ -21,6 +21,8 @@ import { edited, textOf } from './similar-versions.ts';
 const DAY = 86_400_000;
 const HOUR = DAY / 24;
 const PRUNE = ['prune', '--grace', '0', '--yes'];
+/** Of a source of which enough stays alive in a pack that it is not given up at once. */
+const REPACKED_SIZE = 400_000;
 /** A level of the index has so many segments at most before they are compacted. */
 const LEVEL_COUNT_MAX = 32;
 /** So many old records of one kind are left alone. */
@@ -101,6 +103,7 @@ function pruning(
     prepare,
     command: () => PRUNE,
     deletes: (repository) => deletableNow(repository, 0),
+    revive: (place) => writeSource(place.source, 1),
     ...more,
   };
 }
@@ -175,6 +178,14 @@ export const COLLECTIONS: readonly FaultOperation[] = [
     },
     command: (place) => place.snapshotArgs,
   },
+  {
+    name: 'undelete of what a sweep names',
+    prepare: async (place) => {
+      await withForgotten(place, 3);
+      await place.killAt('prune.8.before', PRUNE);
+    },
+    command: (place) => ['undelete', savedIn(place)[0] ?? ''],
+  },
   pruning('prune', (place) => withForgotten(place, 4)),
   pruning('prune of many packs', (place) => withForgotten(place, 13)),
   pruning(
@@ -222,11 +233,17 @@ export const COLLECTIONS: readonly FaultOperation[] = [
     await withForgotten(place, 4);
     await place.killAt('prune.8.deleted', PRUNE);
   }),
-  pruning('prune that repacks', (place) => withForgotten(place, 2, 400_000)),
-  pruning('prune that repacks again', async (place) => {
-    await withForgotten(place, 2, 400_000);
-    await place.killAt('prune.3.after', PRUNE);
+  pruning('prune that repacks', (place) => withForgotten(place, 2, REPACKED_SIZE), {
+    revive: (place) => writeSource(place.source, 1, REPACKED_SIZE),
   }),
+  pruning(
+    'prune that repacks again',
+    async (place) => {
+      await withForgotten(place, 2, REPACKED_SIZE);
+      await place.killAt('prune.3.after', PRUNE);
+    },
+    { revive: (place) => writeSource(place.source, 1, REPACKED_SIZE) },
+  ),
   pruning('prune that merges small packs', async (place) => {
     await saveVersions(place, 18, 4000);
   }),

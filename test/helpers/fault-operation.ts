@@ -19,6 +19,8 @@ export interface FaultOperation {
    * that looks before the command is run.
    */
   deletes?(repository: Repository): Promise<ReadonlySet<string>>;
+  /** Makes the source what the command is about to delete, for another client to save again. */
+  revive?(place: FaultPlace): void;
   /** Before the command is run: what it may change without an acknowledgement. */
   begin?(place: FaultPlace): void;
   /** The command has ended as it does without a fault: what is promised from now on. */

@@ -93,6 +93,8 @@ export class FaultPlace {
   changed: ReadonlyMap<string, string> | undefined;
   /** Objects that the command may delete, beside records of sessions: some plan names them. */
   deletable: ReadonlySet<string> = new Set();
+  /** What another client has begun and ends before the place is judged. */
+  meanwhile: (() => Promise<void>) | undefined;
   readonly #prepared: string;
   #preparedLedger: FaultLedger = newLedger();
 
@@ -125,6 +127,7 @@ export class FaultPlace {
     if (existsSync(this.cache)) for (const name of readdirSync(this.cache)) this.#markClean(name);
     this.ledger = copyLedger(this.#preparedLedger);
     this.changed = undefined;
+    this.meanwhile = undefined;
   }
 
   /** The cache and the writer state of this client are lost. */

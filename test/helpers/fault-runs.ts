@@ -78,6 +78,7 @@ export class PreparedOperation {
     const { isSeeded = false, ...options } = fault;
     const seededNowMs = isSeeded ? this.#preparedMs : undefined;
     const ended = await place.run(operation.command(place), { ...options, env, seededNowMs });
+    await place.meanwhile?.();
     const wasKilled = ended.signal === 'SIGKILL';
     const wasCrashed = CRASHES.has(ended.signal ?? '');
     const faults = wasKilled || wasCrashed ? [] : untold(ended);
