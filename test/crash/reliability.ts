@@ -1,16 +1,11 @@
 /**
  * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
  * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged
- * of the kills is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
+ * is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type BlockTally,
-  describeBlocks,
-  lackOfBlockDevices,
-  runBlocks,
-} from '../helpers/block-runs.ts';
+import { type BlockTally, lackOfBlockDevices, runBlocks } from '../helpers/block-runs.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
@@ -27,11 +22,13 @@ import {
   campaignTable,
   canaryTable,
   RELIABILITY_CAMPAIGNS,
+  singleRuns,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
 
 const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
+const log = new CampaignLog(process.env['TEST_LOG']);
 const say = (text: string): void => console.error(text);
 
 /** The directory of one run, which is empty. */
@@ -43,7 +40,6 @@ function nextDirectory(): string {
 
 async function runKills(): Promise<number> {
   let lossCount = 0;
-  const log = new CampaignLog(process.env['TEST_LOG']);
   for (const { title, campaign, share, needsStrace } of RELIABILITY_CAMPAIGNS) {
     const lack = needsStrace ? await lackOfStrace() : undefined;
     if (lack !== undefined) {
@@ -71,9 +67,16 @@ async function runPowerCuts(): Promise<number> {
     return 0;
   }
   const tallies: BlockTally[] = [];
-  for (const plan of BLOCK_PLANS) {
-    tallies.push(...(await runBlocks({ ...plan, directory: nextDirectory() })));
-    for (const tally of tallies.slice(-1)) say(describeBlocks(tally));
+  for (const plan of BLOCK_PLANS.flatMap(singleRuns)) {
+    const known = log.blocksOf(plan.title);
+    if (known !== undefined) {
+      tallies.push(known);
+      continue;
+    }
+    for (const tally of await runBlocks({ ...plan, directory: nextDirectory() }, say)) {
+      tallies.push(tally);
+      log.addBlocks(plan.title, tally);
+    }
   }
   console.log(`${blockTable(tallies)}\n`);
   const losses = tallies.flatMap((tally) => tally.losses);

@@ -120,8 +120,9 @@ interface Mark {
   readonly place: number;
   readonly ledger: FaultLedger;
   readonly before: Objects;
-  /** While a step runs: what it may delete, and what has to be done after a fault of it. */
+  /** What the step that runs may delete. */
   readonly deletable: ReadonlySet<string>;
+  /** What has to be done after the step, or a fault of it. */
   readonly settle: FaultOperation['settle'];
 }
 
@@ -259,7 +260,7 @@ class BlockRun {
       ledger: copyLedger(place.ledger),
       before: objectsOf(place),
       deletable: new Set(),
-      settle: undefined,
+      settle: step.settle,
     });
   }
 

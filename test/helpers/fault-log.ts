@@ -3,6 +3,7 @@
  * time, also by force, and taken up again: a point that stands in the file is not run again.
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import type { BlockTally } from './block-runs.ts';
 
 /** One point after it was judged. */
 export interface JudgedPoint {
@@ -23,12 +24,18 @@ interface Ended {
   readonly hitCallCount: number;
 }
 
-type Line = { readonly key: string } & (JudgedPoint | Ended);
+/** All states of one operation or history on one file system. */
+interface Blocks {
+  readonly tally: BlockTally;
+}
+
+type Line = { readonly key: string } & (JudgedPoint | Ended | Blocks);
 
 export class CampaignLog {
   readonly #path: string | undefined;
   readonly #points = new Map<string, JudgedPoint[]>();
   readonly #ended = new Map<string, Ended>();
+  readonly #blocks = new Map<string, BlockTally>();
 
   /** Without a path nothing is kept. */
   constructor(path: string | undefined) {
@@ -57,13 +64,22 @@ export class CampaignLog {
     this.#add({ key, ended: true, ...calls });
   }
 
+  blocksOf(key: string): BlockTally | undefined {
+    return this.#blocks.get(key);
+  }
+
+  addBlocks(key: string, tally: BlockTally): void {
+    this.#add({ key, tally });
+  }
+
   #add(line: Line): void {
     this.#take(line);
     if (this.#path !== undefined) appendFileSync(this.#path, `${JSON.stringify(line)}\n`);
   }
 
   #take(line: Line): void {
-    if ('ended' in line) this.#ended.set(line.key, line);
+    if ('tally' in line) this.#blocks.set(line.key, line.tally);
+    else if ('ended' in line) this.#ended.set(line.key, line);
     else this.#points.set(line.key, [...this.pointsOf(line.key), line]);
   }
 }

@@ -46,31 +46,46 @@ type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
 const operations = FAULT_OPERATIONS.map(({ name }) => name);
 
 /** Histories with few writes between flushes give few states, so some file systems have more. */
-const HISTORY_COUNTS: Readonly<Record<string, number>> = {
-  ext4: 8,
-  'ext4 data=writeback': 8,
+const HISTORIES: Readonly<Record<string, number>> = {
+  ext4: 6,
+  'ext4 data=writeback': 6,
   xfs: 4,
   btrfs: 4,
 };
 
 export const BLOCK_PLANS: readonly BlockPlan[] = [
-  ...Object.entries(HISTORY_COUNTS).flatMap(([fileSystem, count]): BlockPlan[] => [
-    { title: `${fileSystem}, operations`, fileSystem, operations, subsetsPerFlush: 8 },
-    {
+  ...Object.entries(HISTORIES).map(
+    ([fileSystem, count]): BlockPlan => ({
       title: `${fileSystem}, histories`,
       fileSystem,
       histories: Array.from({ length: count }, (_, i) => i + 1),
-      subsetsPerFlush: 12,
-    },
-  ]),
+      subsetsPerFlush: 6,
+    }),
+  ),
+  ...['ext4', 'xfs', 'btrfs'].map(
+    (fileSystem): BlockPlan => ({
+      title: `${fileSystem}, operations`,
+      ...{ fileSystem, operations },
+      subsetsPerFlush: 3,
+    }),
+  ),
   {
     title: 'ext4, cache and writer state on it too',
     fileSystem: 'ext4',
-    operations: ['first snapshot', 'incremental snapshot', 'rebuild-index'],
+    operations: ['first snapshot', 'incremental snapshot', 'rebuild-index', 'forget', 'prune'],
     subsetsPerFlush: 2,
     hasClient: true,
   },
 ];
+
+/** The same, one operation or history at a time. */
+export function singleRuns({ operations = [], histories = [], ...plan }: BlockPlan): BlockPlan[] {
+  const title = (name: string): string => `${plan.title}: ${name}`;
+  return [
+    ...operations.map((name) => ({ ...plan, title: title(name), operations: [name] })),
+    ...histories.map((seed) => ({ ...plan, title: title(`${seed}`), histories: [seed] })),
+  ];
+}
 
 /** One row for each operation. */
 export function campaignTable(title: string, tallies: readonly Tally[]): string {
