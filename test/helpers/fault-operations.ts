@@ -142,6 +142,8 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
       await withSnapshots(place, 2);
       const [name = ''] = readdirSync(place.cache);
       truncateSync(join(place.cache, name, 'data.mdb'), 20_000);
+      // A place takes the mark for true when it is put back.
+      rmSync(join(place.cache, name, 'clean'));
     },
     command: () => ['rebuild-index'],
   },
