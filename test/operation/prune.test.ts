@@ -9,6 +9,7 @@ import { beginSession } from '../../src/repository/begin-session.ts';
 import { loadCollectorState } from '../../src/repository/collector-state.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { flipBit } from '../helpers/fault-storage.ts';
 import { forgetSnapshots, pruneNow } from '../helpers/forget-snapshots.ts';
 import {
   describeSnapshot,
@@ -21,7 +22,7 @@ import {
   withClient,
 } from '../helpers/repository-crash.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
-import { flipStored } from '../helpers/test-repository.ts';
+import { flipStored, replaceObject } from '../helpers/test-repository.ts';
 
 type Tree = ReturnType<typeof sourceTree>;
 
