@@ -1,5 +1,5 @@
 /**
- * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
+ * `npm run reliability [-- kills|blocks|schedules|canaries …]`: runs every fault of docs/reliability.md and
  * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -26,9 +26,13 @@ import {
   RELIABILITY_CAMPAIGNS,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { pointRange } from '../helpers/point-range.ts';
+import { runSchedules, SCHEDULE_CANARIES, scheduleTable } from '../helpers/schedule-runs.ts';
 
-const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
+const parts =
+  process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'schedules', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
+const SCHEDULE_COUNT = 1000;
 const say = (text: string): void => console.error(text);
 
 /** The directory of one run, which is empty. */
@@ -76,8 +80,17 @@ async function runPowerCuts(): Promise<number> {
   return losses.length;
 }
 
+/** `TEST_POINTS=<from>-<to>` takes those schedules. */
+async function playSchedules(): Promise<number> {
+  const range = pointRange(SCHEDULE_COUNT);
+  const tally = await runSchedules({ directory: nextDirectory(), range, onProgress: say });
+  console.log(`${scheduleTable(tally)}\n`);
+  for (const loss of tally.losses) console.log(`LOSS ${loss}`);
+  return tally.losses.length;
+}
+
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES];
+  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES, ...SCHEDULE_CANARIES];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {
@@ -94,6 +107,7 @@ let failureCount = 0;
 try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
+  if (parts.includes('schedules')) failureCount += await playSchedules();
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });
