@@ -83,7 +83,8 @@ async function runPowerCuts(): Promise<number> {
 /** `TEST_POINTS=<from>-<to>` takes those schedules. */
 async function playSchedules(): Promise<number> {
   const range = pointRange(SCHEDULE_COUNT);
-  const tally = await runSchedules({ directory: nextDirectory(), range, onProgress: say });
+  const directory = nextDirectory();
+  const tally = await runSchedules({ directory, range, laneCount: 2, onProgress: say });
   console.log(`${scheduleTable(tally)}\n`);
   for (const loss of tally.losses) console.log(`LOSS ${loss}`);
   return tally.losses.length;

@@ -7,7 +7,7 @@ import { memoryDir } from '../helpers/test-repository.ts';
 test('clients that are stopped, killed and fenced lose nothing', {
   timeout: 300_000,
 }, async (t) => {
-  const tally = await runSchedules({ directory: memoryDir(t), range: [0, 6] });
+  const tally = await runSchedules({ directory: memoryDir(t), range: [0, 3] });
 
   assert.deepEqual(tally.losses, []);
   assert.ok(tally.sweeps > 0 && tally.stops > 0 && tally.fenced > 0);

@@ -18,12 +18,16 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
+import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
+import { initRepository } from '../../src/repository/init-repository.ts';
 import { openRepository } from '../../src/repository/open-repository.ts';
-import { openLocalStorage } from '../../src/storage/local.ts';
-import { type CommandEnded, describeDirectory, markCachesClean, spawned } from './fault-place.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import { createLocalStorage, openLocalStorage } from '../../src/storage/local.ts';
+import { encodeUtf8 } from '../../src/util/bytes.ts';
+import { type CommandEnded, describeDirectory, markCachesClean } from './fault-place.ts';
 import { forgetSnapshots } from './forget-snapshots.ts';
-import { mainPath } from './run-varve.ts';
 import { type SeededRandom, seededRandom } from './seeded-random.ts';
 import { edited, textOf } from './similar-versions.ts';
 import { SteppedProcess } from './stepped-process.ts';
@@ -93,18 +97,9 @@ export class ScheduleGround {
   static async make(root: string, bug?: string): Promise<ScheduleGround> {
     const ground = new ScheduleGround(root, bug);
     for (const path of [ground.#place, join(root, 'sources')]) mkdirSync(path, { recursive: true });
-    await ground.#run(0, ['init', '--insecure-no-password']);
-    for (let client = 0; client < clientCountMax; client++) {
-      for (let version = 0; version < versionCount; version++) {
-        writeVersion(ground.#spare(client, version), client, version);
-      }
-      for (const version of [client, client + 2]) {
-        ground.#put(client, version % versionCount);
-        const ended = await ground.#run(client, ground.#snapshotArgs(client));
-        const { snapshot_id: id } = lastLine(ended);
-        ground.#prepared.set(String(id), describeDirectory(ground.#source(client)));
-      }
-    }
+    const storage = await createLocalStorage(ground.repository);
+    await initRepository({ storage, credential: { kind: 'none' } });
+    for (let client = 0; client < clientCountMax; client++) await ground.#prepare(client);
     cpSync(ground.#place, join(root, 'prepared'), { recursive: true });
     return ground;
   }
@@ -157,6 +152,43 @@ export class ScheduleGround {
     for (const name of readdirSync(directory)) utimesSync(join(directory, name), then, then);
   }
 
+  async #prepare(client: number): Promise<void> {
+    for (let version = 0; version < versionCount; version++) {
+      writeVersion(this.#spare(client, version), client, version);
+    }
+    const home = join(this.#place, String(client));
+    await this.#withRepository(home, async (repository) => {
+      for (const version of [client, (client + 2) % versionCount]) {
+        this.#put(client, version);
+        const { id } = await takeSnapshot(repository, {
+          paths: [this.#source(client)],
+          workingDirectory: '/',
+          host: encodeUtf8(hostname()),
+          user: encodeUtf8('user'),
+          timeZone: 'UTC',
+        });
+        this.#prepared.set(id, describeDirectory(this.#source(client)));
+      }
+    });
+  }
+
+  async #withRepository(
+    home: string,
+    use: (repository: Repository) => Promise<void>,
+  ): Promise<void> {
+    const repository = await openRepository({
+      storage: await openLocalStorage(this.repository),
+      askPassphrase: async () => undefined,
+      cacheDirectory: join(home, 'cache'),
+      stateDirectory: join(home, 'state', 'varve'),
+    });
+    try {
+      await use(repository);
+    } finally {
+      await repository.close();
+    }
+  }
+
   async #forgetSome(random: SeededRandom, ledger: ScheduleLedger): Promise<void> {
     const ids = [...this.#prepared.keys()];
     for (let i = 2 + random.below(4); i > 0; i--) {
@@ -164,18 +196,10 @@ export class ScheduleGround {
       ledger.wanted.add(id as string);
       ledger.forgotten.add(id as string);
     }
-    const repository = await openRepository({
-      storage: await openLocalStorage(this.repository),
-      askPassphrase: async () => undefined,
-      cacheDirectory: join(this.scratch, 'cache'),
-      stateDirectory: join(this.scratch, 'state'),
-    });
-    try {
-      await forgetSnapshots(repository, [...ledger.forgotten]);
-    } finally {
-      await repository.close();
-      rmSync(this.scratch, { recursive: true, force: true });
-    }
+    await this.#withRepository(this.scratch, (repository) =>
+      forgetSnapshots(repository, [...ledger.forgotten]),
+    );
+    rmSync(this.scratch, { recursive: true, force: true });
   }
 
   #source(client: number): string {
@@ -210,15 +234,6 @@ export class ScheduleGround {
 
   #spare(client: number, version: number): string {
     return join(this.#root, 'versions', `${client}-${version}`);
-  }
-
-  /** A command that must end well, as one process with nobody beside it. */
-  async #run(home: number, args: readonly string[]): Promise<CommandEnded> {
-    const env = { PATH: process.env['PATH'], TZ: 'UTC', ...this.#environment(home) };
-    const all = [mainPath, '--json', '--jobs', '0', ...args];
-    const ended = await spawned(process.execPath, all, { env, cwd: this.#place });
-    if (ended.code !== 0) throw new Error(`${args.join(' ')}: ${ended.stdout}${ended.stderr}`);
-    return ended;
   }
 }
 

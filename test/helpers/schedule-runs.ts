@@ -29,17 +29,17 @@ export interface ScheduleRunOptions {
   /** Numbers of schedules: from the first to before the second. */
   readonly range: readonly [number, number];
   readonly bug?: string;
+  /** Schedules at the same time, each in a place of its own; default: 1. */
+  readonly laneCount?: number;
   /** Ends at the first loss. */
   readonly stopsAtLoss?: boolean;
   readonly onProgress?: (text: string) => void;
 }
 
 const progressEvery = 50;
-/** Schedules at the same time, each in a place of its own. */
-const laneCount = 2;
 
 export async function runSchedules(options: ScheduleRunOptions): Promise<ScheduleTally> {
-  const { directory, range, bug, stopsAtLoss = false, onProgress } = options;
+  const { directory, range, bug, laneCount = 1, stopsAtLoss = false, onProgress } = options;
   const tally: ScheduleTally = {
     ...{ schedules: 0, processes: 0, stops: 0, kills: 0, fenced: 0, refused: 0, sweeps: 0 },
     ...{ deletedPacks: 0, schedulesWithFence: 0, schedulesWithSweep: 0, losses: [] },
