@@ -1,5 +1,5 @@
 /**
- * `npm run reliability [-- kills|blocks|schedules|canaries …]`: runs every fault of docs/reliability.md and
+ * `npm run reliability [-- kills|blocks|schedules|damage|canaries …]`: runs every fault of docs/reliability.md and
  * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -10,6 +10,7 @@ import {
   lackOfBlockDevices,
   runBlocks,
 } from '../helpers/block-runs.ts';
+import { DAMAGE_PARTS, runDamages } from '../helpers/damage-parts.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
@@ -27,12 +28,18 @@ import {
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
 import { pointRange } from '../helpers/point-range.ts';
-import { runSchedules, SCHEDULE_CANARIES, scheduleTable } from '../helpers/schedule-runs.ts';
+import {
+  runSchedules,
+  SCHEDULE_CANARIES,
+  SCHEDULE_COUNT,
+  scheduleTable,
+} from '../helpers/schedule-runs.ts';
 
 const parts =
-  process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'schedules', 'canaries'];
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['kills', 'blocks', 'schedules', 'damage', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
-const SCHEDULE_COUNT = 1000;
 const say = (text: string): void => console.error(text);
 
 /** The directory of one run, which is empty. */
@@ -109,6 +116,8 @@ try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
   if (parts.includes('schedules')) failureCount += await playSchedules();
+  const damages = parts.includes('damage') ? Object.keys(DAMAGE_PARTS) : parts;
+  failureCount += await runDamages(damages, say);
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });

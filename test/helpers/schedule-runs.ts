@@ -36,6 +36,7 @@ export interface ScheduleRunOptions {
   readonly onProgress?: (text: string) => void;
 }
 
+export const SCHEDULE_COUNT = 1000;
 const progressEvery = 50;
 
 export async function runSchedules(options: ScheduleRunOptions): Promise<ScheduleTally> {
