@@ -15,6 +15,7 @@ import {
   entryCountOf,
   isPageOf,
   newBaseKey,
+  pageCountOf,
   pageEntryCount,
   readBaseSummary,
   readFences,
@@ -28,7 +29,7 @@ import {
   entryPackNo,
   prefixOf,
 } from './blob-entries.ts';
-import type { BlobCopy } from './cache-rows.ts';
+import { BLOB_KEY_SIZE, type BlobCopy } from './cache-rows.ts';
 import type { Environment, Table } from './environment.ts';
 
 const NO_PAGE = new Uint8Array(0);
@@ -90,6 +91,28 @@ export class BaseBlobs {
     return entryCopy(this.#page, startOf(position));
   }
 
+  /** Calls back with every copy of ids that have several, some of them more than once. */
+  visitRepeated(visit: (copy: BlobCopy) => void): void {
+    // The last entry of the page before stands in front of those of each page.
+    const entries = new Uint8Array((pageEntryCount + 1) * blobEntrySize);
+    const page = entries.subarray(blobEntrySize);
+    for (let i = 0; i < pageCountOf(this.summary); i++) {
+      this.copyPage(i, page);
+      const end = (entryCountOf(this.summary, i) + 1) * blobEntrySize;
+      for (
+        let start = i === 0 ? 2 * blobEntrySize : blobEntrySize;
+        start < end;
+        start += blobEntrySize
+      ) {
+        const before = start - blobEntrySize;
+        if (!isSameKey(entries, before, start)) continue;
+        visit(entryCopy(entries, before));
+        visit(entryCopy(entries, start));
+      }
+      entries.copyWithin(0, end - blobEntrySize, end);
+    }
+  }
+
   /** Copies the entries of a page to `target`. */
   copyPage(page: number, target: Uint8Array): void {
     const size = this.#read(page) * blobEntrySize;
@@ -110,6 +133,12 @@ export class BaseBlobs {
     this.#page = value;
     return count;
   }
+}
+
+/** Strangers differ in the last byte, mostly. */
+function isSameKey(entries: Uint8Array, a: number, b: number): boolean {
+  for (let i = BLOB_KEY_SIZE - 1; i >= 0; i--) if (entries[a + i] !== entries[b + i]) return false;
+  return true;
 }
 
 function startOf(position: number): number {

@@ -12,7 +12,7 @@ import type { BlobId } from '../id.ts';
 import { demand } from '../util/byte-reader.ts';
 import { BaseBlobs } from './base-blobs.ts';
 import { BaseMoved } from './base-rows.ts';
-import { type BlobCopy, lastPackNo, packBody, packKey } from './cache-rows.ts';
+import { BLOB_KEY_SIZE, type BlobCopy, lastPackNo, packBody, packKey } from './cache-rows.ts';
 import { CacheFailed, type Environment, isDamage } from './environment.ts';
 import { mergeBlobs } from './merge.ts';
 import { RecentBlobs } from './recent-blobs.ts';
@@ -122,7 +122,7 @@ export class BlobTable {
     return this.#copies(id);
   }
 
-  #copies(id: BlobId): BlobCopy[] {
+  #copies(id: Uint8Array): BlobCopy[] {
     const copies: BlobCopy[] = [];
     const [recent, base] = [this.#recent, this.#base];
     for (let at = recent.first(id); at >= 0; at = recent.next(id)) copies.push(recent.copy(at));
@@ -132,16 +132,46 @@ export class BlobTable {
     } catch (error) {
       if (!(error instanceof BaseMoved) || !this.#reload()) throw error;
     }
-    return this.copies(id);
+    this.#settle();
+    return this.#copies(id);
+  }
+
+  /**
+   * Calls back with every copy of blobs that have several, some of them more than once. Writes a new
+   * base first if more entries are in none than it takes for the least of merges.
+   * @throws CacheFailed when it cannot be written.
+   */
+  async visitRepeated(visit: (copy: BlobCopy) => void): Promise<void> {
+    await this.mergeIfDue(this.#options.bounds.min);
+    this.#visitRepeated(visit);
+  }
+
+  #visitRepeated(visit: (copy: BlobCopy) => void): void {
+    if (!this.#isSettled) this.#settle();
+    try {
+      const [recent, base] = [this.#recent, this.#base];
+      base.visitRepeated(visit);
+      const id = new Uint8Array(BLOB_KEY_SIZE);
+      for (let at = 0; at < recent.count; at++) {
+        recent.readKey(at, id);
+        const isRepeated = recent.first(id) !== at || recent.next(id) >= 0 || base.first(id) >= 0;
+        if (isRepeated) for (const copy of this.#copies(id)) visit(copy);
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof BaseMoved) || !this.#reload()) throw error;
+    }
+    this.#visitRepeated(visit);
   }
 
   /**
    * Writes a new base if that is due, with pauses for other work.
+   * @param dueCount entries after the base that make it so
    * @throws CacheFailed when it cannot be written. All answers are as before.
    */
-  async mergeIfDue(): Promise<void> {
+  async mergeIfDue(dueCount: number = this.#dueCount): Promise<void> {
     const entryCount = this.#options.countAfter(this.#base.summary.packNo);
-    if (this.#merging !== undefined || this.#isStuck || entryCount < this.#dueCount) return;
+    if (this.#merging !== undefined || this.#isStuck || entryCount < dueCount) return;
     this.#merging = this.#merge(entryCount);
     try {
       await this.#merging;

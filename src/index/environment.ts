@@ -96,6 +96,8 @@ function openTable(root: Environment['root'], name: string): Table {
 export function writeAll<T>(environment: Environment, action: () => T): T {
   const { root } = environment;
   try {
+    // A process that was killed while it read would keep every page that is written over from now on.
+    root.readerCheck();
     return root.transactionSync(action);
   } catch (error) {
     if (isDamage(error) || errorNumber(error) > 0) throw new CacheFailed(error);

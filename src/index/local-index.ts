@@ -267,6 +267,20 @@ export class LocalIndex {
     }
   }
 
+  /**
+   * Calls back with every copy of blobs that have several, in all known packs. Reads all entries.
+   * @returns false when that could not be found out.
+   */
+  async visitRepeated(visit: (copy: BlobCopy) => void): Promise<boolean> {
+    if (this.#blobs === undefined) return false;
+    try {
+      await this.#blobs.visitRepeated(visit);
+      return true;
+    } catch (error) {
+      return this.#noteDamage(error, false);
+    }
+  }
+
   /** Whether a whole copy in this pack counts as present. */
   isUsable(packNo: number): boolean {
     if (this.#states.isUsable(packNo)) return true;

@@ -52,6 +52,12 @@ export class RecentBlobs {
     return this.#probe(id, (this.#found + 1) & (this.#table.length - 1));
   }
 
+  /** Copies the key of an entry, the first bytes of its id. */
+  readKey(position: number, key: Uint8Array): void {
+    const start = position * blobEntrySize;
+    for (let i = 0; i < key.length; i++) key[i] = this.#entries.bytes[start + i] as number;
+  }
+
   packNo(position: number): number {
     return entryPackNo(this.#entries.bytes, position * blobEntrySize);
   }

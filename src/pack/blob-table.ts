@@ -3,6 +3,7 @@
  * A parsed directory has an object for each blob: that takes ten times the time to make and five times
  * the memory to keep. Here an object is made only for the blob that is asked for.
  */
+import { FRAME_KIND } from '../frame/frame-record.ts';
 import type { BlobId } from '../id.ts';
 import { ByteReader } from '../util/byte-reader.ts';
 import { type BlobEntry, type FrameEntry, readBlob, scanBlobs } from './directory.ts';
@@ -55,7 +56,12 @@ export class BlobTable {
     return bytes[(this.#words[slot * wordsPerBlob] as number) + typeOffset] as number;
   }
 
-  /** @throws Malformed when the body is not what was parsed before */
+  /** Whether the blob is stored as it is, and not as a delta. */
+  isWholeAt(slot: number): boolean {
+    const frame = this.#words[slot * wordsPerBlob + 1] as number;
+    return this.frames[frame]?.kind !== FRAME_KIND.delta;
+  }
+
   at(slot: number): BlobEntry | undefined {
     const start = slot * wordsPerBlob;
     const recordOffset = this.#words[start];
@@ -64,11 +70,7 @@ export class BlobTable {
     const rawOffset = this.#words[start + 2] as number;
     const encodedOffset = this.#words[start + 3] as number;
     this.#reader.offset = recordOffset;
-    return readBlob(this.#reader, this.frames[frame] as FrameEntry, {
-      frame,
-      rawOffset,
-      encodedOffset,
-    });
+    return readBlob(this.#reader, { frame, rawOffset, encodedOffset });
   }
 }
 

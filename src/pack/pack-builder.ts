@@ -41,7 +41,7 @@ import {
  * Blobs of a full pack, a sixteenth of what a directory may list, because directories are read and
  * kept whole. Only blobs of less than 1 KiB come to as many.
  */
-const BLOB_COUNT_TARGET = 2 ** 16;
+export const BLOB_COUNT_TARGET: number = 2 ** 16;
 
 export interface PackBuilderOptions {
   keys: RepositoryKeys;

@@ -23,10 +23,14 @@ import { equalBytes, toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
 import { pass } from './failpoints.ts';
 
-/** Segments of one level that are left alone. */
-const levelCountMax = 32;
-/** Bytes of a segment that is written. */
-const segmentSizeMax = 2 ** 26;
+/** Small segments of one level, and bytes of them, that are left alone. */
+const smallCountMax = 32;
+const smallSizeMax = 2 ** 26;
+/**
+ * Bytes of a segment that is written, of half a million blobs or so. Whoever reads one has all of it in
+ * memory, twice as large unpacked.
+ */
+const segmentSizeMax = 2 ** 24;
 const levelMax = 3;
 /** Others may have listed what was superseded; they list again, but need not. */
 const keptMs = 60 * 60 * 1000;
@@ -46,10 +50,10 @@ export async function compactIndex(options: CompactOptions): Promise<void> {
   await deleteSuperseded(options);
   for (let level = 0; level < levelMax; level++) {
     const segments = [...(await listSegments(options.repository)).values()]
-      .filter((segment) => segment.level === level)
+      .filter((segment) => segment.level === level && segment.size < segmentSizeMax / 2)
       .sort((a, b) => a.storedMs - b.storedMs || (a.name < b.name ? -1 : 1));
     const size = segments.reduce((sum, segment) => sum + segment.size, 0);
-    if (segments.length <= levelCountMax && size < segmentSizeMax) continue;
+    if (segments.length <= smallCountMax && size < smallSizeMax) continue;
     for (const batch of batches(segments)) {
       if (batch.length > 1) await compactBatch(batch, level + 1, options);
     }
@@ -85,10 +89,7 @@ async function compactBatch(
     for (const pack of segment.packs) {
       const known = records.get(pack.name);
       if (known !== undefined && !isSame(known, pack)) throw different(storageName, pack.name);
-      records.set(
-        pack.name,
-        known ?? { ...pack, salt: pack.salt.slice(), body: pack.body.slice() },
-      );
+      records.set(pack.name, known ?? pack);
     }
   }
   if (inputs.length < 2) return;

@@ -36,6 +36,7 @@ function* copiesThatStay(live: LiveSet, packNo: number): Generator<Location, voi
   const blobs = live.index.openDirectory(packNo)?.blobs;
   if (blobs === undefined) return;
   for (let slot = 0; slot < blobs.count; slot++) {
+    if (!live.mayBeRepeated(packNo, slot)) continue;
     const place = live.placeOf((blobs.at(slot) as BlobEntry).id);
     if (place === undefined || place.packNo === packNo) continue;
     const location = locationAt(live.index, place);

@@ -12,6 +12,7 @@ import type { BlobCopy } from '../../index/cache-rows.ts';
 import type { LocalIndex } from '../../index/local-index.ts';
 import { type Location, usableChain } from '../../index/presence.ts';
 import type { BlobEntry } from '../../pack/directory.ts';
+import { type Place, SlotSet } from './slot-set.ts';
 
 /** Whether copies in a pack count, by its number in the index. */
 export type IsUsablePack = (packNo: number) => boolean;
@@ -22,6 +23,8 @@ export interface LiveSetOptions {
   isThere: IsUsablePack;
   /** Packs that may go: a copy elsewhere is preferred. */
   isCondemned: IsUsablePack;
+  /** All copies of blobs that have several; undefined where that could not be found out. */
+  repeated?: SlotSet | undefined;
 }
 
 /** `known` was there before; `missing` has no copy that can be decoded. */
@@ -31,21 +34,28 @@ export class LiveSet {
   readonly index: LocalIndex;
   readonly #isThere: IsUsablePack;
   readonly #isKept: IsUsablePack;
-  /** By number of the pack: a bit for each slot. */
-  readonly #bits: (Uint8Array | undefined)[] = [];
+  readonly #repeated: SlotSet | undefined;
+  readonly #places: SlotSet;
+  /** By type of blob: the copy that was found last. */
+  readonly #last: (Place | undefined)[] = [];
   /** Blobs in the set, bases included. */
   count = 0;
 
-  constructor({ index, isThere, isCondemned }: LiveSetOptions) {
+  constructor({ index, isThere, isCondemned, repeated }: LiveSetOptions) {
     this.index = index;
+    this.#repeated = repeated;
+    this.#places = new SlotSet(index);
     this.#isThere = isThere;
     this.#isKept = (packNo) => isThere(packNo) && !isCondemned(packNo);
   }
 
   /** Adds a blob with all that it takes to decode it. */
   add(id: BlobId, type: BlobType): Added {
-    const whole = this.#wholeCopy(id, type);
-    if (whole !== undefined) return this.#mark(whole) ? 'new' : 'known';
+    const whole = this.#nextCopy(id, type) ?? this.#wholeCopy(id, type);
+    if (whole !== undefined) {
+      this.#last[type] = whole;
+      return this.#mark(whole) ? 'new' : 'known';
+    }
     const chain = usableChain(this.index, id, this.#isKept) ?? this.chainIn(id);
     const [top] = chain ?? [];
     if (chain === undefined || top?.blob.type !== type) return 'missing';
@@ -56,28 +66,29 @@ export class LiveSet {
 
   /** Whether a pack has live blobs. */
   hasBlobsIn(packNo: number): boolean {
-    return this.#bits[packNo] !== undefined;
+    return this.#places.hasPack(packNo);
   }
 
   /** The live blobs of a pack, by slot. */
   *blobsIn(packNo: number): Generator<BlobEntry, void, undefined> {
-    const bits = this.#bits[packNo];
+    if (!this.#places.hasPack(packNo)) return;
     const blobs = this.index.openDirectory(packNo)?.blobs;
-    if (bits === undefined || blobs === undefined) return;
-    for (let slot = 0; slot < blobs.count; slot++) {
-      if (((bits[slot >> 3] as number) & (1 << (slot & 7))) === 0) continue;
-      yield blobs.at(slot) as BlobEntry;
+    for (let slot = 0; slot < (blobs?.count ?? 0); slot++) {
+      if (this.#places.has(packNo, slot)) yield blobs?.at(slot) as BlobEntry;
     }
   }
 
   /** The copy at which a live blob stands; undefined for any other blob. */
   placeOf(id: BlobId): BlobCopy | undefined {
     return this.index.copies(id).find(({ packNo, slot }) => {
-      const byte = this.#bits[packNo]?.[slot >> 3] ?? 0;
-      return (
-        (byte & (1 << (slot & 7))) !== 0 && this.index.openDirectory(packNo)?.blobs.isAt(slot, id)
-      );
+      const isLive = this.#places.has(packNo, slot);
+      return isLive && this.index.openDirectory(packNo)?.blobs.isAt(slot, id);
     });
+  }
+
+  /** False where there is surely no other copy of the blob in that place. */
+  mayBeRepeated(packNo: number, slot: number): boolean {
+    return this.#repeated?.has(packNo, slot) ?? true;
   }
 
   /**
@@ -89,10 +100,26 @@ export class LiveSet {
   }
 
   /**
+   * The same as `#wholeCopy`, where the blob lies behind the one found last, as they do that were stored
+   * one after the other: no look into the index is needed, unless it has another copy to choose.
+   */
+  #nextCopy(id: BlobId, type: BlobType): Place | undefined {
+    const last = this.#last[type];
+    if (last === undefined || this.#repeated === undefined) return undefined;
+    const { packNo } = last;
+    const slot = last.slot + 1;
+    const blobs = this.index.openDirectory(packNo)?.blobs;
+    if (blobs?.isAt(slot, id) !== true || this.#repeated.has(packNo, slot)) return undefined;
+    const isWhole = blobs.typeAt(slot) === type && blobs.isWholeAt(slot);
+    const isGood = isWhole && !this.index.isDistrusted(packNo, id);
+    return isGood && this.#isKept(packNo) ? { packNo, slot } : undefined;
+  }
+
+  /**
    * A whole copy in a pack that is not condemned: what nearly every blob has, found without more.
    * Undefined also where that copy turns out to be of another blob, or is known to be damaged.
    */
-  #wholeCopy(id: BlobId, type: BlobType): BlobCopy | undefined {
+  #wholeCopy(id: BlobId, type: BlobType): Place | undefined {
     const copy = this.index.wholeCopy(id, this.#isKept);
     if (copy === undefined) return undefined;
     const blobs = this.index.openDirectory(copy.packNo)?.blobs;
@@ -101,17 +128,9 @@ export class LiveSet {
   }
 
   /** False when it was marked before. */
-  #mark({ packNo, slot }: Pick<BlobCopy, 'packNo' | 'slot'>): boolean {
-    let bits = this.#bits[packNo];
-    if (bits === undefined) {
-      bits = new Uint8Array(((this.index.pack(packNo)?.blobCount ?? 0) >> 3) + 1);
-      this.#bits[packNo] = bits;
-    }
-    const mask = 1 << (slot & 7);
-    const byte = bits[slot >> 3] as number;
-    if ((byte & mask) !== 0) return false;
-    bits[slot >> 3] = byte | mask;
-    this.count += 1;
-    return true;
+  #mark(place: Place): boolean {
+    const isNew = this.#places.add(place);
+    if (isNew) this.count += 1;
+    return isNew;
   }
 }

@@ -6,6 +6,7 @@ import { CorruptionError, StorageError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import type { LocalIndex } from '../../index/local-index.ts';
 import type { PackInfo } from '../../index/pack-states.ts';
+import { sessionIdOf } from '../../pack/directory.ts';
 import type { LongCall } from '../../progress.ts';
 import { isKept } from '../../protocol/outcomes.ts';
 import { loadCollectorState } from '../../repository/collector-state.ts';
@@ -15,7 +16,6 @@ import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
 import { loadView, type View } from '../../repository/view.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
-import { toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
 import { listOpenSessions } from './sessions.ts';
 
@@ -142,7 +142,7 @@ async function refuseNoOutcomes(
   for (const { packNo, name, isIndexed } of index.packs()) {
     const record = index.record(packNo);
     if (!isIndexed || record === undefined || collector.sweptPacks.has(name as PackName)) continue;
-    const id = toHex(record.body.subarray(16, 32)) as SessionId;
+    const id = sessionIdOf(record.body) as SessionId;
     if (forgotten.has(id) || closed.has(id) || open.has(id)) continue;
     const found = 'no snapshot is listed, and nothing says that they were forgotten';
     throw new StorageError('list', 'snapshots/', `${found}; nothing was deleted`);

@@ -6,6 +6,7 @@
  * No clock, no storage: the same usage gives the same plan.
  */
 import type { PackName } from '../../id.ts';
+import { BLOB_COUNT_TARGET } from '../../pack/pack-builder.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import type { PackUsage } from './pack-usage.ts';
 
@@ -13,7 +14,7 @@ import type { PackUsage } from './pack-usage.ts';
 const wasteShareMax = 0.05;
 /** A pack with a smaller share of dead bytes is never rewritten for them. */
 const packWasteShareMin = 0.1;
-/** Packs below this share of their target are small. */
+/** Packs below this share of their target, in bytes and in blobs, are small. */
 const smallShare = 1 / 4;
 /** So many small packs of one size tier are merged; tiers are factors of four. */
 const mergeCountMin = 16;
@@ -116,9 +117,11 @@ function wasteful(used: readonly PackUsage[]): PlannedPack[] {
 function small(used: readonly PackUsage[], limits: PruneLimits): PlannedPack[] {
   const tiers = new Map<string, PackUsage[]>();
   for (const usage of used) {
-    const { kind, length } = usage.pack;
+    const { kind, length, blobCount } = usage.pack;
     const isData = kind === OBJECT_KIND.dataPack;
     if (length >= smallShare * (isData ? limits.dataTarget : limits.metadataTarget)) continue;
+    // Tiny blobs fill a pack by their number: merged, they would come out as they were.
+    if (blobCount >= smallShare * BLOB_COUNT_TARGET) continue;
     const tier = Math.floor(Math.log2(length) / 2);
     const key = `${String(tier).padStart(2, '0')} ${kind}`;
     const members = tiers.get(key) ?? [];

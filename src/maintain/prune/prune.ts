@@ -14,21 +14,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BusyError, CorruptionError, NotFoundError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
-import { directoryOf } from '../../pack/pack-record.ts';
 import type { Progress } from '../../progress.ts';
 import { isVoid } from '../../protocol/collector-view.ts';
-import {
-  encodeMark,
-  encodeSweep,
-  type Mark,
-  SWEPT_COUNT_MAX,
-  type Sweep,
-} from '../../record/collector-records.ts';
+import { encodeMark, encodeSweep, type Mark, type Sweep } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import { beginSession } from '../../repository/begin-session.ts';
 import { ChainWriter } from '../../repository/chain-writer.ts';
 import { loadCollectorState, type Stored } from '../../repository/collector-state.ts';
-import { readUnindexed } from '../../repository/index-sync.ts';
 import { demandCollectable } from '../../repository/open-repository.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
@@ -37,12 +29,11 @@ import { Turns } from '../../util/turns.ts';
 import { carryOut, generationName } from './carry-out.ts';
 import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
-import { packsToKeep } from './keep-copies.ts';
 import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
-import { type PackUsage, packUsage } from './pack-usage.ts';
-import { type PlannedPack, type PruneLimits, type PrunePlan, packToGo, planPrune } from './plan.ts';
+import { type PlannedPack, type PrunePlan, packToGo } from './plan.ts';
+import { planCollection } from './plan-collection.ts';
 import {
   addTo,
   newResult,
@@ -59,6 +50,7 @@ import {
   stillOpen,
   type WaitingFor,
 } from './sessions.ts';
+import { findRepeated } from './slot-set.ts';
 import { walkSnapshot } from './walk-live.ts';
 
 const pollMs = 2000;
@@ -67,10 +59,6 @@ const silentMs = 30 * 60 * 1000;
 /** Fewer are not worth another index. */
 const trimmedBlobsMin = 100_000;
 const noHash = '0'.repeat(64);
-/** Of a record; the rest of it is names of packs. */
-const countedEntrySize = 140;
-const packNameSize = 67;
-const recordRoomSize = 2 ** 24 - 2 ** 20;
 
 /** @throws BusyError, CorruptionError, NotFoundError, StorageError, VersionError */
 export async function pruneRepository(
@@ -141,7 +129,14 @@ class Collection {
       if (!(await this.#isWanted())) return 'planned';
       return await this.#withWriter((writer) => this.#sweepMark(pending, writer));
     }
-    const { plan, unindexed } = await this.#plan();
+    const { plan, unindexed } = await planCollection({
+      repository: this.#repository,
+      look: this.#look,
+      live: this.#live,
+      turns: this.#turns,
+      repackSizeMax: this.#options.repackSizeMax,
+      signal: this.#options.signal,
+    });
     this.#notePlan(plan);
     for (const name of unindexed) this.#count(this.#result.unindexed, name);
     if (this.#options.isDryRun === true) return 'planned';
@@ -203,6 +198,7 @@ class Collection {
       index: look.index,
       isThere: (packNo) => this.#standing[packNo] === 1,
       isCondemned: (packNo) => this.#condemned.has(packNo),
+      repeated: await findRepeated(look.index),
     });
   }
 
@@ -240,69 +236,6 @@ class Collection {
   #count(totals: PackTotals, name: PackName): void {
     const size = this.#look.sync.listed.get(name)?.size;
     if (size !== undefined) addTo(totals, size);
-  }
-
-  async #plan(): Promise<{ plan: PrunePlan; unindexed: PackName[] }> {
-    const { config } = this.#repository;
-    const { index, kept } = this.#look;
-    const open = new Set<string>();
-    for (const { id } of await listOpenSessions(this.#repository)) open.add(id);
-    const usages = [];
-    for (const pack of index.packs()) {
-      if (this.#standing[pack.packNo] !== 1) continue;
-      // To condemn packs of sessions without an outcome would only cost another upload.
-      if (open.size > 0 && open.has(this.#sessionOf(pack.packNo))) continue;
-      usages.push(packUsage(this.#live, pack));
-      if (this.#turns.isOver) await this.#turns.next();
-    }
-    const unindexed = await this.#oldUnindexed(open);
-    const room = Math.floor((recordRoomSize - kept.length * countedEntrySize) / packNameSize);
-    const limits: PruneLimits = {
-      dataTarget: config.pack.dataTarget,
-      metadataTarget: config.pack.metadataTarget,
-      repackSizeMax: this.#options.repackSizeMax ?? Number.POSITIVE_INFINITY,
-      packCountMax: Math.max(0, Math.min(SWEPT_COUNT_MAX, room) - unindexed.length),
-    };
-    return { plan: await this.#safePlan(usages, limits), unindexed };
-  }
-
-  /** A plan without packs whose copies of live blobs are better than those that would stay. */
-  async #safePlan(usages: readonly PackUsage[], limits: PruneLimits): Promise<PrunePlan> {
-    const { access } = this.#look;
-    const stay = new Set<number>();
-    for (;;) {
-      const plan = planPrune(
-        usages.filter(({ pack }) => !stay.has(pack.packNo)),
-        limits,
-      );
-      const gone = [...plan.dead, ...plan.repack].map(({ pack }) => pack.packNo);
-      const tools = { live: this.#live, access, turns: this.#turns };
-      const found = await packsToKeep(gone, tools);
-      if (found.size === 0) return plan;
-      for (const packNo of found) stay.add(packNo);
-      this.#repository.onNotice(
-        `${found.size} packs stay that hold what is damaged elsewhere: run "varve check --read-data"`,
-      );
-    }
-  }
-
-  /** The session that wrote a pack. */
-  #sessionOf(packNo: number): string {
-    const record = this.#look.index.record(packNo);
-    return record === undefined ? '' : directoryOf(record).sessionId;
-  }
-
-  /** Packs that nobody has named or taken over for a long time: garbage of writers that died. */
-  async #oldUnindexed(open: ReadonlySet<string>): Promise<PackName[]> {
-    const { sync, nowMs } = this.#look;
-    const { minimumAgeMs } = this.#repository.config.gc;
-    const old = sync.unindexed.filter(({ storedMs }) => nowMs - storedMs >= minimumAgeMs);
-    if (old.length === 0) return [];
-    const { signal } = this.#options;
-    const records = await readUnindexed(this.#repository, { ...sync, unindexed: old }, { signal });
-    return records
-      .filter((record) => !open.has(directoryOf(record).sessionId))
-      .map(({ name }) => name);
   }
 
   #notePlan(plan: PrunePlan): void {
