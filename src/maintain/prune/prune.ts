@@ -318,8 +318,9 @@ class Collection {
       if (this.#look.index !== index) throw indexChanged();
       return packs;
     } catch (error) {
+      const refusal = await session.refusalBehind(error);
       await session.abort();
-      throw error;
+      throw refusal ?? error;
     }
   }
 
