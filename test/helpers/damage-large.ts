@@ -19,7 +19,8 @@ import { edited, textOf } from './similar-versions.ts';
 import { namesOf, newStorage, objects, type Scope } from './test-repository.ts';
 
 const snapshotCount = 26;
-const forgottenCount = 3;
+/** Versions that are forgotten, and what is new in them with them. */
+const forgottenVersions = [1, 2, 3];
 /** Of what is new in each snapshot, and of the texts that are edited in each. */
 const newFileSize = 900_000;
 const newFileCount = 5;
@@ -188,14 +189,15 @@ async function largeRepository(
       const salt = 5000 + version * textCount + Number(path.split('/').at(-1));
       next[path] = edited(next[path] as Uint8Array, salt, 2);
     }
-    tree = next;
-    const { id } = await snapshotTree(client, tree, { similarity: 'local' });
-    trees.set(id, tree);
+    const { id } = await snapshotTree(client, next, { similarity: 'local' });
+    trees.set(id, next);
+    if (!forgottenVersions.includes(version)) tree = next;
   }
-  // Of some there are tombs, a sweep and the packs that it has left.
-  const forgotten = [...trees.keys()].slice(1, 1 + forgottenCount);
+  // Of some there are tombs, a sweep and no packs; the others stay the many packs they were.
+  const ids = [...trees.keys()];
+  const forgotten = forgottenVersions.map((version) => ids[version] as string);
   await forgetSnapshots(client, forgotten);
   for (const id of forgotten) trees.delete(id);
-  await pruneNow(client);
+  await pruneNow(client, { repackSizeMax: 0 });
   return { storage, trees };
 }
