@@ -23,13 +23,8 @@ import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { openLocalStorage } from '../../src/storage/local.ts';
 import { encodeUtf8 } from '../../src/util/bytes.ts';
 import { type CommandEnded, describeDirectory } from './fault-place.ts';
-import {
-  type EndedProcess,
-  lastLine,
-  type PlayedSchedule,
-  type ScheduleGround,
-  type ScheduleLedger,
-} from './process-schedule.ts';
+import { type EndedProcess, lastLine, type PlayedSchedule } from './process-schedule.ts';
+import type { ScheduleGround, ScheduleLedger } from './schedule-ground.ts';
 import { namesOf } from './test-repository.ts';
 
 /** A session gives up when it was fenced this often. */

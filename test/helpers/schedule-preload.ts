@@ -2,8 +2,9 @@
  * Loaded into the command before anything else (`node --import`), by `process-schedule.ts`: the process
  * stops itself (SIGSTOP) before those of its calls to `node:fs/promises` that were chosen, counted from 1
  * one after the other, and whenever it would wait for others. Calls on open files are not counted, for
- * nobody else sees them, nor calls elsewhere than in the directory that the repository is in. This reaches
- * the command as it is shipped: it looks for nothing in it.
+ * nobody else sees them, nor calls elsewhere than in the directory that the repository is in, nor calls on
+ * the repository's own directory and those that packs are spread over, whose number is up to chance. This
+ * reaches the command as it is shipped: it looks for nothing in it.
  *
  *   VARVE_TEST_STOPS=<n>,<n>…  the calls to stop before
  *   VARVE_TEST_RANDOM=<seed>   ids are drawn from this, so that the same schedule has the same ones
@@ -25,11 +26,13 @@ import timers from 'node:timers/promises';
 const { VARVE_TEST_BUG: bug, VARVE_TEST_RANDOM: seed, VARVE_TEST_STOPS = '' } = process.env;
 if (bug !== undefined) register(new URL('./planted-loader.js', import.meta.url), { data: bug });
 
-const place = dirname(process.env['VARVE_REPOSITORY'] ?? '');
+const repository = process.env['VARVE_REPOSITORY'] ?? '';
+const place = dirname(repository);
 const toldTo = 3;
 const stops = new Set(VARVE_TEST_STOPS.split(',').map(Number));
 /** Shorter ones are no waiting for others. */
 const waitMsMin = 1000;
+const PACK_DIRECTORY = /\/(?:data|meta)\/[0-9a-f]{2}$/;
 const SESSION_NAME = /\/sessions\/([0-9a-f]{32})$/;
 
 let count = 0;
@@ -43,6 +46,10 @@ function stop(at: string): void {
   process.kill(process.pid, 'SIGSTOP');
 }
 
+function isCounted(path: string): boolean {
+  return path !== repository && !PACK_DIRECTORY.test(path);
+}
+
 type Call = (...args: unknown[]) => Promise<unknown>;
 
 let last: Promise<unknown> = Promise.resolve();
@@ -53,6 +60,7 @@ function inOrder(name: string, call: Call): Call {
     const path = String(args[name === 'link' || name === 'rename' ? 1 : 0]);
     if (!path.startsWith(place)) return call(...args);
     const made = last.then(() => {
+      if (!isCounted(path)) return call(...args);
       count += 1;
       const id = name === 'link' ? SESSION_NAME.exec(path)?.[1] : undefined;
       if (stops.has(count)) stop(`${name} ${path.split('/').slice(-2).join('/')}`);

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
 import type { Canary } from './fault-canaries.ts';
 import { table } from './fault-reports.ts';
-import { ScheduleGround } from './process-schedule.ts';
+import { playSchedule } from './process-schedule.ts';
+import { ScheduleGround } from './schedule-ground.ts';
 import { judgeSchedule } from './schedule-oracle.ts';
 
 export interface ScheduleTally {
@@ -65,7 +66,7 @@ export async function runSchedules(options: ScheduleRunOptions): Promise<Schedul
 async function runOne(ground: ScheduleGround, number: number, tally: ScheduleTally): Promise<void> {
   tally.schedules += 1;
   try {
-    const played = await ground.play(number);
+    const played = await playSchedule(ground, number);
     tally.processes += played.processes.length;
     tally.stops += played.stopCount;
     tally.kills += played.processes.filter(({ wasKilled }) => wasKilled).length;
