@@ -17,8 +17,8 @@ import type { SteppedProcess } from './stepped-process.ts';
 const stopCountMax = 5;
 /** Calls that each command makes, or more where it has much to do. */
 const stopAtMax: Readonly<Record<string, number>> = {
-  snapshot: 160,
-  forget: 65,
+  snapshot: 115,
+  forget: 52,
   prune: 450,
   'prune-fencing': 450,
 };
