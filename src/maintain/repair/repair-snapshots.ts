@@ -162,6 +162,7 @@ function describe(
   { lostCount, lost }: Losses,
 ): Omit<ManifestInput, 'root'> {
   const { startedNs, endedNs, timeZone, host, user, source, roots, stats, excludeHash } = manifest;
+  const { laterFields } = manifest;
   const errorSample = [...lost, ...manifest.errorSample].slice(0, ERROR_SAMPLE_COUNT_MAX);
   const tags = manifest.tags.filter((tag) => tag !== REPAIRED_TAG);
   return {
@@ -174,6 +175,7 @@ function describe(
     roots,
     stats,
     excludeHash,
+    laterFields,
     tags: [...tags, REPAIRED_TAG],
     parents: [id],
     errorCount: manifest.errorCount + lostCount,
