@@ -1,11 +1,13 @@
 /**
- * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
- * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged
- * is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
+/**
+ * `npm run reliability [-- kills|blocks|schedules|damage|canaries …]`: runs every fault of docs/reliability.md and
+ * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged of
+ * kills and power cuts is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BlockTally, lackOfBlockDevices, runBlocks } from '../helpers/block-runs.ts';
+import { DAMAGE_PARTS, runDamages } from '../helpers/damage-parts.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
@@ -25,8 +27,18 @@ import {
   singleRuns,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { pointRange } from '../helpers/point-range.ts';
+import {
+  runSchedules,
+  SCHEDULE_CANARIES,
+  SCHEDULE_COUNT,
+  scheduleTable,
+} from '../helpers/schedule-runs.ts';
 
-const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
+const parts =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['kills', 'blocks', 'schedules', 'damage', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
 const log = new CampaignLog(process.env['TEST_LOG']);
 const say = (text: string): void => console.error(text);
@@ -84,8 +96,23 @@ async function runPowerCuts(): Promise<number> {
   return losses.length;
 }
 
+/** `TEST_POINTS=<from>-<to>` takes those schedules. */
+async function playSchedules(): Promise<number> {
+  const range = pointRange(SCHEDULE_COUNT);
+  const directory = nextDirectory();
+  const tally = await runSchedules({ directory, range, laneCount: 2, onProgress: say });
+  console.log(`${scheduleTable(tally)}\n`);
+  for (const loss of tally.losses) console.log(`LOSS ${loss}`);
+  return tally.losses.length;
+}
+
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES, ...COLLECTION_CANARIES];
+  const canaries = [
+    ...QUICK_CANARIES,
+    ...KILL_CANARIES,
+    ...COLLECTION_CANARIES,
+    ...SCHEDULE_CANARIES,
+  ];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {
@@ -102,6 +129,9 @@ let failureCount = 0;
 try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
+  if (parts.includes('schedules')) failureCount += await playSchedules();
+  const damages = parts.includes('damage') ? Object.keys(DAMAGE_PARTS) : parts;
+  failureCount += await runDamages(damages, say);
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });

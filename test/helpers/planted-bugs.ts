@@ -184,7 +184,7 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
   'there is no grace': [
     {
       file: 'maintain/prune/look.js',
-      find: 'if (takenMs - forgottenMs < graceMs)',
+      find: 'if (storageMs - forgottenMs < graceMs)',
       replace: 'if (false)',
     },
   ],
@@ -224,6 +224,27 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
     {
       file: 'pack/pack-reader.js',
       find: 'return !equalBytes(this.#identify(type, plaintext), id);',
+      replace: 'return false;',
+    },
+  ],
+  'a sweep does not wait': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'if (!(await this.#awaitSessions(writer)))',
+      replace: 'if (false)',
+    },
+  ],
+  'a fence is not looked at before the commit': [
+    {
+      file: 'repository/session.js',
+      find: "if (outcome === 'exists' && !equalBytes(await storage.get(name), file)) {",
+      replace: 'if (false) {',
+    },
+  ],
+  'what is used again is not rescued': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'return packNo !== undefined && rescued.has(packNo);',
       replace: 'return false;',
     },
   ],
