@@ -1,22 +1,22 @@
 /**
- * `npm run reliability [-- kills|blocks|simulated|canaries …]`: runs every fault of docs/reliability.md and
- * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
+/**
+ * `npm run reliability [-- kills|blocks|simulated|schedules|damage|canaries …]`: runs every fault of docs/reliability.md and
+ * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged of
+ * kills and power cuts is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type BlockTally,
-  describeBlocks,
-  lackOfBlockDevices,
-  runBlocks,
-} from '../helpers/block-runs.ts';
+import { type BlockTally, lackOfBlockDevices, runBlocks } from '../helpers/block-runs.ts';
+import { DAMAGE_PARTS, runDamages } from '../helpers/damage-parts.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
   type Canary,
+  COLLECTION_CANARIES,
   KILL_CANARIES,
   QUICK_CANARIES,
 } from '../helpers/fault-canaries.ts';
+import { CampaignLog } from '../helpers/fault-log.ts';
 import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
 import {
   BLOCK_PLANS,
@@ -24,14 +24,25 @@ import {
   campaignTable,
   canaryTable,
   RELIABILITY_CAMPAIGNS,
+  singleRuns,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { pointRange } from '../helpers/point-range.ts';
+import {
+  runSchedules,
+  SCHEDULE_CANARIES,
+  SCHEDULE_COUNT,
+  scheduleTable,
+} from '../helpers/schedule-runs.ts';
 import { SIM_CANARIES } from '../helpers/sim-canaries.ts';
 import { runSimulatedPart } from '../helpers/sim-part.ts';
 
 const parts =
-  process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'simulated', 'canaries'];
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['kills', 'blocks', 'simulated', 'schedules', 'damage', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
+const log = new CampaignLog(process.env['TEST_LOG']);
 const say = (text: string): void => console.error(text);
 
 /** The directory of one run, which is empty. */
@@ -50,6 +61,7 @@ async function runKills(): Promise<number> {
       continue;
     }
     const tallies = await runCampaign(campaign, {
+      ...{ log, title },
       directory: nextDirectory(),
       operations: FAULT_OPERATIONS,
       ...(share < 1 && { sampleCount: share }),
@@ -69,9 +81,16 @@ async function runPowerCuts(): Promise<number> {
     return 0;
   }
   const tallies: BlockTally[] = [];
-  for (const plan of BLOCK_PLANS) {
-    tallies.push(...(await runBlocks({ ...plan, directory: nextDirectory() })));
-    for (const tally of tallies.slice(-1)) say(describeBlocks(tally));
+  for (const plan of BLOCK_PLANS.flatMap(singleRuns)) {
+    const known = log.blocksOf(plan.title);
+    if (known !== undefined) {
+      tallies.push(known);
+      continue;
+    }
+    for (const tally of await runBlocks({ ...plan, directory: nextDirectory() }, say)) {
+      tallies.push(tally);
+      log.addBlocks(plan.title, tally);
+    }
   }
   console.log(`${blockTable(tallies)}\n`);
   const losses = tallies.flatMap((tally) => tally.losses);
@@ -79,8 +98,24 @@ async function runPowerCuts(): Promise<number> {
   return losses.length;
 }
 
+/** `TEST_POINTS=<from>-<to>` takes those schedules. */
+async function playSchedules(): Promise<number> {
+  const range = pointRange(SCHEDULE_COUNT);
+  const directory = nextDirectory();
+  const tally = await runSchedules({ directory, range, laneCount: 2, onProgress: say });
+  console.log(`${scheduleTable(tally)}\n`);
+  for (const loss of tally.losses) console.log(`LOSS ${loss}`);
+  return tally.losses.length;
+}
+
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...SIM_CANARIES, ...KILL_CANARIES];
+  const canaries = [
+    ...QUICK_CANARIES,
+    ...SIM_CANARIES,
+    ...KILL_CANARIES,
+    ...COLLECTION_CANARIES,
+    ...SCHEDULE_CANARIES,
+  ];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {
@@ -98,6 +133,9 @@ try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
   if (parts.includes('simulated')) failureCount += await runSimulatedPart(say);
+  if (parts.includes('schedules')) failureCount += await playSchedules();
+  const damages = parts.includes('damage') ? Object.keys(DAMAGE_PARTS) : parts;
+  failureCount += await runDamages(damages, say);
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });

@@ -23,10 +23,10 @@ function simCanary(bug: string, ...histories: string[]): Canary {
   };
 }
 
-/** The call after which a process must end moves a little with the program. */
-function around(call: number, historyOf: (call: number) => string): string[] {
+/** A call after which a process must end, or what decides an order, moves a little with the program. */
+function around(number: number, historyOf: (number: number) => string): string[] {
   const distances = Array.from({ length: 16 }, (_, i) => i);
-  return distances.flatMap((i) => [...new Set([call + i, call - i])]).map(historyOf);
+  return distances.flatMap((i) => [...new Set([number + i, number - i])]).map(historyOf);
 }
 
 const collection = 'forgotten: a prune-now 0 @3';
@@ -38,7 +38,10 @@ export const SIM_CANARIES: readonly Canary[] = [
   simCanary('a segment comes before its packs', 'two: a snapshot 3 @1'),
   simCanary('packs are deleted before their sweep is there', collection),
   simCanary('a repack drops packs before the new ones are there', collection),
-  simCanary('nobody looks again before the sweep', 'forgotten: a snapshot 0 + b prune-now 1 @2'),
+  simCanary(
+    'nobody looks again before the sweep',
+    ...around(8, (salt) => `forgotten: a snapshot 0 + b prune-now 1 @${Math.max(0, salt)}`),
+  ),
   simCanary('segments go before the compacted one is there', 'segments: a prune-now 0 @3'),
   simCanary(
     'a collection relies on tombs that are not durable',

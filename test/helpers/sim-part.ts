@@ -1,35 +1,34 @@
 /** `npm run reliability -- simulated`: the campaign, its tables, and one history again. */
 import { table } from './fault-reports.ts';
-import { useMemoryCaches } from './sim-cache.ts';
-import { parseHistory } from './sim-history.ts';
+import { pointRange } from './point-range.ts';
 import {
   describeLoss,
+  replayHistory,
   runSimulation,
   type SimResult,
   type SimTotals,
   totalsBy,
 } from './sim-report.ts';
-import { findLoss, traceHistory } from './sim-shrink.ts';
 
 /** Some more than a million seeds. */
 const historyCount = 1800;
 const workerCount = 2;
 
 /**
- * Runs histories `TEST_FROM` to `TEST_FROM` + `TEST_COUNT`, less what the file `TEST_RESULTS` has already.
- * With `TEST_HISTORY` only that one, call by call.
+ * Runs the histories that `TEST_POINTS=<from>-<to>` names, less what stands in the file beside that which
+ * `TEST_LOG` names. With `TEST_HISTORY` only that one, call by call.
  * @returns how many losses there were.
  */
 export async function runSimulatedPart(say: (text: string) => void): Promise<number> {
-  const { TEST_HISTORY, TEST_FROM, TEST_COUNT, TEST_RESULTS } = process.env;
+  const { TEST_HISTORY, TEST_LOG } = process.env;
   if (TEST_HISTORY !== undefined) return await replay(TEST_HISTORY);
-  const [from, count] = [Number(TEST_FROM ?? 0), Number(TEST_COUNT ?? historyCount)];
+  const [from, to] = pointRange(historyCount);
   let seeds = 0;
   const results = await runSimulation({
     from,
-    count,
+    count: to - from,
     workerCount,
-    resultsFile: TEST_RESULTS,
+    resultsFile: TEST_LOG === undefined ? undefined : `${TEST_LOG}.simulated`,
     onResult: (result) => {
       seeds += result.rows.reduce((sum, row) => sum + row.seeds, 0);
       say(`histories ${result.from} to ${result.from + result.count - 1}: ${seeds} seeds so far`);
@@ -44,10 +43,8 @@ export async function runSimulatedPart(say: (text: string) => void): Promise<num
 }
 
 async function replay(text: string): Promise<number> {
-  useMemoryCaches();
-  const history = parseHistory(text);
-  for (const line of await traceHistory(history)) console.log(line);
-  const loss = await findLoss(history);
+  const { lines, loss } = await replayHistory(text);
+  for (const line of lines) console.log(line);
   console.log(loss === undefined ? 'nothing is lost' : describeLoss(loss));
   return loss === undefined ? 0 : 1;
 }

@@ -77,6 +77,15 @@ function readResults(file: string | undefined): SimResult[] {
     .filter(({ seed }) => seed === testSeed);
 }
 
+function startWorker(bug?: string): ChildProcess {
+  const { VARVE_TEST_BUG: _none, ...env } = process.env;
+  return fork(fileURLToPath(new URL('./sim-worker.js', import.meta.url)), {
+    execArgv: ['--enable-source-maps', '--max-semi-space-size=64'],
+    env: bug === undefined ? env : { ...env, VARVE_TEST_BUG: bug },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
+
 async function runWorker(options: {
   next: () => SimRange | undefined;
   take: (result: SimResult) => void;
@@ -85,12 +94,7 @@ async function runWorker(options: {
   const { next, take, bug } = options;
   const first = next();
   if (first === undefined) return;
-  const { VARVE_TEST_BUG: _none, ...env } = process.env;
-  const worker = fork(fileURLToPath(new URL('./sim-worker.js', import.meta.url)), {
-    execArgv: ['--enable-source-maps', '--max-semi-space-size=64'],
-    env: bug === undefined ? env : { ...env, VARVE_TEST_BUG: bug },
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
+  const worker = startWorker(bug);
   try {
     await message(worker);
     for (let range: SimRange | undefined = first; range !== undefined; range = next()) {
@@ -99,6 +103,20 @@ async function runWorker(options: {
       if (result.failure !== undefined) throw new Error(result.failure);
       take(result);
     }
+  } finally {
+    if (worker.connected) worker.disconnect();
+  }
+}
+
+/** What happens in a history, and what is lost by the faults of its last step. */
+export async function replayHistory(history: string): Promise<{ lines: string[]; loss?: SimLoss }> {
+  const worker = startWorker();
+  try {
+    await message(worker);
+    worker.send({ from: 0, count: 0, history });
+    const answer = (await message(worker)) as { lines: string[]; loss?: SimLoss; failure?: string };
+    if (answer.failure !== undefined) throw new Error(answer.failure);
+    return answer;
   } finally {
     if (worker.connected) worker.disconnect();
   }

@@ -8,11 +8,13 @@ import type { LocalIndex } from '../../index/local-index.ts';
 import type { PackInfo } from '../../index/pack-states.ts';
 import type { LongCall } from '../../progress.ts';
 import { isKept } from '../../protocol/outcomes.ts';
+import { loadCollectorState } from '../../repository/collector-state.ts';
 import { type IndexSync, syncIndex } from '../../repository/index-sync.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
-import { loadView, type View } from '../../repository/view.ts';
+import { type DamagedObject, loadView, type View } from '../../repository/view.ts';
+import type { WriterState } from '../../repository/writer-state.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
 import { nowMs } from '../../util/clock.ts';
 import { refuseHidden, refuseRollback } from './hidden-outcomes.ts';
@@ -31,39 +33,57 @@ export interface Look {
   expired: SessionId[];
 }
 
+interface LookOptions extends LongCall {
+  graceMs: number;
+  canWrite: boolean;
+}
+
 /**
+ * What another collector deletes while it is looked at is missed, and is no damage: then it looks again.
  * @param canWrite false for a dry run, which takes the clock of this machine for that of the storage.
  * @throws CorruptionError, StorageError when nothing may be deleted in what it sees
  */
-export async function lookAt(
+export async function lookAt(repository: Repository, options: LookOptions): Promise<Look> {
+  const storageMs = options.canWrite ? await storageNowMs(repository) : undefined;
+  for (;;) {
+    const remembered = await repository.writerStates.peek().catch(() => undefined);
+    const view = await loadView(repository, 'write');
+    try {
+      return await lookWith(repository, view, { ...options, storageMs, remembered });
+    } catch (error) {
+      const { generation } = await loadCollectorState(repository);
+      if (generation <= view.collector.generation) throw error;
+    }
+  }
+}
+
+async function lookWith(
   repository: Repository,
-  options: LongCall & { graceMs: number; canWrite: boolean },
+  view: View,
+  options: LookOptions & { storageMs: number | undefined; remembered: WriterState | undefined },
 ): Promise<Look> {
-  const { graceMs, canWrite, signal } = options;
-  const storageMs = canWrite ? await storageNowMs(repository) : undefined;
-  const remembered = await repository.writerStates.peek().catch(() => undefined);
-  const view = await loadView(repository, 'write');
-  const takenMs = storageMs ?? guessNowMs(repository, view);
+  const { graceMs, signal, remembered, storageMs = guessNowMs(repository, view) } = options;
   refuseDamage(view.damaged);
   const liveBefore = view.collector.sweeps.at(-1)?.liveSnapshots ?? [];
   refuseGone(view, liveBefore as SessionId[]);
   refuseGone(view, countedIn(view));
   refuseRollback(repository, view, remembered);
   const sync = await syncIndex(repository, view, options);
-  refuseDamage(sync.damaged);
+  if (sync.unindexed.length > 0) refuseDamage(sync.damaged);
+  else tellNeedless(repository, sync.damaged);
   refuseEmptied(sync, view);
-  await refuseHidden(repository, { view, sync, nowMs: takenMs, graceMs });
+  await refuseHidden(repository, { view, sync, nowMs: storageMs, graceMs });
   const inGrace = new Set<SessionId>();
   const expired: SessionId[] = [];
   for (const { id, forgottenMs } of view.hidden) {
-    if (takenMs - forgottenMs < graceMs) inGrace.add(id);
+    if (storageMs - forgottenMs < graceMs) inGrace.add(id);
     else expired.push(id);
   }
   const kept = [...view.snapshots, ...view.hidden]
     .filter(({ id }) => isKept(id, view, inGrace))
     .sort(compareSnapshots);
   const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
-  return { view, sync, index: sync.index, access, nowMs: takenMs, kept, expired };
+  return { view, sync, index: sync.index, access, nowMs: storageMs, kept, expired };
 }
 
 /** Without writing: the clock of this machine, but not before the newest tomb. */
@@ -83,6 +103,16 @@ function refuseDamage(damaged: View['damaged']): void {
   const found = `${first.error.message}; nothing was deleted: run "varve check"`;
   const expected = 'every record to be readable';
   throw new CorruptionError({ kind: 'record', which: first.name, found, expected }, first.error);
+}
+
+/**
+ * Segments that cannot be read while every pack there is is named by another one: what they said is known,
+ * as it is after `repair index`, which leaves them where they are.
+ */
+function tellNeedless({ onNotice }: Repository, damaged: readonly DamagedObject[]): void {
+  for (const { name } of damaged) {
+    onNotice(`${name} is damaged and left alone: every pack is named by other segments`);
+  }
 }
 
 /**

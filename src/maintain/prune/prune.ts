@@ -105,9 +105,9 @@ class Collection {
     this.#result.inGrace = this.#look.view.hidden.length - this.#expired.length;
     this.#countPacks();
     if (this.#options.isDryRun !== true) await this.#finishEarlier();
-    await this.#walkKept();
-    await pass('prune.2.after');
-    this.#result.outcome = await this.#collect().catch((error) => this.#tellOvertaken(error));
+    this.#result.outcome = await this.#walkAndCollect().catch((error) =>
+      this.#tellOvertaken(error),
+    );
     this.#result.durationNs = this.#repository.clock.monotonicNs() - this.#startedNs;
     return this.#result;
   }
@@ -119,6 +119,12 @@ class Collection {
     if (!isMissing) throw error;
     const now = await loadCollectorState(this.#repository);
     throw now.generation > generation ? overtaken(now.generation) : error;
+  }
+
+  async #walkAndCollect(): Promise<PruneResult['outcome']> {
+    await this.#walkKept();
+    await pass('prune.2.after');
+    return await this.#collect();
   }
 
   async #collect(): Promise<PruneResult['outcome']> {
@@ -317,8 +323,9 @@ class Collection {
       if (this.#look.index !== index) throw indexChanged();
       return packs;
     } catch (error) {
+      const refusal = await session.refusalBehind(error);
       await session.abort();
-      throw error;
+      throw refusal ?? error;
     }
   }
 
