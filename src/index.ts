@@ -10,9 +10,11 @@
  */
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
+  DiffOptions,
   ForgetOptions,
   InitOptions,
   ListOptions,
+  LiveDiffOptions,
   NewKey,
   OpenOptions,
   PacksRepairOptions,
@@ -33,6 +35,8 @@ export { checkExcludes, checkRestorePatterns } from './api/patterns.ts';
 export type { Repository } from './api/repository.ts';
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
+export type { MetadataField } from './browse/compare-nodes.ts';
+export type { Difference, DifferenceKind } from './browse/compare-trees.ts';
 export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
 export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
 export type { ListedEntry } from './browse/list-entries.ts';

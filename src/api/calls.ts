@@ -4,6 +4,7 @@
  */
 import { hostname, userInfo } from 'node:os';
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
@@ -32,8 +33,10 @@ import { encodeUtf8, toHex } from '../util/bytes.ts';
 import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
+  DiffOptions,
   ForgetOptions,
   ListOptions,
+  LiveDiffOptions,
   PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
@@ -69,6 +72,8 @@ export function asPublic(repository: OpenedRepository): Repository {
       return selectSnapshot(snapshots, selector, byteFilter(filter));
     },
     list: (options) => list(repository, options),
+    diff: (options) => diff(repository, options),
+    diffLive: (options) => diffLive(repository, options),
     restore: (options) => restore(repository, options),
     forget: (options) => forgetSnapshots(repository, options),
     forgotten: async (filter = {}) => {
@@ -171,6 +176,30 @@ async function* list(
     signal?.throwIfAborted();
     yield entry;
   }
+}
+
+async function* diff(
+  repository: OpenedRepository,
+  { before, after, signal }: DiffOptions,
+): AsyncGenerator<Difference, void, undefined> {
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { compareTrees } = await import('../browse/compare-trees.ts');
+  yield* compareTrees(await openReadAccess(repository, { signal }), {
+    before: { snapshot: before.snapshot, names: namesOf(before.path) },
+    after: { snapshot: after.snapshot, names: namesOf(after.path) },
+    signal,
+  });
+}
+
+async function* diffLive(
+  repository: OpenedRepository,
+  { path, ...options }: LiveDiffOptions,
+): AsyncGenerator<Difference, void, undefined> {
+  if (options.excludes !== undefined) checkExcludes(options.excludes);
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { compareLive } = await import('../browse/compare-live.ts');
+  const access = await openReadAccess(repository, { signal: options.signal });
+  yield* compareLive(repository, access, { ...options, names: namesOf(path) });
 }
 
 async function restore(

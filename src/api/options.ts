@@ -93,6 +93,19 @@ export interface ListOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
   isRecursive?: boolean | undefined;
 }
 
+/** Two snapshots, or paths in them, of which the second is taken for the later one. */
+export interface DiffOptions extends Pick<LongCall, 'signal'> {
+  before: SnapshotPath;
+  after: SnapshotPath;
+}
+
+export interface LiveDiffOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
+  /** As the snapshot was taken with; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
+  /** Told of every entry of the live tree that cannot be read; the call goes on. */
+  onError?: ((error: SourceError) => void) | undefined;
+}
+
 /** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */
 export interface RestorePatterns {
   /** Restore only what fits one of these, or is in a directory that does; none: everything. */

@@ -1,5 +1,6 @@
 /** An open repository as the library shows it. */
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
@@ -20,8 +21,10 @@ import type { DamagedObject } from '../repository/view.ts';
 import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
+  DiffOptions,
   ForgetOptions,
   ListOptions,
+  LiveDiffOptions,
   NewKey,
   PacksRepairOptions,
   PruneOptions,
@@ -52,6 +55,18 @@ export interface Repository {
   select(selector: string, filter?: SnapshotFilter): Promise<Snapshot>;
   /** The entries of a directory of a snapshot, or the one entry at the path. @throws NotFoundError */
   list(options: ListOptions): AsyncGenerator<ListedEntry, void, undefined>;
+  /**
+   * What differs between two snapshots, or paths in them, in the order of paths.
+   * @throws NotFoundError when one of the paths is not there, CorruptionError, StorageError
+   * @throws VersionError where an entry has fields of a later version
+   */
+  diff(options: DiffOptions): AsyncGenerator<Difference, void, undefined>;
+  /**
+   * What differs between a snapshot, or a path in it, and the live tree at the same place, which comes
+   * after it. Nothing is written.
+   * @throws as `diff`
+   */
+  diffLive(options: LiveDiffOptions): AsyncGenerator<Difference, void, undefined>;
   /**
    * @throws NotFoundError, TargetError when the target cannot be used at all
    * @throws RangeError on a pattern that makes no sense

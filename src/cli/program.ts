@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
+import { addDiffCommand } from './commands/diff.ts';
 import { addDuCommand } from './commands/du.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addInitCommand } from './commands/init.ts';
@@ -45,6 +46,7 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotCommand,
     addSnapshotsCommand,
     addLsCommand,
+    addDiffCommand,
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,

@@ -13,11 +13,12 @@ import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type Attribute, decodeAttributeBlob } from '../tree/attributes.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
+import { type EntryPair, readDifferences } from '../tree/differences.ts';
 import { findPath } from '../tree/find-path.ts';
 import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
 import { type IsWantedPage, readDirectory, readWantedPages } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
-import { toHex } from '../util/bytes.ts';
+import { equalBytes, toHex } from '../util/bytes.ts';
 import { BasePlanner } from './base-plan.ts';
 import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
@@ -102,6 +103,11 @@ export class ReadAccess {
     return await this.read(id, BLOB_TYPE.data);
   }
 
+  /** Whether these bytes, at least one of them, are the content of a chunk; nothing is read. */
+  isChunk(id: BlobId, bytes: Uint8Array): boolean {
+    return equalBytes(this.#repository.identify(BLOB_TYPE.data, bytes), id);
+  }
+
   /** Where a copy of a chunk should be, if the index knows one; nothing is read. */
   locateChunk(id: BlobId): ChunkLocation | undefined {
     const location = locate(this.#sync.index, id)[0];
@@ -152,6 +158,23 @@ export class ReadAccess {
       yield* readWantedPages(root, load, isWanted);
     } catch (error) {
       throw named(error, { kind: 'directory', which: toHex(root.id) });
+    }
+  }
+
+  /**
+   * The entries of two directories by their names, in batches, without those on pages that both have.
+   * A directory that is not there has no entries.
+   */
+  async *differences(
+    before: DirectoryRoot | undefined,
+    after: DirectoryRoot | undefined,
+  ): AsyncGenerator<EntryPair[], void, undefined> {
+    const load = (id: BlobId) => this.read(id, BLOB_TYPE.treePage);
+    try {
+      yield* readDifferences({ before, after }, load);
+    } catch (error) {
+      const which = [before, after].flatMap((root) => (root === undefined ? [] : [toHex(root.id)]));
+      throw named(error, { kind: 'directory', which: which.join(' or ') });
     }
   }
 

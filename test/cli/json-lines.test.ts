@@ -69,6 +69,9 @@ test('all commands together show every event and field, as described', async (t)
   await run('snapshot', 'source', 'missing', '-v');
   await run('snapshots');
   await run('ls', '-R', 'latest');
+  await run('diff', 'latest~1', 'latest');
+  writeFileSync(home.path('source', 'file'), 'changed');
+  await run('diff', '--metadata', 'latest', ':live');
   await run('restore', 'latest', '--target', 'out');
   await run('stats');
   await run('du');

@@ -99,7 +99,8 @@ function permissionsOf({ type, mode }: Node): string {
   return kind + classes.join('');
 }
 
-const typeNames: Readonly<Record<NodeType | 'refused', string>> = {
+/** What the JSON lines call them, as restic does. */
+export const typeNames: Readonly<Record<NodeType | 'refused', string>> = {
   f: 'file',
   d: 'dir',
   l: 'symlink',
