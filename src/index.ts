@@ -11,7 +11,9 @@
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
   DiffOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   InitOptions,
   ListOptions,
   LiveDiffOptions,
@@ -31,7 +33,7 @@ export type {
   UndeleteOptions,
 } from './api/options.ts';
 export type { OutsideText, Path } from './api/outside-text.ts';
-export { checkExcludes, checkRestorePatterns } from './api/patterns.ts';
+export { checkExcludes, checkFindCriteria, checkRestorePatterns } from './api/patterns.ts';
 export type { Repository } from './api/repository.ts';
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
@@ -39,7 +41,10 @@ export type { MetadataField } from './browse/compare-nodes.ts';
 export type { Difference, DifferenceKind } from './browse/compare-trees.ts';
 export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
 export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
+export type { FindCriteria, FoundEntry, FoundVersion } from './browse/find-entries.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
+export type { PathChange, PathHistory, PathSpan } from './browse/path-history.ts';
+export type { SnapshotRange } from './browse/snapshot-set.ts';
 export type { SnapshotStats } from './browse/stats.ts';
 export {
   BusyError,

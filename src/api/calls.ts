@@ -6,7 +6,9 @@ import { hostname, userInfo } from 'node:os';
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
+import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { PathHistory } from '../browse/path-history.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
@@ -34,7 +36,9 @@ import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
   DiffOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   ListOptions,
   LiveDiffOptions,
   PacksRepairOptions,
@@ -48,7 +52,7 @@ import type {
   UndeleteOptions,
 } from './options.ts';
 import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
-import { checkExcludes } from './patterns.ts';
+import { checkExcludes, checkFindCriteria } from './patterns.ts';
 import type { Repository } from './repository.ts';
 
 /** What stands behind the repositories that were opened here. */
@@ -74,6 +78,8 @@ export function asPublic(repository: OpenedRepository): Repository {
     list: (options) => list(repository, options),
     diff: (options) => diff(repository, options),
     diffLive: (options) => diffLive(repository, options),
+    find: (options) => find(repository, options),
+    history: (options) => history(repository, options),
     restore: (options) => restore(repository, options),
     forget: (options) => forgetSnapshots(repository, options),
     forgotten: async (filter = {}) => {
@@ -200,6 +206,34 @@ async function* diffLive(
   const { compareLive } = await import('../browse/compare-live.ts');
   const access = await openReadAccess(repository, { signal: options.signal });
   yield* compareLive(repository, access, { ...options, names: namesOf(path) });
+}
+
+async function* find(
+  repository: OpenedRepository,
+  { snapshots, signal, ...criteria }: FindOptions,
+): AsyncGenerator<FoundEntry, void, undefined> {
+  checkFindCriteria(criteria);
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { findEntries } = await import('../browse/find-entries.ts');
+  const access = await openReadAccess(repository, { signal });
+  if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
+  const searched = snapshots ?? access.view.snapshots;
+  yield* findEntries(access, { ...criteria, snapshots: searched, signal });
+}
+
+async function history(
+  repository: OpenedRepository,
+  { path, snapshots, hasMetadata, signal }: HistoryOptions,
+): Promise<PathHistory[]> {
+  const names = namesOf(absolutePath(path));
+  if (names.length === 0)
+    throw new RangeError('Cannot tell the history of "/": it is always there');
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { tracePath } = await import('../browse/path-history.ts');
+  const access = await openReadAccess(repository, { signal });
+  if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
+  const searched = snapshots ?? access.view.snapshots;
+  return await tracePath(access, { snapshots: searched, names, hasMetadata, signal });
 }
 
 async function restore(

@@ -1,6 +1,7 @@
 /** What the calls of the library take, and what they give that is no part of any one operation. */
 import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
+import type { FindCriteria } from '../browse/find-entries.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
@@ -104,6 +105,20 @@ export interface LiveDiffOptions extends SnapshotPath, Pick<LongCall, 'signal'> 
   excludes?: ExcludeOptions | undefined;
   /** Told of every entry of the live tree that cannot be read; the call goes on. */
   onError?: ((error: SourceError) => void) | undefined;
+}
+
+export interface FindOptions extends FindCriteria, Pick<LongCall, 'signal'> {
+  /** Where to look; default: all live snapshots. */
+  snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface HistoryOptions extends Pick<LongCall, 'signal'> {
+  /** Not `/`; relative text starts in the working directory. */
+  path: Path;
+  /** Default: all live snapshots. */
+  snapshots?: readonly Snapshot[] | undefined;
+  /** Whether a change of nothing but metadata is told, too. */
+  hasMetadata?: boolean | undefined;
 }
 
 /** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */

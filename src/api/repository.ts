@@ -2,7 +2,9 @@
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
 import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
+import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { PathHistory } from '../browse/path-history.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune-result.ts';
@@ -22,7 +24,9 @@ import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
   DiffOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   ListOptions,
   LiveDiffOptions,
   NewKey,
@@ -67,6 +71,16 @@ export interface Repository {
    * @throws as `diff`
    */
   diffLive(options: LiveDiffOptions): AsyncGenerator<Difference, void, undefined>;
+  /**
+   * Entries that fit, in all snapshots or those that are named, in the order of paths.
+   * @throws RangeError on a pattern that makes no sense
+   */
+  find(options: FindOptions): AsyncGenerator<FoundEntry, void, undefined>;
+  /**
+   * What became of a path over the snapshots, by host and source.
+   * @throws RangeError on the path `/`
+   */
+  history(options: HistoryOptions): Promise<PathHistory[]>;
   /**
    * @throws NotFoundError, TargetError when the target cannot be used at all
    * @throws RangeError on a pattern that makes no sense

@@ -5,7 +5,9 @@ import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDiffCommand } from './commands/diff.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addFindCommand } from './commands/find.ts';
 import { addForgetCommand } from './commands/forget.ts';
+import { addHistoryCommand } from './commands/history.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
@@ -47,6 +49,8 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotsCommand,
     addLsCommand,
     addDiffCommand,
+    addFindCommand,
+    addHistoryCommand,
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,

@@ -16,6 +16,7 @@ import type { Content } from '../tree/content.ts';
 import { type EntryPair, readDifferences } from '../tree/differences.ts';
 import { findPath } from '../tree/find-path.ts';
 import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
+import { readSharedPages, type SharedEntries } from '../tree/shared-pages.ts';
 import { type IsWantedPage, readDirectory, readWantedPages } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
@@ -175,6 +176,18 @@ export class ReadAccess {
     } catch (error) {
       const which = [before, after].flatMap((root) => (root === undefined ? [] : [toHex(root.id)]));
       throw named(error, { kind: 'directory', which: which.join(' or ') });
+    }
+  }
+
+  /** The entries of several directories, each page once, with those that have it. */
+  async *sharedEntries<Owner extends { readonly part: DirectoryRoot }>(
+    owners: readonly Owner[],
+  ): AsyncGenerator<SharedEntries<Owner>, void, undefined> {
+    try {
+      yield* readSharedPages(owners, (id) => this.read(id, BLOB_TYPE.treePage));
+    } catch (error) {
+      const [first] = owners;
+      throw named(error, { kind: 'version of directory', which: first ? toHex(first.part.id) : '' });
     }
   }
 

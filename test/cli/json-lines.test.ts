@@ -70,6 +70,9 @@ test('all commands together show every event and field, as described', async (t)
   await run('snapshots');
   await run('ls', '-R', 'latest');
   await run('diff', 'latest~1', 'latest');
+  await run('find', '*');
+  await run('history', 'source/file');
+  await run('history', 'source/link');
   writeFileSync(home.path('source', 'file'), 'changed');
   await run('diff', '--metadata', 'latest', ':live');
   await run('restore', 'latest', '--target', 'out');
@@ -90,6 +93,8 @@ test('all commands together show every event and field, as described', async (t)
   const rare = [
     'status',
     'node: device',
+    'match: device',
+    'version: device',
     'key: ',
     'summary of key',
     'summary of repair',

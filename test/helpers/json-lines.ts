@@ -34,7 +34,8 @@ type ValueType =
   | 'id'
   | 'ids'
   | 'longId'
-  | 'longIds';
+  | 'longIds'
+  | 'ranges';
 
 const types: Readonly<Record<ValueType, Is>> = {
   text: isText,
@@ -54,12 +55,24 @@ const types: Readonly<Record<ValueType, Is>> = {
   ids: isListOf(isTextLike(/^[0-9a-f]{32}$/)),
   longId: isTextLike(/^[0-9a-f]{64}$/),
   longIds: isListOf(isTextLike(/^[0-9a-f]{64}$/)),
+  /** Snapshots of one host and source that follow each other. */
+  ranges: isListOf((value) => fieldFaults(value as Record<string, unknown>, range).length === 0),
 };
 
 type FieldType = ValueType | Fields;
 export interface Fields {
   readonly [name: string]: FieldType;
 }
+
+const range: Fields = {
+  hostname: 'outside',
+  source: 'outside',
+  first: 'id',
+  first_time: 'time',
+  last: 'id',
+  last_time: 'time',
+  count: 'count',
+};
 
 /** A name that ends in `?` may be missing. */
 export const events: Readonly<Record<string, Fields>> = {
@@ -119,6 +132,45 @@ export const events: Readonly<Record<string, Fields>> = {
     permissions: 'text',
     mtime: 'time',
     ctime: 'time',
+    'inode?': 'count',
+    'linktarget?': 'outside',
+    'link_group?': 'text',
+    'device?': { major: 'count', minor: 'count' },
+  },
+  match: {
+    name: 'outside',
+    type: 'code',
+    path: 'outside',
+    'uid?': 'count',
+    'gid?': 'count',
+    'user?': 'outside',
+    'group?': 'outside',
+    'size?': 'count',
+    mode: 'count',
+    permissions: 'text',
+    mtime: 'time',
+    ctime: 'time',
+    'inode?': 'count',
+    'linktarget?': 'outside',
+    'link_group?': 'text',
+    'device?': { major: 'count', minor: 'count' },
+    snapshots: 'ranges',
+  },
+  version: {
+    path: 'outside',
+    change: 'code',
+    'version?': 'count',
+    ...range,
+    'type?': 'code',
+    'uid?': 'count',
+    'gid?': 'count',
+    'user?': 'outside',
+    'group?': 'outside',
+    'size?': 'count',
+    'mode?': 'count',
+    'permissions?': 'text',
+    'mtime?': 'time',
+    'ctime?': 'time',
     'inode?': 'count',
     'linktarget?': 'outside',
     'link_group?': 'text',
@@ -269,6 +321,8 @@ export const summaries: Readonly<Record<string, Fields>> = {
   },
   snapshots: { code: 'count', snapshots: 'count', error_count: 'count' },
   ls: { code: 'count', entries: 'count' },
+  find: { code: 'count', paths: 'count', snapshots: 'count' },
+  history: { code: 'count', versions: 'count', snapshots: 'count' },
   diff: {
     code: 'count',
     source_snapshot: 'id',

@@ -10,6 +10,7 @@ import type {
   SnapshotPath,
 } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
+import { typeNames } from '../entry-text.ts';
 import { addExcludeOptions, type ExcludeFlags, excludesOf } from '../exclude-options.ts';
 import { errorCodeOf, exitCodes, UsageError } from '../exit-code.ts';
 import { formatBytes, formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
@@ -18,7 +19,6 @@ import { addFilterOptions, type CommonOptions, type FilterOptions } from '../opt
 import type { Output } from '../output.ts';
 import { type Runtime, withRepository } from '../runtime.ts';
 import { addSelectorHelp, parseSnapshotPath, selectSnapshotPath } from '../snapshot-path.ts';
-import { typeNames } from './ls.ts';
 
 interface DiffOptions extends CommonOptions, FilterOptions, ExcludeFlags {
   metadata?: boolean;
