@@ -11,6 +11,7 @@
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
   DiffOptions,
+  DumpOptions,
   FindOptions,
   ForgetOptions,
   HistoryOptions,
@@ -40,6 +41,8 @@ export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
 export type { MetadataField } from './browse/compare-nodes.ts';
 export type { Difference, DifferenceKind } from './browse/compare-trees.ts';
 export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
+export type { SkipReason } from './browse/dump/archive-entry.ts';
+export type { ArchiveFormat } from './browse/dump/dump.ts';
 export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
 export type { FindCriteria, FoundEntry, FoundVersion } from './browse/find-entries.ts';
 export type { ListedEntry } from './browse/list-entries.ts';

@@ -36,6 +36,7 @@ import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
   DiffOptions,
+  DumpOptions,
   FindOptions,
   ForgetOptions,
   HistoryOptions,
@@ -80,6 +81,7 @@ export function asPublic(repository: OpenedRepository): Repository {
     diffLive: (options) => diffLive(repository, options),
     find: (options) => find(repository, options),
     history: (options) => history(repository, options),
+    dump: (options) => dumpPath(repository, options),
     restore: (options) => restore(repository, options),
     forget: (options) => forgetSnapshots(repository, options),
     forgotten: async (filter = {}) => {
@@ -234,6 +236,16 @@ async function history(
   if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
   const searched = snapshots ?? access.view.snapshots;
   return await tracePath(access, { snapshots: searched, names, hasMetadata, signal });
+}
+
+async function* dumpPath(
+  repository: OpenedRepository,
+  { path, ...options }: DumpOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { dump } = await import('../browse/dump/dump.ts');
+  const access = await openReadAccess(repository, { signal: options.signal });
+  yield* dump(access, { ...options, names: namesOf(path) });
 }
 
 async function restore(

@@ -1,6 +1,8 @@
 /** What the calls of the library take, and what they give that is no part of any one operation. */
 import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
+import type { SkipReason } from '../browse/dump/archive-entry.ts';
+import type { ArchiveFormat } from '../browse/dump/dump.ts';
 import type { FindCriteria } from '../browse/find-entries.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
@@ -119,6 +121,13 @@ export interface HistoryOptions extends Pick<LongCall, 'signal'> {
   snapshots?: readonly Snapshot[] | undefined;
   /** Whether a change of nothing but metadata is told, too. */
   hasMetadata?: boolean | undefined;
+}
+
+export interface DumpOptions extends SnapshotPath, LongCall {
+  /** What the stream is; default: the bytes of the file. */
+  archive?: ArchiveFormat | undefined;
+  /** Told of every entry that cannot stand in the archive, by the name it would have there. */
+  onSkipped?: ((name: Uint8Array, reason: SkipReason) => void) | undefined;
 }
 
 /** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */

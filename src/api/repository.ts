@@ -24,6 +24,7 @@ import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
   DiffOptions,
+  DumpOptions,
   FindOptions,
   ForgetOptions,
   HistoryOptions,
@@ -81,6 +82,13 @@ export interface Repository {
    * @throws RangeError on the path `/`
    */
   history(options: HistoryOptions): Promise<PathHistory[]>;
+  /**
+   * The bytes of a file, or an archive of what is at a path, in pieces that must not be changed. Where
+   * it ends with an error, what came before is not whole.
+   * @throws NotFoundError also when a file is asked for and there is something else
+   * @throws CorruptionError, StorageError
+   */
+  dump(options: DumpOptions): AsyncGenerator<Uint8Array, void, undefined>;
   /**
    * @throws NotFoundError, TargetError when the target cannot be used at all
    * @throws RangeError on a pattern that makes no sense

@@ -5,6 +5,7 @@ import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
 import { addDiffCommand } from './commands/diff.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addDumpCommand } from './commands/dump.ts';
 import { addFindCommand } from './commands/find.ts';
 import { addForgetCommand } from './commands/forget.ts';
 import { addHistoryCommand } from './commands/history.ts';
@@ -51,6 +52,7 @@ export function createProgram(runtime: Runtime): Command {
     addDiffCommand,
     addFindCommand,
     addHistoryCommand,
+    addDumpCommand,
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,

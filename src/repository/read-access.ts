@@ -187,7 +187,10 @@ export class ReadAccess {
       yield* readSharedPages(owners, (id) => this.read(id, BLOB_TYPE.treePage));
     } catch (error) {
       const [first] = owners;
-      throw named(error, { kind: 'version of directory', which: first ? toHex(first.part.id) : '' });
+      throw named(error, {
+        kind: 'version of directory',
+        which: first ? toHex(first.part.id) : '',
+      });
     }
   }
 

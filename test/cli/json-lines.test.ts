@@ -73,6 +73,7 @@ test('all commands together show every event and field, as described', async (t)
   await run('find', '*');
   await run('history', 'source/file');
   await run('history', 'source/link');
+  await run('dump', '--archive', 'tar', 'latest', '--target', 'a.tar');
   writeFileSync(home.path('source', 'file'), 'changed');
   await run('diff', '--metadata', 'latest', ':live');
   await run('restore', 'latest', '--target', 'out');
