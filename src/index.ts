@@ -25,6 +25,8 @@ export type {
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   SnapshotPath,
@@ -64,6 +66,9 @@ export {
 } from './errors.ts';
 export type { CheckOptions, CheckResult } from './maintain/check.ts';
 export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
+export type { DroppedCounts } from './maintain/edit/drop-paths.ts';
+export type { RetaggedSnapshot, RetagResult, TagChanges } from './maintain/edit/retag.ts';
+export type { RewriteResult, RewrittenSnapshot } from './maintain/edit/rewrite-snapshots.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
 export type { PackReason, PackToGo } from './maintain/prune/plan.ts';

@@ -9,6 +9,8 @@ import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
 import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { PathHistory } from '../browse/path-history.ts';
+import type { RetagResult } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
@@ -45,6 +47,8 @@ import type {
   PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   Stats,
@@ -90,6 +94,8 @@ export function asPublic(repository: OpenedRepository): Repository {
       return { snapshots: hidden.filter((one) => matchesFilter(one, wanted)), damaged };
     },
     undelete: (selector, options = {}) => undeleteSnapshot(repository, selector, options),
+    retag: (options) => retagSnapshots(repository, options),
+    rewrite: (options) => rewrite(repository, options),
     check: async (options) => {
       const { checkRepository } = await import('../maintain/check.ts');
       return await checkRepository(repository, options);
@@ -283,6 +289,23 @@ async function undeleteSnapshot(
 ): Promise<UndeleteResult> {
   const { undelete } = await import('../maintain/undelete.ts');
   return await undelete(repository, { ...rest, selector, filter: byteFilter(filter) });
+}
+
+async function retagSnapshots(
+  repository: OpenedRepository,
+  { snapshots, filter = {}, ...rest }: RetagOptions,
+): Promise<RetagResult> {
+  const { retag } = await import('../maintain/edit/retag.ts');
+  return await retag(repository, { ...rest, selectors: snapshots, filter: byteFilter(filter) });
+}
+
+async function rewrite(
+  repository: OpenedRepository,
+  { snapshots, filter = {}, ...rest }: RewriteOptions,
+): Promise<RewriteResult> {
+  const { rewriteSnapshots } = await import('../maintain/edit/rewrite-snapshots.ts');
+  const chosen = { selectors: snapshots, filter: byteFilter(filter) };
+  return await rewriteSnapshots(repository, { ...rest, ...chosen });
 }
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {

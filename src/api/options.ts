@@ -6,6 +6,8 @@ import type { ArchiveFormat } from '../browse/dump/dump.ts';
 import type { FindCriteria } from '../browse/find-entries.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
+import type { TagChanges } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
@@ -166,6 +168,29 @@ export interface ForgetOptions extends Pick<LongCall, 'signal'> {
 export interface UndeleteOptions extends LongCall {
   /** Other snapshots are not looked at. */
   filter?: SnapshotFilter | undefined;
+}
+
+/** `set` replaces all tags, then some are removed, then added. */
+export interface RetagOptions extends TagChanges, Pick<LongCall, 'signal'> {
+  /** As `select` takes them; default: all that the filter leaves. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+}
+
+export interface RewriteOptions extends Pick<LongCall, 'signal'> {
+  /** Patterns as in `ExcludeOptions` of what goes; at least one. */
+  excludes: readonly Path[];
+  /** As `select` takes them; default: all that the filter leaves. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+  /** Forget the old snapshots once the new ones are there. */
+  isForgetting?: boolean | undefined;
+  /** Say what would go, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown a plan by which something goes; false lets everything stay. */
+  confirm?: ((plan: RewriteResult) => boolean | Promise<boolean>) | undefined;
 }
 
 export interface PacksRepairOptions extends RepairOptions<PacksRepair> {

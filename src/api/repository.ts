@@ -6,6 +6,8 @@ import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
 import type { PathHistory } from '../browse/path-history.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
+import type { RetagResult } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { IndexRepair } from '../maintain/repair/repair-index.ts';
@@ -35,6 +37,8 @@ import type {
   PruneOptions,
   RebuildResult,
   RestoreOptions,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   Stats,
@@ -114,6 +118,20 @@ export interface Repository {
    * @throws CorruptionError when a part cannot be read, BusyError, StorageError
    */
   undelete(selector: string, options?: UndeleteOptions): Promise<UndeleteResult>;
+  /**
+   * Changes the tags of snapshots: each is stored anew, under another id, and then forgotten.
+   * @throws TypeError when nothing is to change
+   * @throws NotFoundError when a snapshot that is named is not there; nothing is then changed
+   * @throws CorruptionError, VersionError, BusyError, StorageError
+   */
+  retag(options: RetagOptions): Promise<RetagResult>;
+  /**
+   * Makes new snapshots without what fits a pattern, with the times of the old ones, which stay unless
+   * they are to be forgotten.
+   * @throws RangeError on a pattern that makes no sense, NotFoundError
+   * @throws CorruptionError, VersionError, BusyError, StorageError
+   */
+  rewrite(options: RewriteOptions): Promise<RewriteResult>;
   /**
    * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
    * snapshot has lost anything, and the next call goes on from there.

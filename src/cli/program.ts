@@ -16,10 +16,12 @@ import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addRewriteCommand } from './commands/rewrite.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
+import { addTagCommand } from './commands/tag.ts';
 import { addUndeleteCommand } from './commands/undelete.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
@@ -56,6 +58,8 @@ export function createProgram(runtime: Runtime): Command {
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,
+    addTagCommand,
+    addRewriteCommand,
     addPruneCommand,
     addCheckCommand,
     addRepairCommand,

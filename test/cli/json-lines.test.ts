@@ -83,6 +83,8 @@ test('all commands together show every event and field, as described', async (t)
   await run('forget', '--keep-last', '1', '--yes');
   await run('snapshots', '--forgotten');
   await run('undelete', 'latest');
+  await run('tag', '--add', 'other', 'latest');
+  await run('rewrite', '--exclude', 'sub', '--yes', 'latest');
   await run('rebuild-index');
   await run('check', '--read-data-subset', '1/1');
   await run('ls', 'unknown');

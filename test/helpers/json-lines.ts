@@ -275,6 +275,15 @@ export const events: Readonly<Record<string, Fields>> = {
   },
   lost_blob: { id: 'longId', message: 'text', snapshots: 'ids', paths: 'outsides' },
   repaired_snapshot: { id: 'id', 'repaired_id?': 'id', lost_count: 'count' },
+  changed: { old_snapshot_id: 'id', new_snapshot_id: 'id', tags: 'texts' },
+  rewritten_snapshot: {
+    id: 'id',
+    'rewritten_id?': 'id',
+    dropped_files: 'count',
+    dropped_directories: 'count',
+    dropped_others: 'count',
+    dropped_bytes: 'count',
+  },
   lost_entry: { id: 'id', code: 'code', item: 'outside' },
   benchmark: {
     name: 'code',
@@ -365,6 +374,16 @@ export const summaries: Readonly<Record<string, Fields>> = {
     data_blobs: 'count',
     data_added: 'count',
     data_added_packed: 'count',
+  },
+  tag: { code: 'count', changed_snapshots: 'count', unchanged_snapshots: 'count' },
+  rewrite: {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    forgotten: 'flag',
+    snapshots: 'count',
+    unchanged_snapshots: 'count',
+    error_count: 'count',
   },
   prune: {
     code: 'count',
