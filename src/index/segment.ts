@@ -15,7 +15,7 @@
  */
 import type { PackName, SegmentName } from '../id.ts';
 import { blobCountOf } from '../pack/directory.ts';
-import { directoryOf, type PackRecord, sealedDirectorySize } from '../pack/pack-record.ts';
+import { directoryHeadOf, type PackRecord, sealedDirectorySize } from '../pack/pack-record.ts';
 import { OBJECT_KIND, type PackKind, SEGMENT_SIZE_MAX } from '../record/object-kind.ts';
 import { assert } from '../util/assert.ts';
 import { ByteReader, demand } from '../util/byte-reader.ts';
@@ -134,9 +134,7 @@ function readPackRecords(
     const pack = readPackRecord(reader);
     demand(pack.name > previousName, 'packs out of order');
     previousName = pack.name;
-    const directory = directoryOf(pack);
-    demand(directory.bodySize === pack.body.length, 'padding behind a directory');
-    blobCount += directory.blobs.length;
+    blobCount += directoryHeadOf(pack).blobCount;
     packs.push(pack);
   }
   demand(blobCount === expected.blobCount, 'number of blobs differs');

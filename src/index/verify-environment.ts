@@ -6,7 +6,7 @@
  *
  * Runs in a child process (`probe.ts`), because reading a damaged LMDB file may kill the reader.
  */
-import { directoryOf } from '../pack/pack-record.ts';
+import { directoryHeadOf } from '../pack/pack-record.ts';
 import { demand } from '../util/byte-reader.ts';
 import { compareBytes, fromHex } from '../util/bytes.ts';
 import {
@@ -64,11 +64,11 @@ function sumPacks(
     const packNo = Buffer.from(key).readUInt32BE();
     demand(packNo === packCount, 'packs without gaps');
     const record = decodePack(key, value);
-    const { blobs } = directoryOf(record);
+    const { blobCount } = directoryHeadOf(record);
     const nameKey = fromHex(record.name);
     const row = decodePackRow(nameKey, environment.packid.get(nameKey) ?? new Uint8Array(0));
     const isSame = row.packNo === packNo && row.length === record.length;
-    demand(isSame && row.blobCount === blobs.length, 'row of another pack');
+    demand(isSame && row.blobCount === blobCount, 'row of another pack');
     if (packNo > summary.packNo) continue;
     const entries = new BlobEntries();
     entries.addPack(packNo, record.body, { from: 0, below: 2 ** 32 });

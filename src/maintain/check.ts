@@ -12,7 +12,8 @@ import { BLOB_TYPE } from '../blob/blob-type.ts';
 import { errnoCode, VarveError } from '../errors.ts';
 import type { PackName } from '../id.ts';
 import type { PackInfo } from '../index/pack-states.ts';
-import { directoryOf, type PackRecord, packStorageName } from '../pack/pack-record.ts';
+import { sessionIdOf } from '../pack/directory.ts';
+import { type PackRecord, packStorageName } from '../pack/pack-record.ts';
 import type { LongCall } from '../progress.ts';
 import { rollbackNotice } from '../repository/heads.ts';
 import { indexFromPacks, readNamedPacks, verifySegments } from '../repository/index-sync.ts';
@@ -221,7 +222,7 @@ class Run {
     for (const record of sortedBy(lost, packStorageName)) {
       const object = packStorageName(record);
       const found = { kind: 'pack-unindexed', object } as const;
-      const { sessionId } = directoryOf(record);
+      const sessionId = sessionIdOf(record.body);
       const committed = view.snapshots.find(({ id }) => id === sessionId);
       if (committed === undefined) {
         const message = `${object} is in no index segment: its writer is running or was killed`;

@@ -62,7 +62,6 @@ export class BlobTable {
     return this.frames[frame]?.kind !== FRAME_KIND.delta;
   }
 
-  /** @throws Malformed when the body is not what was parsed before */
   at(slot: number): BlobEntry | undefined {
     const start = slot * wordsPerBlob;
     const recordOffset = this.#words[start];
@@ -71,11 +70,7 @@ export class BlobTable {
     const rawOffset = this.#words[start + 2] as number;
     const encodedOffset = this.#words[start + 3] as number;
     this.#reader.offset = recordOffset;
-    return readBlob(this.#reader, this.frames[frame] as FrameEntry, {
-      frame,
-      rawOffset,
-      encodedOffset,
-    });
+    return readBlob(this.#reader, { frame, rawOffset, encodedOffset });
   }
 }
 

@@ -57,7 +57,8 @@ export interface BlobEntry extends BlobRecord {
   encodedOffset: number;
 }
 
-export interface PackDirectory {
+/** What a directory says beside its blobs. */
+export interface DirectoryHead {
   sessionId: string;
   writerId: string;
   createdMs: number;
@@ -65,6 +66,10 @@ export interface PackDirectory {
   bodySize: number;
   /** In file order; the last one is the pad frame. */
   frames: FrameEntry[];
+  blobCount: number;
+}
+
+export interface PackDirectory extends DirectoryHead {
   /** In order; the position of a blob here is its *slot*. */
   blobs: BlobEntry[];
 }
@@ -166,6 +171,18 @@ export function parseDirectory(
   bytes: Uint8Array,
   pack: { kind: PackKind; frameEnd: number },
 ): PackDirectory {
+  const head = checkDirectory(bytes, pack);
+  return { ...head, blobs: readBlobs(bytes, head.frames) };
+}
+
+/**
+ * The same without the blobs, which are looked at all the same, in a tenth of the time.
+ * @throws Malformed unless every rule of the format holds.
+ */
+export function checkDirectory(
+  bytes: Uint8Array,
+  pack: { kind: PackKind; frameEnd: number },
+): DirectoryHead {
   demand(bytes.length <= DIRECTORY_SIZE_MAX + TAG_SIZE, 'directory too large');
   const reader = new ByteReader(bytes);
   demand(equalBytes(reader.take(4), DIRECTORY_MAGIC), 'directory magic');
@@ -183,15 +200,21 @@ export function parseDirectory(
   const createdMs = reader.size();
   reader.zeros(8);
   const frames = readFrames(reader, frameCount, pack);
-  const blobs = readBlobs(reader, frames, blobCount);
+  const head = { sessionId, writerId, createdMs, bodySize, frames, blobCount };
+  reader.offset = checkBlobs(bytes, head, reader.offset);
   demand(reader.offset === bodySize, 'directory body length differs');
   reader.zeros(reader.left);
-  return { sessionId, writerId, createdMs, bodySize, frames, blobs };
+  return head;
 }
 
 /** Of a body that was parsed before. */
 export function blobCountOf(body: Uint8Array): number {
   return viewOf(body).getUint32(8, true);
+}
+
+/** The session that wrote the pack, by a body that was parsed before. */
+export function sessionIdOf(body: Uint8Array): string {
+  return toHex(body.subarray(16, 32));
 }
 
 /**
@@ -277,40 +300,85 @@ function readFrames(
   return frames;
 }
 
-function readBlobs(
-  reader: ByteReader,
-  frames: readonly FrameEntry[],
-  blobCount: number,
-): BlobEntry[] {
+/** Looks at the record of each blob, the first of which is at `start`. Gives where the last one ends. */
+function checkBlobs(
+  bytes: Uint8Array,
+  { frames, blobCount, bodySize }: DirectoryHead,
+  start: number,
+): number {
+  const view = viewOf(bytes);
+  let offset = start;
+  let count = 0;
+  for (const frame of frames) {
+    demand(count + frame.blobCount <= blobCount, 'number of blobs differs');
+    let rawSum = 0;
+    let encodedSum = 0;
+    for (let i = 0; i < frame.blobCount; i++) {
+      const part = offset + BLOB_RECORD_SIZE;
+      demand(part <= bodySize, 'blob passes the end');
+      const rawSize = view.getUint32(offset + 32, true);
+      const flags = bytes[offset + 37] as number;
+      const depth = bytes[offset + 38] as number;
+      demand(bytes[offset + 39] === 0, 'reserved field set');
+      demand(rawSize >= 1 && rawSize <= BLOB_SIZE_MAX, 'raw length of a blob');
+      const type = bytes[offset + 36] as number;
+      demand(isTypeOfClass(type, frame.class), 'blob type does not fit the frame class');
+      demand(flags <= (FLAG_DELTA | FLAG_FEATURES), 'blob flags');
+      const isDelta = (flags & FLAG_DELTA) !== 0;
+      const isFitting = isDelta === (frame.kind === FRAME_KIND.delta);
+      demand(isFitting, 'delta flag does not fit the frame kind');
+      if (isDelta) {
+        demand(part + DELTA_PART_SIZE <= bodySize, 'delta passes the end');
+        const encodedSize = view.getUint32(part, true);
+        demand(depth >= 1 && depth <= DELTA_DEPTH_MAX, 'delta depth');
+        demand(encodedSize >= ENCODED_SIZE_MIN, 'encoded length of a delta');
+        demand(!isSameId(bytes, offset, part + 4), 'delta on itself');
+        encodedSum += encodedSize;
+      } else demand(depth === 0, 'depth of a whole blob');
+      rawSum += rawSize;
+      offset = part + (isDelta ? DELTA_PART_SIZE : 0);
+      if ((flags & FLAG_FEATURES) !== 0) offset += FEATURES_PART_SIZE;
+    }
+    count += frame.blobCount;
+    if (frame.kind === FRAME_KIND.pad) continue;
+    demand(rawSum === frame.rawSize, 'sum of raw lengths differs');
+    if (frame.kind === FRAME_KIND.delta) {
+      demand(encodedSum === frame.storedSize - TAG_SIZE, 'sum of encoded lengths differs');
+    }
+  }
+  demand(count === blobCount, 'number of blobs differs');
+  return offset;
+}
+
+function isSameId(bytes: Uint8Array, a: number, b: number): boolean {
+  for (let i = 0; i < 32; i++) if (bytes[a + i] !== bytes[b + i]) return false;
+  return true;
+}
+
+/** The blobs of a body that was checked. */
+function readBlobs(bytes: Uint8Array, frames: readonly FrameEntry[]): BlobEntry[] {
+  const reader = new ByteReader(bytes);
+  reader.offset = DIRECTORY_HEADER_SIZE + FRAME_RECORD_SIZE * frames.length;
   const blobs: BlobEntry[] = [];
-  for (const [position, frame] of frames.entries()) {
-    demand(blobs.length + frame.blobCount <= blobCount, 'number of blobs differs');
+  for (const [position, { blobCount }] of frames.entries()) {
     let rawOffset = 0;
     let encodedOffset = 0;
-    for (let i = 0; i < frame.blobCount; i++) {
-      const blob = readBlob(reader, frame, { frame: position, rawOffset, encodedOffset });
+    for (let i = 0; i < blobCount; i++) {
+      const blob = readBlob(reader, { frame: position, rawOffset, encodedOffset });
       blobs.push(blob);
       rawOffset += blob.rawSize;
       encodedOffset += blob.delta?.encodedSize ?? 0;
     }
-    if (frame.kind === FRAME_KIND.pad) continue;
-    demand(rawOffset === frame.rawSize, 'sum of raw lengths differs');
-    if (frame.kind === FRAME_KIND.delta) {
-      demand(encodedOffset === frame.storedSize - TAG_SIZE, 'sum of encoded lengths differs');
-    }
   }
-  demand(blobs.length === blobCount, 'number of blobs differs');
   return blobs;
 }
 
 /**
- * The blob whose record is next. Written out, not spread: V8 gives every object made by a spread a
- * shape of its own.
- * @throws Malformed
+ * The blob whose record is next, in a body that was checked. Written out, not spread: V8 gives every
+ * object made by a spread a shape of its own.
  */
 export function readBlob(
   reader: ByteReader,
-  frame: FrameRecord,
   place: Pick<BlobEntry, 'frame' | 'rawOffset' | 'encodedOffset'>,
 ): BlobEntry {
   const id = reader.take(32) as BlobId;
@@ -318,12 +386,7 @@ export function readBlob(
   const type = reader.u8();
   const flags = reader.u8();
   const depth = reader.u8();
-  reader.zeros(1);
-  demand(rawSize >= 1 && rawSize <= BLOB_SIZE_MAX, 'raw length of a blob');
-  demand(isTypeOfClass(type, frame.class), 'blob type does not fit the frame class');
-  demand(flags <= (FLAG_DELTA | FLAG_FEATURES), 'blob flags');
-  const isDelta = (flags & FLAG_DELTA) !== 0;
-  demand(isDelta === (frame.kind === FRAME_KIND.delta), 'delta flag does not fit the frame kind');
+  reader.offset += 1;
   const blob: BlobEntry = {
     id,
     rawSize,
@@ -332,23 +395,12 @@ export function readBlob(
     rawOffset: place.rawOffset,
     encodedOffset: place.encodedOffset,
   };
-  if (isDelta) blob.delta = readDelta(reader, id, depth);
-  else demand(depth === 0, 'depth of a whole blob');
+  if ((flags & FLAG_DELTA) !== 0) {
+    const encodedSize = reader.u32();
+    blob.delta = { encodedSize, base: reader.take(32) as BlobId, depth };
+  }
   if ((flags & FLAG_FEATURES) !== 0) blob.features = reader.take(FEATURES_PART_SIZE);
   return blob;
-}
-
-function readDelta(
-  reader: ByteReader,
-  id: BlobId,
-  depth: number,
-): NonNullable<BlobRecord['delta']> {
-  const encodedSize = reader.u32();
-  const base = reader.take(32) as BlobId;
-  demand(depth >= 1 && depth <= DELTA_DEPTH_MAX, 'delta depth');
-  demand(encodedSize >= ENCODED_SIZE_MIN, 'encoded length of a delta');
-  demand(!equalBytes(base, id), 'delta on itself');
-  return { encodedSize, base, depth };
 }
 
 function isTypeOfClass(type: number, frameClass: number): boolean {

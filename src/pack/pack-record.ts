@@ -6,7 +6,13 @@ import { demand } from '../util/byte-reader.ts';
 import { fromAscii } from '../util/bytes.ts';
 import { padme } from '../util/padme.ts';
 import { BlobTable } from './blob-table.ts';
-import { framesOf, type PackDirectory, parseDirectory } from './directory.ts';
+import {
+  checkDirectory,
+  type DirectoryHead,
+  framesOf,
+  type PackDirectory,
+  parseDirectory,
+} from './directory.ts';
 
 /** Largest pack file in bytes. */
 export const PACK_SIZE_MAX: number = 2 ** 30;
@@ -33,17 +39,27 @@ export function sealedDirectorySize(bodySize: number): number {
 
 /** @throws Malformed when the directory does not fit the rest of the record. */
 export function directoryOf(pack: PackRecord): PackDirectory {
-  demand(pack.length <= PACK_SIZE_MAX && padme(pack.length) === pack.length, 'pack length');
-  const frameEnd = pack.length - TRAILER_SIZE - sealedDirectorySize(pack.body.length);
-  const directory = parseDirectory(pack.body, { kind: pack.kind, frameEnd });
-  demand(directory.bodySize === pack.body.length, 'directory body length');
+  return demandWhole(pack, parseDirectory(pack.body, frameEndOf(pack)));
+}
+
+/** The same without its blobs, which are looked at all the same. @throws Malformed */
+export function directoryHeadOf(pack: PackRecord): DirectoryHead {
+  return demandWhole(pack, checkDirectory(pack.body, frameEndOf(pack)));
+}
+
+function demandWhole<T extends DirectoryHead>({ body }: PackRecord, directory: T): T {
+  demand(directory.bodySize === body.length, 'directory body length');
   return directory;
 }
 
 /** The blobs of a pack whose directory was parsed before. @throws Malformed */
-export function blobTableOf({ kind, length, body }: PackRecord): BlobTable {
-  const frameEnd = length - TRAILER_SIZE - sealedDirectorySize(body.length);
-  return new BlobTable(body, framesOf(body, { kind, frameEnd }));
+export function blobTableOf(pack: PackRecord): BlobTable {
+  return new BlobTable(pack.body, framesOf(pack.body, frameEndOf(pack)));
+}
+
+function frameEndOf({ kind, length, body }: PackRecord): { kind: PackKind; frameEnd: number } {
+  demand(length <= PACK_SIZE_MAX && padme(length) === length, 'pack length');
+  return { kind, frameEnd: length - TRAILER_SIZE - sealedDirectorySize(body.length) };
 }
 
 /** Storage name of a pack: data packs and metadata packs have their own tops, sharded by 2 digits. */

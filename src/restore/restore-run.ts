@@ -161,9 +161,10 @@ export class Run {
     for (const { name, linkTarget, metadata: itsMetadata } of symlinks) {
       try {
         const { linkGroup } = itsMetadata;
-        const isLinked = linkGroup !== undefined && target.hardLink(name, linkGroup);
-        if (!isLinked) target.symlink(name, linkTarget, itsMetadata);
+        const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup);
+        if (link !== 'linked') target.symlink(name, linkTarget, itsMetadata);
         this.#otherCount += 1;
+        if (link instanceof TargetError) this.#reportEntry(directory, name, link);
       } catch (error) {
         this.#reportEntry(directory, name, error);
       }
@@ -238,6 +239,7 @@ function planFile(directory: OpenDirectory, node: Node): PlannedFile {
     holdCount: 1,
     hasFailed: false,
     isFirstName: false,
+    notLinked: undefined,
   };
 }
 

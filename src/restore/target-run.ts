@@ -37,7 +37,7 @@ export interface TargetRun extends WriterRun {
   /** The open target itself. */
   readonly target: DirectoryHandle;
   /** First file of each link group, by the group in hexadecimal. */
-  readonly createdByGroup: Map<string, CreatedFile>;
+  readonly createdByGroup: Map<string, CreatedFile | 'unreachable'>;
 }
 
 /** Names for files in the making: drawn once, then counted, so that a file costs no random bytes. */

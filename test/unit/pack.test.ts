@@ -269,6 +269,7 @@ test('encodeDirectory() and parseDirectory() agree on every optional part', () =
   assert.deepEqual(parsed, {
     ...identity,
     bodySize: body.length,
+    blobCount: blobs.length,
     frames: frames.map((frame, i) => ({ ...frame, offset: [64, 92, 126][i] })),
     blobs: blobs.map((blob, i) => ({
       ...blob,

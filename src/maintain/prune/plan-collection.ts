@@ -3,7 +3,7 @@
  * the records have room for, and which packs must stay although another copy of all they hold is there.
  */
 import type { PackName } from '../../id.ts';
-import { directoryOf } from '../../pack/pack-record.ts';
+import { sessionIdOf } from '../../pack/directory.ts';
 import { SWEPT_COUNT_MAX } from '../../record/collector-records.ts';
 import { readUnindexed } from '../../repository/index-sync.ts';
 import type { Repository } from '../../repository/repository.ts';
@@ -59,17 +59,12 @@ async function packUsages(
   for (const pack of look.index.packs()) {
     if (!isStanding(look, pack)) continue;
     // To condemn packs of sessions without an outcome would only cost another upload.
-    if (open.size > 0 && open.has(sessionOf(look, pack.packNo))) continue;
+    const record = open.size === 0 ? undefined : look.index.record(pack.packNo);
+    if (record !== undefined && open.has(sessionIdOf(record.body))) continue;
     usages.push(packUsage(live, pack));
     if (turns.isOver) await turns.next();
   }
   return usages;
-}
-
-/** The session that wrote a pack. */
-function sessionOf({ index }: Look, packNo: number): string {
-  const record = index.record(packNo);
-  return record === undefined ? '' : directoryOf(record).sessionId;
 }
 
 /** A plan without packs whose copies of live blobs are better than those that would stay. */
@@ -104,7 +99,5 @@ async function oldUnindexed(
   const old = sync.unindexed.filter(({ storedMs }) => nowMs - storedMs >= minimumAgeMs);
   if (old.length === 0) return [];
   const records = await readUnindexed(repository, { ...sync, unindexed: old }, { signal });
-  return records
-    .filter((record) => !open.has(directoryOf(record).sessionId))
-    .map(({ name }) => name);
+  return records.filter((record) => !open.has(sessionIdOf(record.body))).map(({ name }) => name);
 }
