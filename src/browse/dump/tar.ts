@@ -12,9 +12,9 @@ import type { Node, NodeType } from '../../tree/node.ts';
 import { concatBytes, decodeUtf8, encodeUtf8 } from '../../util/bytes.ts';
 import type { ArchiveEntry } from './archive-entry.ts';
 
-export const TAR_BLOCK_SIZE = 512;
+const blockSize = 512;
 /** Archives are multiples of this. */
-const recordSize = 20 * TAR_BLOCK_SIZE;
+const recordSize = 20 * blockSize;
 const nameSizeMax = 100;
 const ownerNameSizeMax = 31;
 /** Largest values of fields with 7 and with 11 octal digits. */
@@ -54,12 +54,12 @@ export function tarHeader(entry: ArchiveEntry): Uint8Array {
 
 /** What fills the last block of so many bytes. */
 export function tarPadding(size: bigint): Uint8Array {
-  return new Uint8Array(Number(-size & BigInt(TAR_BLOCK_SIZE - 1)));
+  return new Uint8Array(Number(-size & BigInt(blockSize - 1)));
 }
 
 /** @param size of the archive so far */
 export function tarEnd(size: bigint): Uint8Array {
-  const end = 2 * TAR_BLOCK_SIZE;
+  const end = 2 * blockSize;
   const rest = Number((size + BigInt(end)) % BigInt(recordSize));
   return new Uint8Array(rest === 0 ? end : end + recordSize - rest);
 }
@@ -115,7 +115,7 @@ function linkNameOf({ node, linkedTo }: ArchiveEntry): Uint8Array {
 
 /** `name 100 | mode 8 | uid 8 | gid 8 | size 12 | mtime 12 | sum 8 | flag 1 | link 100 | magic 8 | …` */
 function encodeFields(fields: UstarFields): Uint8Array {
-  const header = Buffer.alloc(TAR_BLOCK_SIZE);
+  const header = Buffer.alloc(blockSize);
   const { name, flag, mode, uid = 0, gid = 0, size = 0n, mtimeSeconds = 0n } = fields;
   const { linkName, user, group, device } = fields;
   const octal = (value: number | bigint, offset: number, digits: number): void => {

@@ -63,7 +63,7 @@ export function addFindCommand(program: Command, runtime: Runtime): void {
 Examples:
   varve find --repo /mnt/backup/varve notes.txt
   varve find -l -i '*.jpg' --oldest 2026-01-01 --host laptop
-  varve find --snapshot latest --type d '/home/*/.config'`,
+  varve find --snapshot latest --type d '/home/alice/**/.git'`,
     )
     .action(async (patterns: string[]) => {
       runtime.exitCode = await find(runtime, patterns, command.optsWithGlobals<FindOptions>());
