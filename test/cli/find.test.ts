@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { rawPath } from '../helpers/raw-path.ts';
-import { homeWithRepository, type VarveHome } from '../helpers/run-varve.ts';
+import { contentOf, homeWithRepository, type VarveHome } from '../helpers/run-varve.ts';
 
 /** Three snapshots of one host, one of another, in which a file changes, goes and comes back. */
 async function newHome(t: TestContext): Promise<VarveHome> {
@@ -138,6 +138,22 @@ test('history tells when a file appeared, changed and vanished; equal content, e
   ]);
   assert.ok(detailed.stdout.includes('\nserver  /'));
   assert.equal(none.stdout, '/nowhere is not there in 6 snapshots\n');
+});
+
+test('find and history name a snapshot whose record cannot be read', async (t) => {
+  const home = await newHome(t);
+  const [record] = [...contentOf(home.repo).keys()].filter((path) => /\/snapshots\//.test(path));
+  chmodSync(record as string, 0o600);
+  writeFileSync(record as string, 'damage');
+
+  const found = await home.runJson(['find', 'Photo.JPG']);
+  const told = await home.runJson(['history', 'source/work/Photo.JPG']);
+
+  for (const { code, lines } of [found, told]) {
+    assert.equal(code, 3);
+    assert.equal(lines.at(-1)?.['error_count'], 1);
+    assert.equal(lines.at(-1)?.['snapshots'], 5);
+  }
 });
 
 test('history --json tells each version, with its snapshots', async (t) => {

@@ -345,8 +345,8 @@ export const summaries: Readonly<Record<string, Fields>> = {
   snapshots: { code: 'count', snapshots: 'count', error_count: 'count' },
   ls: { code: 'count', entries: 'count' },
   dump: { code: 'count', size: 'count', error_count: 'count' },
-  find: { code: 'count', paths: 'count', snapshots: 'count' },
-  history: { code: 'count', versions: 'count', snapshots: 'count' },
+  find: { code: 'count', paths: 'count', snapshots: 'count', error_count: 'count' },
+  history: { code: 'count', versions: 'count', snapshots: 'count', error_count: 'count' },
   diff: {
     code: 'count',
     source_snapshot: 'id',

@@ -10,8 +10,9 @@ import {
   type SnapshotRange,
 } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
+import { tellDamaged } from '../damaged-snapshots.ts';
 import { longLine, nodeFields } from '../entry-text.ts';
-import { exitCodes, UsageError } from '../exit-code.ts';
+import { UsageError } from '../exit-code.ts';
 import { formatCount } from '../format.ts';
 import {
   addFilterOptions,
@@ -86,24 +87,30 @@ async function find(
   const { output, signal } = runtime;
   const criteria = criteriaOf(patterns, options);
   let count = 0;
-  let searched = 0;
-  await withRepository(runtime, options, async (repository) => {
-    const snapshots = await chooseSnapshots(repository, options);
-    searched = snapshots.length;
-    const hasSeries = new Set(snapshots.map(seriesText)).size > 1;
-    for await (const found of repository.find({ ...criteria, snapshots, signal })) {
-      count += 1;
-      if (output.isJson) tellFields(output, found);
-      else tell(output, found, { isLong: options.long === true, hasSeries });
-      await output.drain();
-    }
-  });
+  const { snapshots: searched, damaged } = await withRepository(
+    runtime,
+    options,
+    async (repository) => {
+      const chosen = await chooseSnapshots(repository, options);
+      const { snapshots } = chosen;
+      const hasSeries = new Set(snapshots.map(seriesText)).size > 1;
+      for await (const found of repository.find({ ...criteria, snapshots, signal })) {
+        count += 1;
+        if (output.isJson) tellFields(output, found);
+        else tell(output, found, { isLong: options.long === true, hasSeries });
+        await output.drain();
+      }
+      return chosen;
+    },
+  );
+  const code = tellDamaged(output, damaged, 'find');
   if (output.isJson) {
-    output.event('summary', { code: exitCodes.done, paths: count, snapshots: searched });
+    const counts = { paths: count, snapshots: searched.length, error_count: damaged.length };
+    output.event('summary', { code, ...counts });
   } else {
-    output.report(`${formatCount(count, 'path')} in ${formatCount(searched, 'snapshot')}`);
+    output.report(`${formatCount(count, 'path')} in ${formatCount(searched.length, 'snapshot')}`);
   }
-  return exitCodes.done;
+  return code;
 }
 
 function criteriaOf(patterns: readonly string[], options: FindOptions): FindCriteria {
@@ -129,15 +136,15 @@ function criteriaOf(patterns: readonly string[], options: FindOptions): FindCrit
 async function chooseSnapshots(
   repository: Repository,
   options: FindOptions,
-): Promise<readonly Snapshot[]> {
+): ReturnType<Repository['snapshots']> {
   const filter = filterOf(options);
-  if (options.snapshot === undefined) return (await repository.snapshots(filter)).snapshots;
+  if (options.snapshot === undefined) return await repository.snapshots(filter);
   const chosen = new Map<string, Snapshot>();
   for (const selector of options.snapshot) {
     const snapshot = await repository.select(selector, filter);
     chosen.set(snapshot.id, snapshot);
   }
-  return [...chosen.values()];
+  return { snapshots: [...chosen.values()], damaged: [] };
 }
 
 function tell(

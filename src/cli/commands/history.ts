@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import { shortId } from '../../id.ts';
 import type { PathChange, PathHistory, PathSpan } from '../../index.ts';
 import { printable } from '../../util/printable.ts';
+import { tellDamaged } from '../damaged-snapshots.ts';
 import { entryDetails, entryFields } from '../entry-text.ts';
-import { exitCodes, UsageError } from '../exit-code.ts';
+import { UsageError } from '../exit-code.ts';
 import { formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
 import { outsideText } from '../json.ts';
 import { addFilterOptions, type CommonOptions, type FilterOptions, filterOf } from '../options.ts';
@@ -42,23 +43,29 @@ async function history(runtime: Runtime, text: string, options: HistoryOptions):
   const { output, signal } = runtime;
   const path = absoluteArgument(text);
   if (path.length <= 1) throw new UsageError('"/" is in every snapshot; name a path below');
-  const { histories, searched } = await withRepository(runtime, options, async (repository) => {
-    const { snapshots } = await repository.snapshots(filterOf(options));
-    const request = { path, snapshots, hasMetadata: options.metadata, signal };
-    return { histories: await repository.history(request), searched: snapshots.length };
-  });
+  const { histories, searched, damaged } = await withRepository(
+    runtime,
+    options,
+    async (repository) => {
+      const { snapshots, damaged } = await repository.snapshots(filterOf(options));
+      const request = { path, snapshots, hasMetadata: options.metadata, signal };
+      return { histories: await repository.history(request), searched: snapshots.length, damaged };
+    },
+  );
+  const code = tellDamaged(output, damaged, 'history');
   const spans = histories.flatMap((one) => one.spans);
   const versions = new Set(spans.flatMap(({ version }) => version ?? [])).size;
   if (output.isJson) {
     for (const span of spans) tellFields(output, path, span);
-    output.event('summary', { code: exitCodes.done, versions, snapshots: searched });
-    return exitCodes.done;
+    const counts = { versions, snapshots: searched, error_count: damaged.length };
+    output.event('summary', { code, ...counts });
+    return code;
   }
   for (const one of histories) tell(output, one);
   const found =
     versions === 0 ? `${printable(path)} is not there` : formatCount(versions, 'version');
   output.report(`${found} in ${formatCount(searched, 'snapshot')}`);
-  return exitCodes.done;
+  return code;
 }
 
 const modifiers: Readonly<Record<PathChange, string>> = {
