@@ -223,7 +223,9 @@ async function* find(
   checkFindCriteria(criteria);
   const { openReadAccess } = await import('../repository/read-access.ts');
   const { findEntries } = await import('../browse/find-entries.ts');
-  const access = await openReadAccess(repository, { signal });
+  // Many trees are read side by side, each from frames of its own.
+  const frameCacheSize = repository.memory / 2;
+  const access = await openReadAccess(repository, { signal, frameCacheSize });
   if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
   const searched = snapshots ?? access.view.snapshots;
   yield* findEntries(access, { ...criteria, snapshots: searched, signal });

@@ -21,7 +21,7 @@ import { type IsWantedPage, readDirectory, readWantedPages } from '../tree/tree-
 import { Malformed } from '../util/byte-reader.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
 import { BasePlanner } from './base-plan.ts';
-import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
+import { BlobReader, type BlobReaderOptions, type FoundCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
@@ -30,8 +30,7 @@ import { loadView, type View } from './view.ts';
 export type ChunkLocation = Location;
 
 /** Progress is that of the index; what is read then tells its own. */
-export interface ReadOptions extends LongCall {
-  onBadCopy?: OnBadCopy | undefined;
+export interface ReadOptions extends LongCall, BlobReaderOptions {
   /** False: the index stays as it is, whatever is not found; default: true. */
   mayRebuild?: boolean | undefined;
 }
@@ -73,7 +72,7 @@ export class ReadAccess {
     this.#options = parts;
     this.#sync = parts.sync;
     this.#mayRebuild = parts.mayRebuild ?? true;
-    this.#reader = new BlobReader(repository, parts.sync.index, parts.onBadCopy);
+    this.#reader = new BlobReader(repository, parts.sync.index, parts);
   }
 
   /** Another one, with another index, after a blob was not found. */
@@ -121,9 +120,9 @@ export class ReadAccess {
   }
 
   async #rebuild(): Promise<void> {
-    const { signal, onBadCopy } = this.#options;
+    const { signal } = this.#options;
     this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
-    this.#reader = new BlobReader(this.#repository, this.#sync.index, onBadCopy);
+    this.#reader = new BlobReader(this.#repository, this.#sync.index, this.#options);
   }
 
   /** See `BlobReader.verifyCopy`. */
