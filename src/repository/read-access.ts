@@ -121,8 +121,15 @@ export class ReadAccess {
 
   async #rebuild(): Promise<void> {
     const { signal } = this.#options;
-    this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
-    this.#reader = new BlobReader(this.#repository, this.#sync.index, this.#options);
+    try {
+      this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
+    } catch (error) {
+      // Whoever goes on after that needs an index that is open, though it knows less.
+      this.#sync = { ...this.#sync, index: await this.#repository.index.open() };
+      throw error;
+    } finally {
+      this.#reader = new BlobReader(this.#repository, this.#sync.index, this.#options);
+    }
   }
 
   /** See `BlobReader.verifyCopy`. */
