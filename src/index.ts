@@ -10,9 +10,14 @@
  */
 export { initRepository, openRepository } from './api/open-repository.ts';
 export type {
+  DiffOptions,
+  DumpOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   InitOptions,
   ListOptions,
+  LiveDiffOptions,
   NewKey,
   OpenOptions,
   PacksRepairOptions,
@@ -20,6 +25,8 @@ export type {
   RebuildResult,
   RestoreOptions,
   RestorePatterns,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   SnapshotPath,
@@ -29,13 +36,20 @@ export type {
   UndeleteOptions,
 } from './api/options.ts';
 export type { OutsideText, Path } from './api/outside-text.ts';
-export { checkExcludes, checkRestorePatterns } from './api/patterns.ts';
+export { checkExcludes, checkFindCriteria, checkRestorePatterns } from './api/patterns.ts';
 export type { Repository } from './api/repository.ts';
 export type { EntryAction } from './backup/entry-saver.ts';
 export type { Similarity, SnapshotResult } from './backup/take-snapshot.ts';
+export type { MetadataField } from './browse/compare-nodes.ts';
+export type { Difference, DifferenceKind } from './browse/compare-trees.ts';
 export type { DirectorySize, ExclusiveSize } from './browse/directory-table.ts';
+export type { SkipReason } from './browse/dump/archive-entry.ts';
+export type { ArchiveFormat } from './browse/dump/dump.ts';
 export type { SnapshotSize, TreeSizes } from './browse/exclusive-sizes.ts';
+export type { FindCriteria, FoundEntry, FoundVersion } from './browse/find-entries.ts';
 export type { ListedEntry } from './browse/list-entries.ts';
+export type { PathChange, PathHistory, PathSpan } from './browse/path-history.ts';
+export type { SnapshotRange } from './browse/snapshot-set.ts';
 export type { SnapshotStats } from './browse/stats.ts';
 export {
   BusyError,
@@ -52,6 +66,9 @@ export {
 } from './errors.ts';
 export type { CheckOptions, CheckResult } from './maintain/check.ts';
 export { checkDataSubset, type DataSubset } from './maintain/choose-packs.ts';
+export type { DroppedCounts } from './maintain/edit/drop-paths.ts';
+export type { RetaggedSnapshot, RetagResult, TagChanges } from './maintain/edit/retag.ts';
+export type { RewriteResult, RewrittenSnapshot } from './maintain/edit/rewrite-snapshots.ts';
 export type { Finding, FindingKind, Severity } from './maintain/finding.ts';
 export type { ForgetPlan, ForgetResult } from './maintain/forget.ts';
 export type { PackReason, PackToGo } from './maintain/prune/plan.ts';

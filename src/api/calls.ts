@@ -4,8 +4,13 @@
  */
 import { hostname, userInfo } from 'node:os';
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
+import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { PathHistory } from '../browse/path-history.ts';
+import type { RetagResult } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { UndeleteResult } from '../maintain/undelete.ts';
@@ -32,11 +37,18 @@ import { encodeUtf8, toHex } from '../util/bytes.ts';
 import { PathSelection } from '../walk/path-selection.ts';
 import { credentialOf } from './credential.ts';
 import type {
+  DiffOptions,
+  DumpOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   ListOptions,
+  LiveDiffOptions,
   PacksRepairOptions,
   RebuildResult,
   RestoreOptions,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   Stats,
@@ -45,7 +57,7 @@ import type {
   UndeleteOptions,
 } from './options.ts';
 import { absolutePath, bytesOf, namesOf } from './outside-text.ts';
-import { checkExcludes } from './patterns.ts';
+import { checkExcludes, checkFindCriteria } from './patterns.ts';
 import type { Repository } from './repository.ts';
 
 /** What stands behind the repositories that were opened here. */
@@ -69,6 +81,11 @@ export function asPublic(repository: OpenedRepository): Repository {
       return selectSnapshot(snapshots, selector, byteFilter(filter));
     },
     list: (options) => list(repository, options),
+    diff: (options) => diff(repository, options),
+    diffLive: (options) => diffLive(repository, options),
+    find: (options) => find(repository, options),
+    history: (options) => history(repository, options),
+    dump: (options) => dumpPath(repository, options),
     restore: (options) => restore(repository, options),
     forget: (options) => forgetSnapshots(repository, options),
     forgotten: async (filter = {}) => {
@@ -77,6 +94,8 @@ export function asPublic(repository: OpenedRepository): Repository {
       return { snapshots: hidden.filter((one) => matchesFilter(one, wanted)), damaged };
     },
     undelete: (selector, options = {}) => undeleteSnapshot(repository, selector, options),
+    retag: (options) => retagSnapshots(repository, options),
+    rewrite: (options) => rewrite(repository, options),
     check: async (options) => {
       const { checkRepository } = await import('../maintain/check.ts');
       return await checkRepository(repository, options);
@@ -173,6 +192,70 @@ async function* list(
   }
 }
 
+async function* diff(
+  repository: OpenedRepository,
+  { before, after, signal }: DiffOptions,
+): AsyncGenerator<Difference, void, undefined> {
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { compareTrees } = await import('../browse/compare-trees.ts');
+  yield* compareTrees(await openReadAccess(repository, { signal }), {
+    before: { snapshot: before.snapshot, names: namesOf(before.path) },
+    after: { snapshot: after.snapshot, names: namesOf(after.path) },
+    signal,
+  });
+}
+
+async function* diffLive(
+  repository: OpenedRepository,
+  { path, ...options }: LiveDiffOptions,
+): AsyncGenerator<Difference, void, undefined> {
+  if (options.excludes !== undefined) checkExcludes(options.excludes);
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { compareLive } = await import('../browse/compare-live.ts');
+  const access = await openReadAccess(repository, { signal: options.signal });
+  yield* compareLive(repository, access, { ...options, names: namesOf(path) });
+}
+
+async function* find(
+  repository: OpenedRepository,
+  { snapshots, signal, ...criteria }: FindOptions,
+): AsyncGenerator<FoundEntry, void, undefined> {
+  checkFindCriteria(criteria);
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { findEntries } = await import('../browse/find-entries.ts');
+  // Many trees are read side by side, each from frames of its own.
+  const frameCacheSize = repository.memory / 2;
+  const access = await openReadAccess(repository, { signal, frameCacheSize });
+  if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
+  const searched = snapshots ?? access.view.snapshots;
+  yield* findEntries(access, { ...criteria, snapshots: searched, signal });
+}
+
+async function history(
+  repository: OpenedRepository,
+  { path, snapshots, hasMetadata, signal }: HistoryOptions,
+): Promise<PathHistory[]> {
+  const names = namesOf(absolutePath(path));
+  if (names.length === 0)
+    throw new RangeError('Cannot tell the history of "/": it is always there');
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { tracePath } = await import('../browse/path-history.ts');
+  const access = await openReadAccess(repository, { signal });
+  if (snapshots === undefined) noticeDamaged(repository, access.view.damaged);
+  const searched = snapshots ?? access.view.snapshots;
+  return await tracePath(access, { snapshots: searched, names, hasMetadata, signal });
+}
+
+async function* dumpPath(
+  repository: OpenedRepository,
+  { path, ...options }: DumpOptions,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { openReadAccess } = await import('../repository/read-access.ts');
+  const { dump } = await import('../browse/dump/dump.ts');
+  const access = await openReadAccess(repository, { signal: options.signal });
+  yield* dump(access, { ...options, names: namesOf(path) });
+}
+
 async function restore(
   repository: OpenedRepository,
   options: RestoreOptions,
@@ -208,6 +291,23 @@ async function undeleteSnapshot(
 ): Promise<UndeleteResult> {
   const { undelete } = await import('../maintain/undelete.ts');
   return await undelete(repository, { ...rest, selector, filter: byteFilter(filter) });
+}
+
+async function retagSnapshots(
+  repository: OpenedRepository,
+  { snapshots, filter = {}, ...rest }: RetagOptions,
+): Promise<RetagResult> {
+  const { retag } = await import('../maintain/edit/retag.ts');
+  return await retag(repository, { ...rest, selectors: snapshots, filter: byteFilter(filter) });
+}
+
+async function rewrite(
+  repository: OpenedRepository,
+  { snapshots, filter = {}, ...rest }: RewriteOptions,
+): Promise<RewriteResult> {
+  const { rewriteSnapshots } = await import('../maintain/edit/rewrite-snapshots.ts');
+  const chosen = { selectors: snapshots, filter: byteFilter(filter) };
+  return await rewriteSnapshots(repository, { ...rest, ...chosen });
 }
 
 async function stats(repository: OpenedRepository, options: StatsOptions): Promise<Stats> {

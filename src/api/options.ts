@@ -1,8 +1,13 @@
 /** What the calls of the library take, and what they give that is no part of any one operation. */
 import type { EntryAction } from '../backup/entry-saver.ts';
 import type { Similarity } from '../backup/take-snapshot.ts';
+import type { SkipReason } from '../browse/dump/archive-entry.ts';
+import type { ArchiveFormat } from '../browse/dump/dump.ts';
+import type { FindCriteria } from '../browse/find-entries.ts';
 import type { SnapshotStats } from '../browse/stats.ts';
 import type { SourceError, VarveError } from '../errors.ts';
+import type { TagChanges } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetPlan } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { RepairOptions } from '../maintain/repair/repair-options.ts';
@@ -93,6 +98,40 @@ export interface ListOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
   isRecursive?: boolean | undefined;
 }
 
+/** Two snapshots, or paths in them, of which the second is taken for the later one. */
+export interface DiffOptions extends Pick<LongCall, 'signal'> {
+  before: SnapshotPath;
+  after: SnapshotPath;
+}
+
+export interface LiveDiffOptions extends SnapshotPath, Pick<LongCall, 'signal'> {
+  /** As the snapshot was taken with; @throws RangeError on a pattern that makes no sense. */
+  excludes?: ExcludeOptions | undefined;
+  /** Told of every entry of the live tree that cannot be read; the call goes on. */
+  onError?: ((error: SourceError) => void) | undefined;
+}
+
+export interface FindOptions extends FindCriteria, Pick<LongCall, 'signal'> {
+  /** Where to look; default: all live snapshots. */
+  snapshots?: readonly Snapshot[] | undefined;
+}
+
+export interface HistoryOptions extends Pick<LongCall, 'signal'> {
+  /** Not `/`; relative text starts in the working directory. */
+  path: Path;
+  /** Default: all live snapshots. */
+  snapshots?: readonly Snapshot[] | undefined;
+  /** Whether a change of nothing but metadata is told, too. */
+  hasMetadata?: boolean | undefined;
+}
+
+export interface DumpOptions extends SnapshotPath, LongCall {
+  /** What the stream is; default: the bytes of the file. */
+  archive?: ArchiveFormat | undefined;
+  /** Told of every entry that cannot stand in the archive, by the name it would have there. */
+  onSkipped?: ((name: Uint8Array, reason: SkipReason) => void) | undefined;
+}
+
 /** Patterns as in `ExcludeOptions`, for absolute paths in the snapshot. */
 export interface RestorePatterns {
   /** Restore only what fits one of these, or is in a directory that does; none: everything. */
@@ -129,6 +168,29 @@ export interface ForgetOptions extends Pick<LongCall, 'signal'> {
 export interface UndeleteOptions extends LongCall {
   /** Other snapshots are not looked at. */
   filter?: SnapshotFilter | undefined;
+}
+
+/** `set` replaces all tags, then some are removed, then added. */
+export interface RetagOptions extends TagChanges, Pick<LongCall, 'signal'> {
+  /** As `select` takes them; default: all that the filter leaves. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+}
+
+export interface RewriteOptions extends Pick<LongCall, 'signal'> {
+  /** Patterns as in `ExcludeOptions` of what goes; at least one. */
+  excludes: readonly Path[];
+  /** As `select` takes them; default: all that the filter leaves. */
+  snapshots?: readonly string[] | undefined;
+  /** Other snapshots are not looked at. */
+  filter?: SnapshotFilter | undefined;
+  /** Forget the old snapshots once the new ones are there. */
+  isForgetting?: boolean | undefined;
+  /** Say what would go, and write nothing. */
+  isDryRun?: boolean | undefined;
+  /** Shown a plan by which something goes; false lets everything stay. */
+  confirm?: ((plan: RewriteResult) => boolean | Promise<boolean>) | undefined;
 }
 
 export interface PacksRepairOptions extends RepairOptions<PacksRepair> {

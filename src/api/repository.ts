@@ -1,8 +1,13 @@
 /** An open repository as the library shows it. */
 import type { SnapshotResult } from '../backup/take-snapshot.ts';
+import type { Difference } from '../browse/compare-trees.ts';
 import type { SnapshotSize, TreeSizes } from '../browse/exclusive-sizes.ts';
+import type { FoundEntry } from '../browse/find-entries.ts';
 import type { ListedEntry } from '../browse/list-entries.ts';
+import type { PathHistory } from '../browse/path-history.ts';
 import type { CheckOptions, CheckResult } from '../maintain/check.ts';
+import type { RetagResult } from '../maintain/edit/retag.ts';
+import type { RewriteResult } from '../maintain/edit/rewrite-snapshots.ts';
 import type { ForgetResult } from '../maintain/forget.ts';
 import type { PruneResult } from '../maintain/prune/prune-result.ts';
 import type { IndexRepair } from '../maintain/repair/repair-index.ts';
@@ -20,13 +25,20 @@ import type { DamagedObject } from '../repository/view.ts';
 import type { RestoreResult } from '../restore/restore-snapshot.ts';
 import type { ForgottenSnapshot, Snapshot } from '../snapshot/selection.ts';
 import type {
+  DiffOptions,
+  DumpOptions,
+  FindOptions,
   ForgetOptions,
+  HistoryOptions,
   ListOptions,
+  LiveDiffOptions,
   NewKey,
   PacksRepairOptions,
   PruneOptions,
   RebuildResult,
   RestoreOptions,
+  RetagOptions,
+  RewriteOptions,
   SnapshotFilter,
   SnapshotOptions,
   Stats,
@@ -53,6 +65,35 @@ export interface Repository {
   /** The entries of a directory of a snapshot, or the one entry at the path. @throws NotFoundError */
   list(options: ListOptions): AsyncGenerator<ListedEntry, void, undefined>;
   /**
+   * What differs between two snapshots, or paths in them, in the order of paths.
+   * @throws NotFoundError when one of the paths is not there, CorruptionError, StorageError
+   * @throws VersionError where an entry has fields of a later version
+   */
+  diff(options: DiffOptions): AsyncGenerator<Difference, void, undefined>;
+  /**
+   * What differs between a snapshot, or a path in it, and the live tree at the same place, which comes
+   * after it. Nothing is written.
+   * @throws as `diff`
+   */
+  diffLive(options: LiveDiffOptions): AsyncGenerator<Difference, void, undefined>;
+  /**
+   * Entries that fit, in all snapshots or those that are named, in the order of paths.
+   * @throws RangeError on a pattern that makes no sense
+   */
+  find(options: FindOptions): AsyncGenerator<FoundEntry, void, undefined>;
+  /**
+   * What became of a path over the snapshots, by host and source.
+   * @throws RangeError on the path `/`
+   */
+  history(options: HistoryOptions): Promise<PathHistory[]>;
+  /**
+   * The bytes of a file, or an archive of what is at a path, in pieces that must not be changed. Where
+   * it ends with an error, what came before is not whole.
+   * @throws NotFoundError also when a file is asked for and there is something else
+   * @throws CorruptionError, StorageError
+   */
+  dump(options: DumpOptions): AsyncGenerator<Uint8Array, void, undefined>;
+  /**
    * @throws NotFoundError, TargetError when the target cannot be used at all
    * @throws RangeError on a pattern that makes no sense
    */
@@ -77,6 +118,20 @@ export interface Repository {
    * @throws CorruptionError when a part cannot be read, BusyError, StorageError
    */
   undelete(selector: string, options?: UndeleteOptions): Promise<UndeleteResult>;
+  /**
+   * Changes the tags of snapshots: each is stored anew, under another id, and then forgotten.
+   * @throws TypeError when nothing is to change
+   * @throws NotFoundError when a snapshot that is named is not there; nothing is then changed
+   * @throws CorruptionError, VersionError, BusyError, StorageError
+   */
+  retag(options: RetagOptions): Promise<RetagResult>;
+  /**
+   * Makes new snapshots without what fits a pattern, with the times of the old ones, which stay unless
+   * they are to be forgotten.
+   * @throws RangeError on a pattern that makes no sense, NotFoundError
+   * @throws CorruptionError, VersionError, BusyError, StorageError
+   */
+  rewrite(options: RewriteOptions): Promise<RewriteResult>;
   /**
    * Deletes what no snapshot needs. Others may go on writing meanwhile; whenever this stops, no
    * snapshot has lost anything, and the next call goes on from there.

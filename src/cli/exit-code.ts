@@ -101,6 +101,7 @@ function adviceForMissing(kind: string): string | undefined {
   if (kind === 'part of a forgotten snapshot') return 'what was pruned cannot come back';
   if (kind === 'key slot') return '"varve key list" lists the key slots there are';
   if (kind === 'other key slot') return '"varve key add" makes another one';
+  if (kind === 'file') return '--archive tar makes an archive of anything';
   if (kind === 'path') return '"varve ls SNAPSHOT:DIRECTORY" lists what is in a snapshot';
   return undefined;
 }

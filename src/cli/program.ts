@@ -3,8 +3,12 @@ import { Command } from 'commander';
 import { PROGRAM } from '../index.ts';
 import { addBenchmarkCommand } from './commands/benchmark.ts';
 import { addCheckCommand } from './commands/check.ts';
+import { addDiffCommand } from './commands/diff.ts';
 import { addDuCommand } from './commands/du.ts';
+import { addDumpCommand } from './commands/dump.ts';
+import { addFindCommand } from './commands/find.ts';
 import { addForgetCommand } from './commands/forget.ts';
+import { addHistoryCommand } from './commands/history.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addKeyCommand } from './commands/key.ts';
 import { addLsCommand } from './commands/ls.ts';
@@ -12,10 +16,12 @@ import { addPruneCommand } from './commands/prune.ts';
 import { addRebuildIndexCommand } from './commands/rebuild-index.ts';
 import { addRepairCommand } from './commands/repair.ts';
 import { addRestoreCommand } from './commands/restore.ts';
+import { addRewriteCommand } from './commands/rewrite.ts';
 import { addSessionsCommand } from './commands/sessions.ts';
 import { addSnapshotCommand } from './commands/snapshot.ts';
 import { addSnapshotsCommand } from './commands/snapshots.ts';
 import { addStatsCommand } from './commands/stats.ts';
+import { addTagCommand } from './commands/tag.ts';
 import { addUndeleteCommand } from './commands/undelete.ts';
 import { addCommonOptions, type CommonOptions, completeOptions } from './options.ts';
 import type { Runtime } from './runtime.ts';
@@ -45,9 +51,15 @@ export function createProgram(runtime: Runtime): Command {
     addSnapshotCommand,
     addSnapshotsCommand,
     addLsCommand,
+    addDiffCommand,
+    addFindCommand,
+    addHistoryCommand,
+    addDumpCommand,
     addRestoreCommand,
     addForgetCommand,
     addUndeleteCommand,
+    addTagCommand,
+    addRewriteCommand,
     addPruneCommand,
     addCheckCommand,
     addRepairCommand,

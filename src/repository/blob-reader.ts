@@ -27,12 +27,18 @@ import type { Repository } from './repository.ts';
 import { decodeStored } from './stored-records.ts';
 
 /** Decoded frames kept, in bytes; neighbours of a blob are usually wanted next. */
-const FRAME_CACHE_SIZE_MAX = 2 ** 25;
+const frameCacheSizeDefault = 2 ** 25;
 /** Copies tried for one blob that was asked for, bases included: bounds a hostile delta graph. */
 const COPIES_TRIED_MAX = 1024;
 
 /** Told of every copy that could not be used though another one may have been. */
 export type OnBadCopy = (id: BlobId, pack: string, error: VarveError) => void;
+
+export interface BlobReaderOptions {
+  onBadCopy?: OnBadCopy | undefined;
+  /** Bytes of decoded frames to keep; default: 32 MiB. */
+  frameCacheSize?: number | undefined;
+}
 
 /** The error of a blob whose content has another id. */
 export function otherContent({ id, type }: BlobEntry): CorruptionError {
@@ -55,11 +61,16 @@ export class BlobReader {
   readonly #identify: BlobIdentifier;
   readonly #codec = new ZstdCodec();
   readonly #source: FrameSource;
-  readonly #frames = new WeightedCache<string, Uint8Array>(FRAME_CACHE_SIZE_MAX);
+  readonly #frames: WeightedCache<string, Uint8Array>;
   readonly #onBadCopy: OnBadCopy;
 
-  constructor(repository: Repository, index: LocalIndex, onBadCopy: OnBadCopy = () => {}) {
+  constructor(
+    repository: Repository,
+    index: LocalIndex,
+    { onBadCopy = () => {}, frameCacheSize = frameCacheSizeDefault }: BlobReaderOptions = {},
+  ) {
     this.#index = index;
+    this.#frames = new WeightedCache(frameCacheSize);
     this.#identify = repository.identify;
     this.#source = new FrameSource(repository);
     this.#onBadCopy = onBadCopy;

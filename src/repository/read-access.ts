@@ -13,13 +13,15 @@ import type { SnapshotRoot } from '../snapshot/manifest.ts';
 import { type Attribute, decodeAttributeBlob } from '../tree/attributes.ts';
 import { type ListChild, readChunks } from '../tree/chunk-list.ts';
 import type { Content } from '../tree/content.ts';
+import { type EntryPair, readDifferences } from '../tree/differences.ts';
 import { findPath } from '../tree/find-path.ts';
 import type { DirectoryEntry, DirectoryRoot } from '../tree/node.ts';
+import { readSharedPages, type SharedEntries } from '../tree/shared-pages.ts';
 import { type IsWantedPage, readDirectory, readWantedPages } from '../tree/tree-reader.ts';
 import { Malformed } from '../util/byte-reader.ts';
-import { toHex } from '../util/bytes.ts';
+import { equalBytes, toHex } from '../util/bytes.ts';
 import { BasePlanner } from './base-plan.ts';
-import { BlobReader, type FoundCopy, type OnBadCopy } from './blob-reader.ts';
+import { BlobReader, type BlobReaderOptions, type FoundCopy } from './blob-reader.ts';
 import { type IndexSync, indexFromPacks, rebuildIndex, syncIndex } from './index-sync.ts';
 import type { Repository } from './repository.ts';
 import { loadView, type View } from './view.ts';
@@ -28,8 +30,7 @@ import { loadView, type View } from './view.ts';
 export type ChunkLocation = Location;
 
 /** Progress is that of the index; what is read then tells its own. */
-export interface ReadOptions extends LongCall {
-  onBadCopy?: OnBadCopy | undefined;
+export interface ReadOptions extends LongCall, BlobReaderOptions {
   /** False: the index stays as it is, whatever is not found; default: true. */
   mayRebuild?: boolean | undefined;
 }
@@ -71,7 +72,7 @@ export class ReadAccess {
     this.#options = parts;
     this.#sync = parts.sync;
     this.#mayRebuild = parts.mayRebuild ?? true;
-    this.#reader = new BlobReader(repository, parts.sync.index, parts.onBadCopy);
+    this.#reader = new BlobReader(repository, parts.sync.index, parts);
   }
 
   /** Another one, with another index, after a blob was not found. */
@@ -102,6 +103,11 @@ export class ReadAccess {
     return await this.read(id, BLOB_TYPE.data);
   }
 
+  /** Whether these bytes, at least one of them, are the content of a chunk; nothing is read. */
+  isChunk(id: BlobId, bytes: Uint8Array): boolean {
+    return equalBytes(this.#repository.identify(BLOB_TYPE.data, bytes), id);
+  }
+
   /** Where a copy of a chunk should be, if the index knows one; nothing is read. */
   locateChunk(id: BlobId): ChunkLocation | undefined {
     const location = locate(this.#sync.index, id)[0];
@@ -114,7 +120,7 @@ export class ReadAccess {
   }
 
   async #rebuild(): Promise<void> {
-    const { signal, onBadCopy } = this.#options;
+    const { signal } = this.#options;
     try {
       this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
     } catch (error) {
@@ -122,7 +128,7 @@ export class ReadAccess {
       this.#sync = { ...this.#sync, index: await this.#repository.index.open() };
       throw error;
     } finally {
-      this.#reader = new BlobReader(this.#repository, this.#sync.index, onBadCopy);
+      this.#reader = new BlobReader(this.#repository, this.#sync.index, this.#options);
     }
   }
 
@@ -159,6 +165,38 @@ export class ReadAccess {
       yield* readWantedPages(root, load, isWanted);
     } catch (error) {
       throw named(error, { kind: 'directory', which: toHex(root.id) });
+    }
+  }
+
+  /**
+   * The entries of two directories by their names, in batches, without those on pages that both have.
+   * A directory that is not there has no entries.
+   */
+  async *differences(
+    before: DirectoryRoot | undefined,
+    after: DirectoryRoot | undefined,
+  ): AsyncGenerator<EntryPair[], void, undefined> {
+    const load = (id: BlobId) => this.read(id, BLOB_TYPE.treePage);
+    try {
+      yield* readDifferences({ before, after }, load);
+    } catch (error) {
+      const which = [before, after].flatMap((root) => (root === undefined ? [] : [toHex(root.id)]));
+      throw named(error, { kind: 'directory', which: which.join(' or ') });
+    }
+  }
+
+  /** The entries of several directories, each page once, with those that have it. */
+  async *sharedEntries<Owner extends { readonly part: DirectoryRoot }>(
+    owners: readonly Owner[],
+  ): AsyncGenerator<SharedEntries<Owner>, void, undefined> {
+    try {
+      yield* readSharedPages(owners, (id) => this.read(id, BLOB_TYPE.treePage));
+    } catch (error) {
+      const [first] = owners;
+      throw named(error, {
+        kind: 'version of directory',
+        which: first ? toHex(first.part.id) : '',
+      });
     }
   }
 

@@ -32,7 +32,9 @@ export interface SnapshotFilter {
 }
 
 const PREFIX_LENGTH_MIN = 4;
-const DATE_PATTERN = /^\d{4}-\d{2}-\d{2}$/;
+/** RFC 3339, or the same without an offset for local time; a day alone is its first moment. */
+const TIME_PATTERN =
+  /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?(Z|[+-]\d{2}:\d{2})?)?$/;
 
 /** Newest last; equal times: the larger id last. */
 export function compareSnapshots(a: Snapshot, b: Snapshot): number {
@@ -103,12 +105,24 @@ function selectByTime<T extends Snapshot>(
   selector: string,
 ): T | undefined {
   if (!selector.startsWith('@')) return undefined;
-  const time = selector.slice(1);
-  // JavaScript takes a bare date for UTC and everything longer for local time.
-  const ms = Date.parse(DATE_PATTERN.test(time) ? `${time}T00:00` : time);
-  if (Number.isNaN(ms)) return undefined;
-  const limitNs = BigInt(ms) * 1_000_000n;
+  const limitNs = parseTime(selector.slice(1));
+  if (limitNs === undefined) {
+    const expected = 'a time such as @2026-01-31T12:00';
+    throw new NotFoundError(
+      'snapshot',
+      selector,
+      `Cannot find snapshot "${selector}": it is no time, expected ${expected}`,
+    );
+  }
   return candidates.findLast(({ manifest }) => manifest.startedNs <= limitNs);
+}
+
+/** Nanoseconds since 1970; undefined for what is no time. */
+function parseTime(text: string): bigint | undefined {
+  const [, day, clock = '00:00', fraction = '', offset = ''] = TIME_PATTERN.exec(text) ?? [];
+  const ms = Date.parse(`${day}T${clock}${offset}`);
+  if (Number.isNaN(ms)) return undefined;
+  return BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0'));
 }
 
 function selectById<T extends Snapshot>(

@@ -16,7 +16,7 @@ import { type DirectoryEntry, type DirectoryRoot, PAGE_HEIGHT_MAX } from './node
 import { type ChildPage, decodePage, type InnerPage, type LeafPage, type Totals } from './page.ts';
 
 /** A page not read yet, with all that its parents say of it. */
-interface ExpectedPage extends Totals {
+export interface ExpectedPage extends Totals {
   id: BlobId;
   height: number;
   /** Undefined for a root page. */
@@ -107,7 +107,8 @@ async function* readBelow(
   }
 }
 
-function expectChild(
+/** What the parent says of its `i`th child. */
+export function expectChild(
   children: readonly ChildPage[],
   i: number,
   parent: ExpectedPage,
@@ -116,7 +117,11 @@ function expectChild(
   return { ...(children[i] as ChildPage), height: parent.height - 1, nameEnd };
 }
 
-async function loadPage(expected: ExpectedPage, load: LoadBlob): Promise<LeafPage | InnerPage> {
+/** A page that is what its parents say. @throws Malformed */
+export async function loadPage(
+  expected: ExpectedPage,
+  load: LoadBlob,
+): Promise<LeafPage | InnerPage> {
   demand(expected.height <= PAGE_HEIGHT_MAX, 'page height too large');
   const page = decodePage(await load(expected.id));
   demand((page.kind === 'leaf') === (expected.height === 0), 'height does not match the page kind');

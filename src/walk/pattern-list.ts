@@ -56,7 +56,10 @@ export class PatternList {
    * @param kind for messages
    * @throws RangeError on a pattern that makes no sense or fits nothing
    */
-  constructor(patterns: readonly (string | Uint8Array)[], kind: 'exclude' | 'include' = 'exclude') {
+  constructor(
+    patterns: readonly (string | Uint8Array)[],
+    kind: 'exclude' | 'include' | 'search' = 'exclude',
+  ) {
     this.#patterns = patterns.map((pattern) => parsePattern(pattern, kind));
     this.#leading = leadingOf(this.#patterns);
     this.#common = combine(this.#patterns.filter(({ parent }) => parent === undefined));

@@ -69,6 +69,13 @@ test('all commands together show every event and field, as described', async (t)
   await run('snapshot', 'source', 'missing', '-v');
   await run('snapshots');
   await run('ls', '-R', 'latest');
+  await run('diff', 'latest~1', 'latest');
+  await run('find', '*');
+  await run('history', 'source/file');
+  await run('history', 'source/link');
+  await run('dump', '--archive', 'tar', 'latest', '--target', 'a.tar');
+  writeFileSync(home.path('source', 'file'), 'changed');
+  await run('diff', '--metadata', 'latest', ':live');
   await run('restore', 'latest', '--target', 'out');
   await run('stats');
   await run('du');
@@ -76,6 +83,8 @@ test('all commands together show every event and field, as described', async (t)
   await run('forget', '--keep-last', '1', '--yes');
   await run('snapshots', '--forgotten');
   await run('undelete', 'latest');
+  await run('tag', '--add', 'other', 'latest');
+  await run('rewrite', '--exclude', 'sub', '--yes', 'latest');
   await run('rebuild-index');
   await run('check', '--read-data-subset', '1/1');
   await run('ls', 'unknown');
@@ -87,6 +96,8 @@ test('all commands together show every event and field, as described', async (t)
   const rare = [
     'status',
     'node: device',
+    'match: device',
+    'version: device',
     'key: ',
     'summary of key',
     'summary of repair',

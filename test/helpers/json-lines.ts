@@ -34,7 +34,8 @@ type ValueType =
   | 'id'
   | 'ids'
   | 'longId'
-  | 'longIds';
+  | 'longIds'
+  | 'ranges';
 
 const types: Readonly<Record<ValueType, Is>> = {
   text: isText,
@@ -54,12 +55,24 @@ const types: Readonly<Record<ValueType, Is>> = {
   ids: isListOf(isTextLike(/^[0-9a-f]{32}$/)),
   longId: isTextLike(/^[0-9a-f]{64}$/),
   longIds: isListOf(isTextLike(/^[0-9a-f]{64}$/)),
+  /** Snapshots of one host and source that follow each other. */
+  ranges: isListOf((value) => fieldFaults(value as Record<string, unknown>, range).length === 0),
 };
 
 type FieldType = ValueType | Fields;
 export interface Fields {
   readonly [name: string]: FieldType;
 }
+
+const range: Fields = {
+  hostname: 'outside',
+  source: 'outside',
+  first: 'id',
+  first_time: 'time',
+  last: 'id',
+  last_time: 'time',
+  count: 'count',
+};
 
 /** A name that ends in `?` may be missing. */
 export const events: Readonly<Record<string, Fields>> = {
@@ -123,6 +136,53 @@ export const events: Readonly<Record<string, Fields>> = {
     'linktarget?': 'outside',
     'link_group?': 'text',
     'device?': { major: 'count', minor: 'count' },
+  },
+  match: {
+    name: 'outside',
+    type: 'code',
+    path: 'outside',
+    'uid?': 'count',
+    'gid?': 'count',
+    'user?': 'outside',
+    'group?': 'outside',
+    'size?': 'count',
+    mode: 'count',
+    permissions: 'text',
+    mtime: 'time',
+    ctime: 'time',
+    'inode?': 'count',
+    'linktarget?': 'outside',
+    'link_group?': 'text',
+    'device?': { major: 'count', minor: 'count' },
+    snapshots: 'ranges',
+  },
+  version: {
+    path: 'outside',
+    change: 'code',
+    'version?': 'count',
+    ...range,
+    'type?': 'code',
+    'uid?': 'count',
+    'gid?': 'count',
+    'user?': 'outside',
+    'group?': 'outside',
+    'size?': 'count',
+    'mode?': 'count',
+    'permissions?': 'text',
+    'mtime?': 'time',
+    'ctime?': 'time',
+    'inode?': 'count',
+    'linktarget?': 'outside',
+    'link_group?': 'text',
+    'device?': { major: 'count', minor: 'count' },
+  },
+  change: {
+    path: 'outside',
+    modifier: 'text',
+    type: 'code',
+    'size_before?': 'count',
+    'size?': 'count',
+    'metadata?': 'texts',
   },
   forgotten: {
     code: 'count',
@@ -215,6 +275,15 @@ export const events: Readonly<Record<string, Fields>> = {
   },
   lost_blob: { id: 'longId', message: 'text', snapshots: 'ids', paths: 'outsides' },
   repaired_snapshot: { id: 'id', 'repaired_id?': 'id', lost_count: 'count' },
+  changed: { old_snapshot_id: 'id', new_snapshot_id: 'id', tags: 'texts' },
+  rewritten_snapshot: {
+    id: 'id',
+    'rewritten_id?': 'id',
+    dropped_files: 'count',
+    dropped_directories: 'count',
+    dropped_others: 'count',
+    dropped_bytes: 'count',
+  },
   lost_entry: { id: 'id', code: 'code', item: 'outside' },
   benchmark: {
     name: 'code',
@@ -275,6 +344,23 @@ export const summaries: Readonly<Record<string, Fields>> = {
   },
   snapshots: { code: 'count', snapshots: 'count', error_count: 'count' },
   ls: { code: 'count', entries: 'count' },
+  dump: { code: 'count', size: 'count', error_count: 'count' },
+  find: { code: 'count', paths: 'count', snapshots: 'count', error_count: 'count' },
+  history: { code: 'count', versions: 'count', snapshots: 'count', error_count: 'count' },
+  diff: {
+    code: 'count',
+    source_snapshot: 'id',
+    'target_snapshot?': 'id',
+    added: { files: 'count', dirs: 'count', others: 'count', bytes: 'count' },
+    removed: { files: 'count', dirs: 'count', others: 'count', bytes: 'count' },
+    changed_files: 'count',
+    changed_others: 'count',
+    changed_bytes_before: 'count',
+    changed_bytes: 'count',
+    changed_types: 'count',
+    changed_metadata: 'count',
+    error_count: 'count',
+  },
   restore: {
     code: 'count',
     files_restored: 'count',
@@ -302,6 +388,16 @@ export const summaries: Readonly<Record<string, Fields>> = {
     data_blobs: 'count',
     data_added: 'count',
     data_added_packed: 'count',
+  },
+  tag: { code: 'count', changed_snapshots: 'count', unchanged_snapshots: 'count' },
+  rewrite: {
+    code: 'count',
+    dry_run: 'flag',
+    applied: 'flag',
+    forgotten: 'flag',
+    snapshots: 'count',
+    unchanged_snapshots: 'count',
+    error_count: 'count',
   },
   prune: {
     code: 'count',

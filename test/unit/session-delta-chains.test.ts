@@ -25,7 +25,9 @@ async function readerOf(
   const sync = await syncIndex(repository, await loadView(repository, 'read'));
   await indexFromPacks(repository, sync);
   const badPacks: string[] = [];
-  const reader = new BlobReader(repository, sync.index, (_id, pack) => badPacks.push(pack));
+  const reader = new BlobReader(repository, sync.index, {
+    onBadCopy: (_id, pack) => badPacks.push(pack),
+  });
   return { reader, badPacks };
 }
 

@@ -4,7 +4,7 @@ import { shortId } from '../../id.ts';
 import type { ForgottenSnapshot, Repository, Snapshot } from '../../index.ts';
 import { encodeUtf8 } from '../../util/bytes.ts';
 import { printable } from '../../util/printable.ts';
-import { exitCodes } from '../exit-code.ts';
+import { tellDamaged } from '../damaged-snapshots.ts';
 import { formatBytes, formatCount, formatLocalTime, secondsOfNs } from '../format.ts';
 import { type JsonFields, outsideText, outsideTexts, rfc3339OfNs } from '../json.ts';
 import { addFilterOptions, type CommonOptions, type FilterOptions, filterOf } from '../options.ts';
@@ -47,11 +47,7 @@ async function snapshots(runtime: Runtime, options: SnapshotsOptions): Promise<n
     listSnapshots(repository, options),
   );
   const groups = groupSnapshots(listed.snapshots, options.latest);
-  for (const { name, error } of listed.damaged) {
-    const { message } = error;
-    output.problem({ message, during: 'list', code: 'damaged', item: encodeUtf8(name), error });
-  }
-  const code = listed.damaged.length > 0 ? exitCodes.partial : exitCodes.done;
+  const code = tellDamaged(output, listed.damaged, 'list');
   if (output.isJson) printJson(output, groups, { code, errorCount: listed.damaged.length });
   else printGroups(output, groups, options.forgotten ? 'forgotten snapshot' : 'snapshot');
   return code;
