@@ -20,9 +20,10 @@ import type { Content } from '../tree/content.ts';
 import { assert } from '../util/assert.ts';
 import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
+import type { ExtrasFailure, SourceExtras } from '../walk/source-extras.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 import type { OldVersion } from './old-version.ts';
-import type { PartFailure } from './save-messages.ts';
+import type { PartExtras, PartFailure } from './save-messages.ts';
 import type { Slices } from './slices.ts';
 
 /** A stretch of a file that is read and scanned in one go. */
@@ -43,6 +44,7 @@ export interface ScannedPart {
   readonly isChanged: boolean;
   readonly stat: SourceStat | undefined;
   readonly failure: PartFailure | undefined;
+  readonly extras: PartExtras | undefined;
   idAt(i: number): BlobId;
   sizeAt(i: number): number;
   /** Chunk `i` belongs to the file: it is stored unless it is there already. Whether it is new. */
@@ -61,6 +63,7 @@ export interface SavedFile {
   readonly stat: SourceStat | undefined;
   /** It was written to while it was read. */
   readonly isChanged: boolean;
+  readonly extras: SourceExtras | undefined;
 }
 
 /** What an assembly needs of the run. */
@@ -100,6 +103,7 @@ export class FileAssembly {
   #size = 0;
   #stat: SourceStat | undefined;
   #isChanged = false;
+  #extras: PartExtras | undefined;
   #isRunning = false;
   #isDone = false;
 
@@ -220,7 +224,8 @@ export class FileAssembly {
     if (scanned.isAtEnd) await this.#finishList();
   }
 
-  #note({ stat, isChanged, part }: ScannedPart): void {
+  #note({ stat, isChanged, part, extras }: ScannedPart): void {
+    this.#extras ??= extras;
     // A file whose slices do not agree was written to between them.
     this.#isChanged ||= isChanged || (part.index > 0 && !isSameStat(stat, this.#stat));
     if (part.index === 0) this.#stat = stat;
@@ -260,16 +265,20 @@ export class FileAssembly {
   }
 
   #finish(content: Content): void {
-    this.#end({ content, size: this.#size, stat: this.#stat, isChanged: this.#isChanged });
+    this.#end({
+      content,
+      size: this.#size,
+      stat: this.#stat,
+      isChanged: this.#isChanged,
+      extras: this.#extras && unpackExtras(this.#extras),
+    });
   }
 
-  #fail(scanned: ScannedPart, { operation, reason, cause }: PartFailure): undefined {
+  #fail(scanned: ScannedPart, failure: PartFailure): undefined {
     this.#tail?.scanned.decide();
     this.#tail = undefined;
     scanned.decide();
-    const failure = { path: this.entry.path, operation, reason } as const;
-    const unpacked = cause === undefined ? undefined : unpackError(cause);
-    this.#end(sourceError({ ...(failure as Parameters<typeof sourceError>[0]), cause: unpacked }));
+    this.#end(sourceError({ path: this.entry.path, ...unpackFailure(failure) }));
   }
 
   #end(outcome: SavedFile | SourceError): void {
@@ -302,6 +311,15 @@ export class FileAssembly {
       length: this.#context.slices.size,
     });
   }
+}
+
+function unpackExtras({ attributes, flags, failure }: PartExtras): SourceExtras {
+  return { attributes, flags, failure: failure && unpackFailure(failure) };
+}
+
+function unpackFailure({ operation, reason, cause }: PartFailure): ExtrasFailure {
+  const unpacked = cause === undefined ? undefined : unpackError(cause);
+  return { operation, reason: reason as ExtrasFailure['reason'], cause: unpacked };
 }
 
 /** Bytes from the start of the file to the last cut of the part. */

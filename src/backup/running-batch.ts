@@ -111,6 +111,7 @@ export class BatchPart implements ScannedPart {
   readonly isChanged: boolean;
   readonly stat: ScannedPart['stat'];
   readonly failure: ScannedPart['failure'];
+  readonly extras: ScannedPart['extras'];
   readonly #batch: RunningBatch;
   /** Position of its first chunk among those of the batch. */
   readonly #first: number;
@@ -124,6 +125,7 @@ export class BatchPart implements ScannedPart {
     this.isChanged = scanned.isChanged[i] === 1;
     this.stat = scanned.stats.get(i);
     this.failure = scanned.failures.get(i);
+    this.extras = scanned.extras.get(i);
     this.#batch = batch;
     this.#first = first;
   }

@@ -16,6 +16,7 @@ import type { FoundBases } from '../repository/base-finder.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import { isZero } from '../util/bytes.ts';
+import type { SourceExtras } from '../walk/source-extras.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 
 /** Batches that one worker holds: one is scanned while another waits for its answer. */
@@ -67,6 +68,8 @@ export interface ScannedBatch {
   readonly stats: ReadonlyMap<number, SourceStat>;
   /** Parts that could not be read. */
   readonly failures: ReadonlyMap<number, PartFailure>;
+  /** Of first parts of files that have attributes or flags. */
+  readonly extras: ReadonlyMap<number, PartExtras>;
 }
 
 /** New chunks that may be stored as deltas. */
@@ -86,6 +89,11 @@ export interface PartFailure {
   readonly operation: string;
   readonly reason: string;
   readonly cause: PackedError | undefined;
+}
+
+/** Attributes and flags of a file; its path is known to whoever asked. */
+export interface PartExtras extends Pick<SourceExtras, 'attributes' | 'flags'> {
+  readonly failure: PartFailure | undefined;
 }
 
 export type SaveReply =

@@ -26,6 +26,13 @@ export interface Libc {
   linkat(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
   renameat2(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
   statx(fd: number, path: Uint8Array, flags: number, mask: number, result: Uint8Array): number;
+  /** The four below give a size in bytes, and 0 for room asks for the size alone. */
+  flistxattr(fd: number, names: Uint8Array, room: number): number;
+  llistxattr(path: Uint8Array, names: Uint8Array, room: number): number;
+  fgetxattr(fd: number, name: Uint8Array, value: Uint8Array, room: number): number;
+  lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, room: number): number;
+  /** Requests whose argument is a pointer, read or written as the request says. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   errno(): number;
 }
 
@@ -68,6 +75,11 @@ function declare(koffi: Koffi): Libc {
     linkat: library.func(`int linkat(int, ${bytes}, int, ${bytes}, int)`),
     renameat2: library.func(`int renameat2(int, ${bytes}, int, ${bytes}, unsigned int)`),
     statx: library.func(`int statx(int, ${bytes}, int, unsigned int, void *)`),
+    flistxattr: library.func('long flistxattr(int, void *, size_t)'),
+    llistxattr: library.func(`long llistxattr(${bytes}, void *, size_t)`),
+    fgetxattr: library.func(`long fgetxattr(int, ${bytes}, void *, size_t)`),
+    lgetxattr: library.func(`long lgetxattr(${bytes}, ${bytes}, void *, size_t)`),
+    ioctl: library.func('int ioctl(int, unsigned long, void *)'),
     errno: () => koffi.errno(),
   } as Libc;
 }

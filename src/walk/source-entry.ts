@@ -5,7 +5,7 @@
  * names on the way: a deep tree costs memory by its depth and not by its depth squared.
  */
 import { constants } from 'node:os';
-import { childPath, type DirectoryHandle } from '../platform/directory-handle.ts';
+import { childPath, type DirectoryHandle, joinPath } from '../platform/directory-handle.ts';
 import type { FileStat, FileType } from '../platform/file-stat.ts';
 import { systemError } from '../platform/libc.ts';
 import type { Timestamp } from '../platform/times.ts';
@@ -13,6 +13,7 @@ import type { Node } from '../tree/node.ts';
 import { assert } from '../util/assert.ts';
 import { bufferOf, equalBytes } from '../util/bytes.ts';
 import type { AccountNames } from './account-names.ts';
+import { readExtras, type SourceExtras, unreadExtras } from './source-extras.ts';
 import type { SourceFs } from './source-fs.ts';
 import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
 
@@ -165,6 +166,21 @@ export class SourceEntry {
     throw systemError('openat', constants.errno.ENOENT);
   }
 
+  /**
+   * Attributes of an entry that is not opened: a symlink, a special file, or a directory that only leads
+   * to sources and may be reached through a symlink.
+   */
+  readExtras(fs: SourceFs): SourceExtras | undefined {
+    const place = this.#place;
+    let path: Uint8Array;
+    try {
+      path = place instanceof SourceDirectory ? childPath(place, this.metadata.name) : place;
+    } catch (cause) {
+      return unreadExtras(cause);
+    }
+    return readExtras(fs, this.type === 'd' ? joinPath(path, ownName) : path);
+  }
+
   get #linkGroup(): Uint8Array | undefined {
     const { type, linkCount, inode } = this.#stat;
     if (type === 'd' || linkCount === 1) return undefined;
@@ -194,6 +210,8 @@ export class SourceEntry {
     };
   }
 }
+
+const ownName = Uint8Array.of(0x2e);
 
 function isSameTime(time: Timestamp, other: Timestamp | undefined): boolean {
   return (
@@ -248,6 +266,17 @@ export class SourceDirectory implements DirectoryHandle {
 
   get path(): Uint8Array {
     return this.entry.path;
+  }
+
+  /** Attributes and flags of the directory. */
+  readExtras(): SourceExtras | undefined {
+    let fd: number;
+    try {
+      fd = this.fd;
+    } catch (cause) {
+      return unreadExtras(cause);
+    }
+    return readExtras(this.#fs, fd);
   }
 
   hold(): void {

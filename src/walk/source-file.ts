@@ -11,6 +11,7 @@ import type { FileStat } from '../platform/file-stat.ts';
 import type { Timestamp } from '../platform/times.ts';
 import type { SourceIdentity } from './source-entry.ts';
 import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
+import { readExtras, type SourceExtras } from './source-extras.ts';
 import type { SourceFs } from './source-fs.ts';
 
 export interface SourceFileRequest {
@@ -94,6 +95,11 @@ export class SourceFile {
       throw this.#error('read', sourceReason(cause), cause);
     }
     return size;
+  }
+
+  /** Attributes and flags; to be asked before `finish`, which then knows of changes. */
+  readExtras(): SourceExtras | undefined {
+    return readExtras(this.#fs, this.#fd);
   }
 
   /** To be asked after the last read: whether the file was another before it. */

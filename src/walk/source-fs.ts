@@ -12,6 +12,12 @@ import {
 } from '../platform/directory-entries.ts';
 import { type DirectoryHandle, openDirectory } from '../platform/directory-handle.ts';
 import {
+  type AttributePlace,
+  getAttribute,
+  listAttributes,
+} from '../platform/extended-attributes.ts';
+import { getFileFlags } from '../platform/file-flags.ts';
+import {
   type FileStat,
   lstatChild,
   lstatPath,
@@ -38,6 +44,12 @@ export interface SourceFs {
   openFile(path: Uint8Array): number;
   /** How many bytes were put into `target`; 0 at the end. */
   read(fd: number, target: Uint8Array, position: number): number;
+  /** Names of extended attributes, in any order. */
+  listAttributes(place: AttributePlace): Uint8Array[];
+  /** Undefined where there is none of that name. */
+  getAttribute(place: AttributePlace, name: Uint8Array): Uint8Array | undefined;
+  /** Of an open file or directory (`platform/file-flags.ts`). */
+  flags(fd: number): number;
   close(fd: number): void;
 }
 
@@ -56,5 +68,8 @@ export const nodeSourceFs: SourceFs = {
     return openSync(bufferOf(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   },
   read: (fd, target, position) => readSync(fd, target, 0, target.length, position),
+  listAttributes,
+  getAttribute,
+  flags: getFileFlags,
   close: closeSync,
 };

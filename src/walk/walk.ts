@@ -34,7 +34,13 @@ import { type SourceReason, sourceError, sourceReason } from './source-error.ts'
 import type { SourceFs } from './source-fs.ts';
 
 export type WalkEvent =
-  | { readonly kind: 'enter' | 'leave' | 'entry'; readonly entry: SourceEntry }
+  | {
+      readonly kind: 'enter';
+      readonly entry: SourceEntry;
+      /** Open until it is left; undefined where nothing in it is listed. */
+      readonly directory: SourceDirectory | undefined;
+    }
+  | { readonly kind: 'leave' | 'entry'; readonly entry: SourceEntry }
   | { readonly kind: 'error'; readonly error: SourceError };
 
 export interface WalkOptions extends EntryNaming {
@@ -297,7 +303,7 @@ class Walker {
 
   #pushLevel(level: Omit<Level, 'position'>): void {
     this.#levels.push({ ...level, position: 0 });
-    this.#pending.push({ kind: 'enter', entry: level.entry });
+    this.#pending.push({ kind: 'enter', entry: level.entry, directory: level.directory });
   }
 
   #list(candidate: Candidate, directory: SourceDirectory): string[] {

@@ -75,6 +75,9 @@ function asSourceFs(tree: SourceTree): SourceFs {
     readLink: (path) => source.readLink(path),
     openFile: (path) => source.openFile(path),
     read: (fd, target, position) => source.read(fd, target, position),
+    listAttributes: (place) => source.listAttributes(place),
+    getAttribute: (place, name) => source.getAttribute(place, name),
+    flags: (fd) => source.flags(fd),
     close: (fd) => source.close(fd),
   };
 }

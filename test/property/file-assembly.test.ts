@@ -83,6 +83,7 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
       isChanged: false,
       stat: undefined,
       failure: undefined,
+      extras: undefined,
       idAt: (i) => new Uint8Array(32).fill(1 + (i % 200)) as BlobId,
       sizeAt: (i) => (cuts[i] as number) - (cuts[i - 1] ?? 0),
       keep: (i) => {

@@ -82,6 +82,7 @@ async function seekOnce({ pool, reply }: Stage): Promise<void> {
     isChanged: Uint8Array.of(0),
     stats: new Map(),
     failures: new Map(),
+    extras: new Map(),
   });
   reply({
     kind: 'seek',
