@@ -104,6 +104,12 @@ export interface RestorePatterns {
 export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall {
   /** Directory to restore into: new or empty. */
   target: Path;
+  /** Take owners by number, even where this machine knows their names. */
+  isNumericOwner?: boolean | undefined;
+  /** Make FIFOs and, as root, devices; default: they are reported and left out. */
+  withSpecialFiles?: boolean | undefined;
+  /** Also restore attributes such as `trusted.*` and SELinux labels; default: they are counted. */
+  withAllAttributes?: boolean | undefined;
   /** Told of every entry that could not be restored, or not quite; the restore goes on. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }

@@ -14,7 +14,6 @@ import type { BlobId } from '../id.ts';
 import { ChunkListBuilder } from '../tree/chunk-list-builder.ts';
 import { contentLength } from '../tree/content.ts';
 import type { DirectoryRoot, Node } from '../tree/node.ts';
-
 import type { AccountNames } from '../walk/account-names.ts';
 import type { SourceDirectory, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
@@ -78,6 +77,8 @@ interface Level {
   isOpen: boolean;
 }
 
+type EnterEvent = WalkEvent & { readonly kind: 'enter' };
+
 type Item =
   | {
       readonly kind: 'enter';
@@ -127,7 +128,7 @@ export class EntrySaver {
       return undefined;
     }
     if (event.kind === 'entry') return this.#save(event.entry);
-    return event.kind === 'enter' ? this.#enter(event.entry, event.directory) : this.#leave();
+    return event.kind === 'enter' ? this.#enter(event) : this.#leave();
   }
 
   /** Waits for everything that was taken; gives the root of the tree. */
@@ -139,7 +140,7 @@ export class EntrySaver {
     return this.#root ?? this.#options.tree.root;
   }
 
-  async #enter(entry: SourceEntry, listed: SourceDirectory | undefined): Promise<void> {
+  async #enter({ entry, directory: listed, isUnreadable }: EnterEvent): Promise<void> {
     const { parent } = this.#options;
     const above = this.#levels.at(-1);
     const node = above === undefined ? undefined : await above.parent?.find(entry.name);
@@ -152,7 +153,10 @@ export class EntrySaver {
     if (isUnchanged && node?.attributeBlob !== undefined) {
       isUnchanged = (await above?.parent?.hasBlobsOf(node)) === true;
     }
-    if (!isUnchanged && above !== undefined) extras = await this.#readExtras(entry, listed);
+    if (!isUnchanged && above !== undefined) {
+      // Of what cannot be opened the walk has told.
+      extras = isUnreadable ? undefined : await this.#readExtras(entry, listed);
+    }
     const level = {
       entry,
       parent: directory,

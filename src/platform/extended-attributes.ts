@@ -4,7 +4,7 @@
  * and where the file system has none, every file has none.
  */
 import { constants } from 'node:os';
-import { cString, type Libc, libc, systemError } from './libc.ts';
+import { cString, demandSuccess, type Libc, libc, systemError } from './libc.ts';
 
 /** A descriptor, or a path of which a symlink in the last place is not followed. */
 export type AttributePlace = number | Uint8Array;
@@ -72,4 +72,37 @@ function splitNames(size: number): Uint8Array[] {
     start = end + 1;
   }
   return names;
+}
+
+/** A descriptor, or a path that leads through one and is followed. */
+export type AttributeTarget = number | Uint8Array;
+
+/** Makes the attribute, or gives it another value. @throws a system error */
+export function setAttribute(target: AttributeTarget, name: Uint8Array, value: Uint8Array): void {
+  const library = demandLibrary('setxattr');
+  const attribute = cString(name);
+  const result =
+    typeof target === 'number'
+      ? library.fsetxattr(target, attribute, value, value.length, 0)
+      : library.setxattr(cString(target), attribute, value, value.length, 0);
+  demandSuccess(library, 'setxattr', result);
+}
+
+/** Nothing happens where there is none of that name. @throws a system error */
+export function removeAttribute(target: AttributeTarget, name: Uint8Array): void {
+  const library = demandLibrary('removexattr');
+  const attribute = cString(name);
+  const result =
+    typeof target === 'number'
+      ? library.fremovexattr(target, attribute)
+      : library.removexattr(cString(target), attribute);
+  if (result === 0) return;
+  const errno = library.errno();
+  if (!none.has(errno)) throw systemError('removexattr', errno);
+}
+
+function demandLibrary(syscall: string): Libc {
+  const library = libc();
+  if (library === undefined) throw systemError(syscall, ENOTSUP);
+  return library;
 }

@@ -7,7 +7,7 @@ import { constants } from 'node:os';
 import { libc, systemError } from './libc.ts';
 
 /** By the letters of `chattr`; the numbers are those of Linux, and of the repository format. */
-const fileFlags = {
+export const fileFlags = {
   s: 0x1,
   u: 0x2,
   c: 0x4,
@@ -29,6 +29,7 @@ const keptFlags = Object.values(fileFlags).reduce((all: number, flag) => all | f
 /** The numbers of a few processors differ; there flags are left alone. */
 const isUsualProcessor = ['x64', 'arm64', 'riscv64', 'loong64', 's390x'].includes(process.arch);
 const getFlagsRequest = 0x80086601;
+const setFlagsRequest = 0x40086602;
 
 const { ENOTTY, EINVAL, ENOTSUP, EOPNOTSUPP, ENOSYS } = constants.errno;
 const none: ReadonlySet<number> = new Set([ENOTTY, EINVAL, ENOTSUP, EOPNOTSUPP, ENOSYS]);
@@ -36,6 +37,11 @@ const none: ReadonlySet<number> = new Set([ENOTTY, EINVAL, ENOTSUP, EOPNOTSUPP, 
 /** The system writes 4 bytes, whatever its headers say. */
 const result = new Uint8Array(8);
 const resultView = new Uint32Array(result.buffer);
+
+/** Those that keep a file from being written, renamed or linked. */
+export const lockingFlags: number = fileFlags.i | fileFlags.a;
+/** Those that count for what is written after they are set. */
+export const contentFlags: number = fileFlags.c | fileFlags.m | fileFlags.C;
 
 /** Of an open file or directory; 0 where the file system has no flags. @throws a system error */
 export function getFileFlags(fd: number): number {
@@ -47,4 +53,37 @@ export function getFileFlags(fd: number): number {
   const errno = library.errno();
   if (none.has(errno)) return 0;
   throw systemError('ioctl', errno);
+}
+
+/**
+ * Sets those of `flags` that are not set, one by one where they cannot be set together, and gives those
+ * that could not be set. What else is set stays.
+ */
+export function addFileFlags(fd: number, flags: number): number {
+  const library = libc();
+  if (library === undefined || !isUsualProcessor) return flags;
+  if (library.ioctl(fd, getFlagsRequest, result) !== 0) return flags;
+  let current = resultView[0] as number;
+  const set = (added: number): boolean => {
+    resultView[0] = current | added;
+    if (library.ioctl(fd, setFlagsRequest, result) !== 0) return false;
+    current |= added;
+    return true;
+  };
+  const missing = flags & ~current;
+  if (missing === 0 || set(missing)) return 0;
+  let left = 0;
+  for (let bits = missing; bits !== 0; bits &= bits - 1) {
+    const lowest = bits & -bits;
+    if (!set(lowest)) left |= lowest;
+  }
+  return left >>> 0;
+}
+
+/** As `lsattr` writes them, for messages. */
+export function flagLetters(flags: number): string {
+  return Object.entries(fileFlags)
+    .filter(([, flag]) => (flags & flag) !== 0)
+    .map(([letter]) => letter)
+    .join('');
 }

@@ -31,6 +31,18 @@ export interface Libc {
   llistxattr(path: Uint8Array, names: Uint8Array, room: number): number;
   fgetxattr(fd: number, name: Uint8Array, value: Uint8Array, room: number): number;
   lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, room: number): number;
+  fsetxattr(fd: number, name: Uint8Array, value: Uint8Array, size: number, flags: number): number;
+  /** This one, and the last of the four, follow a symlink. */
+  setxattr(
+    path: Uint8Array,
+    name: Uint8Array,
+    value: Uint8Array,
+    size: number,
+    flags: number,
+  ): number;
+  fremovexattr(fd: number, name: Uint8Array): number;
+  removexattr(path: Uint8Array, name: Uint8Array): number;
+  mknodat(directoryFd: number, path: Uint8Array, mode: number, device: bigint): number;
   /** Requests whose argument is a pointer, read or written as the request says. */
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   errno(): number;
@@ -79,6 +91,11 @@ function declare(koffi: Koffi): Libc {
     llistxattr: library.func(`long llistxattr(${bytes}, void *, size_t)`),
     fgetxattr: library.func(`long fgetxattr(int, ${bytes}, void *, size_t)`),
     lgetxattr: library.func(`long lgetxattr(${bytes}, ${bytes}, void *, size_t)`),
+    fsetxattr: library.func(`int fsetxattr(int, ${bytes}, ${bytes}, size_t, int)`),
+    setxattr: library.func(`int setxattr(${bytes}, ${bytes}, ${bytes}, size_t, int)`),
+    fremovexattr: library.func(`int fremovexattr(int, ${bytes})`),
+    removexattr: library.func(`int removexattr(${bytes}, ${bytes})`),
+    mknodat: library.func(`int mknodat(int, ${bytes}, uint32_t, uint64_t)`),
     ioctl: library.func('int ioctl(int, unsigned long, void *)'),
     errno: () => koffi.errno(),
   } as Libc;

@@ -11,6 +11,7 @@ import { printable } from '../util/printable.ts';
 import { type RestoreStart, Run, refusedError } from './restore-run.ts';
 import { openTarget } from './target.ts';
 import { nodeTargetFs, type TargetFs } from './target-fs.ts';
+import type { TargetNotes } from './target-run.ts';
 import { startWorkers } from './workers.ts';
 
 /** Of an entry: it is restored; it is a directory that may hold such; or neither. */
@@ -40,18 +41,22 @@ export interface RestoreOptions extends LongCall {
   fs?: TargetFs | undefined;
   /** Default: everything. A directory that is only passed is made for what is restored in it. */
   selection?: RestoreSelection | undefined;
+  /** Owners by number, even where their names are known here. */
+  isNumericOwner?: boolean | undefined;
+  /** Make FIFOs and, as root, devices. */
+  withSpecialFiles?: boolean | undefined;
+  /** Also extended attributes that the system gives a meaning, such as `trusted` and SELinux labels. */
+  withAllAttributes?: boolean | undefined;
   /** Told of every entry that could not be restored, or not quite. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }
 
-export interface RestoreResult {
+export interface RestoreResult extends TargetNotes {
   files: number;
   directories: number;
   others: number;
   bytes: bigint;
   errorCount: number;
-  /** Entries whose owner this user may not set. */
-  ownerNotSetCount: number;
   durationNs: bigint;
 }
 
@@ -78,12 +83,12 @@ export async function restoreSnapshot(
   const target = openTarget(options.target, {
     fs: options.fs ?? nodeTargetFs,
     random: repository.random,
+    hasAllAttributes: options.withAllAttributes,
     onProblem: (problem) => run.report(problem, problem.path),
   });
   await run.restore(target, start);
   return {
     ...run.counts,
-    ownerNotSetCount: run.counts.ownerNotSetCount + target.notes.ownerNotSetCount,
     durationNs: repository.clock.monotonicNs() - startedNs,
   };
 }

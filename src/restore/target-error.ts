@@ -5,7 +5,7 @@ import { printable } from '../util/printable.ts';
 /**
  * `name`: not a usable name here. `unsafe`: what is there is not what was made, or could lead out of
  * the target. `special_bits`: setuid, setgid or sticky left out. `special_file`: device, FIFO or
- * socket left out.
+ * socket left out. `attributes`, `flags`: extended attributes, file flags that are not set.
  */
 export type TargetReason =
   | 'permission'
@@ -19,6 +19,8 @@ export type TargetReason =
   | 'owner'
   | 'special_bits'
   | 'special_file'
+  | 'attributes'
+  | 'flags'
   | 'io';
 
 const reasonByErrno: ReadonlyMap<string, TargetReason> = new Map([

@@ -7,6 +7,7 @@
  * close, rename; the owner is set only where the new file has another.
  */
 import { childPath, joinPath } from '../platform/directory-handle.ts';
+import { contentFlags } from '../platform/file-flags.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { attempt, targetError } from './target-error.ts';
 import type { TargetFs } from './target-fs.ts';
@@ -28,7 +29,11 @@ export class TargetFile {
   /** @throws TargetError */
   constructor(
     run: WriterRun,
-    place: { directory: Omit<PlacedDirectory, 'names'>; name: Uint8Array },
+    place: {
+      directory: Omit<PlacedDirectory, 'names'>;
+      name: Uint8Array;
+      flags?: number | undefined;
+    },
     onFinished?: OnFinished,
   ) {
     this.#run = run;
@@ -41,6 +46,9 @@ export class TargetFile {
       throw targetError({ path: this.path, operation: 'create', reason: 'name', found });
     }
     this.fd = this.#attempt('create', () => run.fs.createFile(this.#temporaryPath));
+    const flags = (place.flags ?? 0) & contentFlags;
+    // What is not possible is told in the end.
+    if (flags !== 0) run.fs.addFlags(this.fd, flags);
   }
 
   /** Where it will be, for messages. */

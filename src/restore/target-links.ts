@@ -37,7 +37,8 @@ export function openCreated(run: TargetRun, linkGroup: Uint8Array): number | und
   }
 }
 
-function openVerified(run: TargetRun, created: CreatedFile): number | undefined {
+/** A descriptor that names what was made, if it is still that. @throws a system error */
+export function openVerified(run: TargetRun, created: CreatedFile): number | undefined {
   const fd = openByNames(run, created.names);
   const { device, inode } = run.fs.fstat(fd);
   if (device === created.device && inode === created.inode) return fd;

@@ -6,7 +6,8 @@
  * - Every entry is made relative to the handle of its directory; no path below the target is joined
  *   as text, and no symlink below it is followed. Without handles root is refused.
  * - Nothing that is there is replaced or written through.
- * - A directory is private (0700) until it is left; then it gets its owner, mode and times.
+ * - A directory is private (0700) until it is left; then it gets its metadata (`target-metadata.ts`).
+ * - A device or FIFO is never opened.
  * - One that is only passed through is made when something is to be made in it, or never, and is
  *   removed when nothing could be made in it after all.
  * - Open handles: one per level, and one per file being written.
@@ -15,20 +16,25 @@
  * on. The caller also sees to the order: the symlinks of a directory after its files, `leave` last.
  */
 import { errnoCode, type TargetError } from '../errors.ts';
-import { childPath, joinPath } from '../platform/directory-handle.ts';
+import { childPath, type DirectoryHandle, joinPath } from '../platform/directory-handle.ts';
+import { lockingFlags } from '../platform/file-flags.ts';
 import type { FileType } from '../platform/file-stat.ts';
+import type { SpecialFile } from '../platform/special-file.ts';
 import { assert } from '../util/assert.ts';
 import type { Random } from '../util/random.ts';
+import { defaultAcl } from './target-attributes.ts';
 import { attempt, type TargetFailure, targetError } from './target-error.ts';
 import { TargetFile } from './target-file.ts';
+import { applyLateFlags, recordLateFlags } from './target-flags.ts';
 import type { TargetFs } from './target-fs.ts';
 import { openCreated, recordCreated } from './target-links.ts';
-import { applyMetadata, type TargetMetadata } from './target-metadata.ts';
+import { applyFlags, applyMetadata, reporting, type TargetMetadata } from './target-metadata.ts';
 import { nameFault } from './target-name.ts';
 import {
   type Inode,
   type PlacedDirectory,
   type TargetNotes,
+  type TargetRules,
   type TargetRun,
   temporaryNames,
 } from './target-run.ts';
@@ -38,6 +44,8 @@ export interface TargetOptions {
   readonly random: Random;
   /** Told of what could not be set on an entry that is otherwise there. */
   readonly onProblem: (problem: TargetError) => void;
+  /** Restore all extended attributes that can be restored; default: only harmless ones. */
+  readonly hasAllAttributes?: boolean | undefined;
   /** Restore into a directory that holds something; what is there is kept. */
   readonly mayHoldEntries?: boolean;
 }
@@ -45,6 +53,7 @@ export interface TargetOptions {
 export interface Target {
   readonly root: TargetDirectory;
   readonly notes: TargetNotes;
+  readonly rules: TargetRules;
 }
 
 /** Deepest directory that is restored. */
@@ -68,6 +77,7 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     fs.makeTarget(path);
     return fs.openTarget(path);
   });
+  const inheritsAcl = hasDefaultAcl(fs, { fd, path });
   const run: TargetRun = {
     fs,
     temporaryName: temporaryNames(options.random),
@@ -75,12 +85,25 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     mayHoldEntries,
     target: { fd, path },
     createdByGroup: new Map(),
+    lateFlags: [],
     onProblem: options.onProblem,
-    notes: { ownerNotSetCount: 0 },
+    notes: { ownerNotSetCount: 0, attributesLeftOutCount: 0 },
+    rules: { hasAllAttributes: options.hasAllAttributes === true, inheritsAcl },
   };
   const root = new TargetDirectory(run, { fd });
   if (!mayHoldEntries) demandEmpty(run, root);
-  return { root, notes: run.notes };
+  return { root, notes: run.notes, rules: run.rules };
+}
+
+function hasDefaultAcl(fs: TargetFs, { fd, path }: DirectoryHandle): boolean {
+  try {
+    return attempt({ operation: 'read attributes of', path: () => path }, () =>
+      fs.hasAttribute(fd, defaultAcl),
+    );
+  } catch (error) {
+    fs.close(fd);
+    throw error;
+  }
 }
 
 function demandEmpty({ fs }: TargetRun, root: TargetDirectory): void {
@@ -190,19 +213,21 @@ export class TargetDirectory implements PlacedDirectory {
   }
 
   /**
-   * Starts a file; it appears under its name when it is finished.
+   * Starts a file; it appears under its name when it is finished. Of its flags those count that mean
+   * something for what is written.
    *
    * @throws TargetError
    */
-  createFile(name: Uint8Array): TargetFile {
-    return new TargetFile(this.#run, { directory: this, name }, ({ linkGroup }, stat) =>
-      recordCreated(this.#run, linkGroup, { directory: this, name, stat }),
+  createFile(name: Uint8Array, flags?: number): TargetFile {
+    return new TargetFile(this.#run, { directory: this, name, flags }, (metadata, stat) =>
+      this.recordCreated(name, metadata, stat),
     );
   }
 
-  /** Takes note of a file that a worker has made here, to which others may be linked. */
-  recordCreated(name: Uint8Array, linkGroup: Uint8Array, stat: Inode): void {
-    recordCreated(this.#run, linkGroup, { directory: this, name, stat });
+  /** Takes note of what was made here, perhaps by a worker: others may be linked to it, or it is locked. */
+  recordCreated(name: Uint8Array, metadata: TargetMetadata, stat: Inode): void {
+    recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
+    recordLateFlags(this.#run, metadata, { names: () => [...this.names, name], stat });
   }
 
   /**
@@ -219,7 +244,7 @@ export class TargetDirectory implements PlacedDirectory {
     const path = childPath(this, name);
     this.#attempt('create', name, () => this.#run.fs.makeSymlink(path, target));
     // Without handles nothing tells that it still is the symlink just made.
-    if (this.#run.fs.hasDirectoryHandles()) this.#finishSymlink(name, metadata);
+    if (this.#run.fs.hasDirectoryHandles()) this.#finishNamed(name, 'l', metadata);
   }
 
   /**
@@ -244,9 +269,23 @@ export class TargetDirectory implements PlacedDirectory {
     }
   }
 
-  /** Devices, FIFOs and sockets are never made: to be reported like any failing entry. */
-  refuseSpecial(name: Uint8Array, type: FileType): TargetError {
-    const found = `entry of type "${type}" is not restored`;
+  /**
+   * Makes a FIFO or, as root, a device.
+   *
+   * @throws TargetError
+   */
+  special(name: Uint8Array, special: SpecialFile, metadata: TargetMetadata): void {
+    this.#demandUsable(name);
+    if (special.type !== 'p' && !this.#run.isRoot) {
+      throw this.refuseSpecial(name, 'devices are made as root only');
+    }
+    this.#attempt('create', name, () => this.#run.fs.makeSpecial(this, name, special));
+    // Without handles nothing tells that it still is what was just made.
+    if (this.#run.fs.hasDirectoryHandles()) this.#finishNamed(name, special.type, metadata);
+  }
+
+  /** To be reported like any failing entry. */
+  refuseSpecial(name: Uint8Array, found: string): TargetError {
     return this.#error(name, { operation: 'create', reason: 'special_file', found });
   }
 
@@ -284,10 +323,26 @@ export class TargetDirectory implements PlacedDirectory {
       if (modeBefore !== undefined && metadata.mode === undefined) {
         attempt({ operation: 'set mode of', path }, () => fs.chmod(this.fd, modeBefore));
       }
+      // Nothing else is open below the target any more.
+      if (this.#place === undefined) applyLateFlags(this.#run);
       applyMetadata(this.#run, { fd: this.fd, path, kind: 'directory' }, metadata);
+      this.#lockOrRemember(metadata);
     } finally {
       fs.close(this.fd);
     }
+  }
+
+  /** The target itself is locked at once: nothing more is made. */
+  #lockOrRemember(metadata: TargetMetadata): void {
+    const late = (metadata.flags ?? 0) & lockingFlags;
+    if (late === 0) return;
+    const path = (): Uint8Array => this.path;
+    if (this.#place === undefined) {
+      reporting(this.#run, () => applyFlags(this.#run, { fd: this.fd, path }, late));
+      return;
+    }
+    const stat = attempt({ operation: 'stat', path }, () => this.#run.fs.fstat(this.fd));
+    recordLateFlags(this.#run, metadata, { names: () => this.names, stat });
   }
 
   #makeAndOpen(name: Uint8Array): Opened {
@@ -317,18 +372,19 @@ export class TargetDirectory implements PlacedDirectory {
     }
   }
 
-  #finishSymlink(name: Uint8Array, metadata: TargetMetadata): void {
+  /** Gives its metadata to what was just made and is not opened. */
+  #finishNamed(name: Uint8Array, type: FileType, metadata: TargetMetadata): void {
     const { fs } = this.#run;
     const path = childPath(this, name);
     const fd = this.#attempt('open', name, () => fs.openEntry(path));
     try {
       const stat = this.#attempt('stat', name, () => fs.fstat(fd));
-      if (stat.type !== 'l' || stat.linkCount !== 1) {
-        const found = 'it is no longer the symlink just made';
+      if (stat.type !== type || stat.linkCount !== 1) {
+        const found = 'it is no longer what was just made';
         throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
       }
-      const entry = { fd, path: () => this.#pathOf(name), kind: 'symlink' as const, stat };
-      applyMetadata(this.#run, entry, metadata);
+      const kind = type === 'l' ? ('symlink' as const) : ('special' as const);
+      applyMetadata(this.#run, { fd, path: () => this.#pathOf(name), kind, stat }, metadata);
       recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
     } finally {
       fs.close(fd);

@@ -167,18 +167,20 @@ export class SourceEntry {
   }
 
   /**
-   * Attributes of an entry that is not opened: a symlink, a special file, or a directory that only leads
-   * to sources and may be reached through a symlink.
+   * Attributes of an entry that is not opened: a symlink, a special file, the place of another file
+   * system, or a directory that only leads to sources and may be reached through a symlink.
    */
   readExtras(fs: SourceFs): SourceExtras | undefined {
     const place = this.#place;
-    let path: Uint8Array;
+    if (place instanceof Uint8Array) {
+      return readExtras(fs, this.type === 'd' ? joinPath(place, ownName) : place);
+    }
     try {
-      path = place instanceof SourceDirectory ? childPath(place, this.metadata.name) : place;
+      return readExtras(fs, childPath(place, this.metadata.name));
     } catch (cause) {
+      // The directory it is in cannot be opened any more.
       return unreadExtras(cause);
     }
-    return readExtras(fs, this.type === 'd' ? joinPath(path, ownName) : path);
   }
 
   get #linkGroup(): Uint8Array | undefined {

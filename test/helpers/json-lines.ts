@@ -268,6 +268,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
     others_restored: 'count',
     bytes_restored: 'count',
     owner_not_set: 'count',
+    xattrs_left_out: 'count',
     error_count: 'count',
     seconds_elapsed: 'seconds',
     total_duration: 'seconds',
