@@ -95,7 +95,8 @@ export class BatchScan {
     this.isChanged[part] = file.finish().isChanged ? 1 : 0;
     if (!this.#isAsSeen(part, file.stat)) this.stats.set(part, file.stat);
     this.isAtEnd[part] = isAtEnd ? 1 : 0;
-    const count = this.#scanner.scan(start, start + size, isAtEnd);
+    const endsStream = isAtEnd || this.#parts.endsStream[part] === 1;
+    const count = this.#scanner.scan(start, start + size, endsStream);
     this.chunkCounts[part] = count;
     let chunkStart = start;
     for (let i = 0; i < count; i++) {

@@ -18,6 +18,7 @@ import type { AccountNames } from '../walk/account-names.ts';
 import type { SourceDirectory, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
 import type { SourceExtras } from '../walk/source-extras.ts';
+import { openSourceFile } from '../walk/source-file.ts';
 import type { SourceFs } from '../walk/source-fs.ts';
 import { inodeMetadata } from '../walk/source-metadata.ts';
 import type { WalkEvent } from '../walk/walk.ts';
@@ -108,7 +109,7 @@ export class EntrySaver {
   #root: DirectoryRoot | undefined;
 
   constructor(options: EntrySaverOptions) {
-    const { pool, slices, write, parent, hasDeltas } = options;
+    const { pool, slices, fs, write, parent, hasDeltas } = options;
     const reader = hasDeltas ? parent?.options.reader : undefined;
     this.#options = options;
     this.#context = {
@@ -117,6 +118,8 @@ export class EntrySaver {
       giveList: (list) => this.#spareLists.push(list),
       readFirst: (part) => pool.submitFirst(part),
       onFailure: (error) => pool.fail(error),
+      open: ({ path: displayPath, identity }, path) =>
+        openSourceFile({ fs, path, displayPath, identity }),
       openOld: reader && ((content) => new OldVersion(content, reader)),
     };
   }
@@ -289,6 +292,10 @@ export class EntrySaver {
       });
       return;
     }
+    if (entry.size > Number.MAX_SAFE_INTEGER) {
+      const { path } = entry;
+      return this.#options.onError(sourceError({ path, operation: 'save', reason: 'unsupported' }));
+    }
     const pending: PendingNode = { kind: 'node', node: undefined, isSettled: false };
     const file = new FileAssembly(
       { entry, previous: previous?.content },
@@ -308,10 +315,10 @@ export class EntrySaver {
     { saved, previous }: { saved: SavedFile; previous: Node | undefined },
   ): void {
     const { onError, onRead, onSaved, accounts, pool } = this.#options;
-    const { content, size, stat, isChanged } = saved;
+    const { content, size, bytesRead, stat, isChanged } = saved;
     const { path } = entry;
     if (isChanged) onError(sourceError({ path, operation: 'read', reason: 'file_changed' }));
-    onRead(size);
+    onRead(bytesRead);
     onSaved(entry, actionOf(previous, false), size);
     const renewed = stat === undefined ? undefined : inodeMetadata(stat, accounts);
     const finish = (extras: NodeExtras | undefined): void => {
@@ -333,7 +340,7 @@ export class EntrySaver {
 
   async #submit(part: FilePart): Promise<void> {
     const { slices } = this.#options;
-    const isWhole = part.length <= slices.size + 1 && part.index === 0;
+    const isWhole = part.isWhole && part.length <= slices.size + 1;
     if (!isWhole) {
       await this.#submitBatch();
       await this.#hand([part]);

@@ -165,9 +165,10 @@ export function encodeParts(batch: readonly FilePart[]): BatchParts {
     nanoseconds: new Uint32Array(2 * count),
     offsets: new Float64Array(count),
     lengths: new Float64Array(count),
+    endsStream: new Uint8Array(count),
   };
   let pathEnd = 0;
-  for (const [i, { file, offset, length }] of batch.entries()) {
+  for (const [i, { file, offset, length, holeAfter }] of batch.entries()) {
     const { identity, metadata } = file.entry;
     pathEnd += file.held.path.length;
     parts.pathEnds[i] = pathEnd;
@@ -178,6 +179,7 @@ export function encodeParts(batch: readonly FilePart[]): BatchParts {
     parts.nanoseconds.set([metadata.mtime.nanoseconds, metadata.ctime.nanoseconds], 2 * i);
     parts.offsets[i] = offset;
     parts.lengths[i] = length;
+    parts.endsStream[i] = holeAfter > 0 ? 1 : 0;
   }
   return parts;
 }

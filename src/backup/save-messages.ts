@@ -37,6 +37,8 @@ export interface BatchParts {
   /** Where in the file to begin, and how many bytes to read at most. */
   readonly offsets: Float64Array;
   readonly lengths: Float64Array;
+  /** 1 where a hole follows: nothing is cut across it. */
+  readonly endsStream: Uint8Array;
 }
 
 /** What is to become of a chunk: nothing, it is there; it is stored; and perhaps there is a base for it. */

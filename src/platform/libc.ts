@@ -31,6 +31,8 @@ export interface Libc {
   llistxattr(path: Uint8Array, names: Uint8Array, room: number): number;
   fgetxattr(fd: number, name: Uint8Array, value: Uint8Array, room: number): number;
   lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, room: number): number;
+  /** Where it leads, bytes from the start. */
+  lseek(fd: number, offset: number, whence: number): number | bigint;
   fsetxattr(fd: number, name: Uint8Array, value: Uint8Array, size: number, flags: number): number;
   /** This one, and the last of the four, follow a symlink. */
   setxattr(
@@ -91,6 +93,7 @@ function declare(koffi: Koffi): Libc {
     llistxattr: library.func(`long llistxattr(${bytes}, void *, size_t)`),
     fgetxattr: library.func(`long fgetxattr(int, ${bytes}, void *, size_t)`),
     lgetxattr: library.func(`long lgetxattr(${bytes}, ${bytes}, void *, size_t)`),
+    lseek: library.func('int64_t lseek(int, int64_t, int)'),
     fsetxattr: library.func(`int fsetxattr(int, ${bytes}, ${bytes}, size_t, int)`),
     setxattr: library.func(`int setxattr(${bytes}, ${bytes}, ${bytes}, size_t, int)`),
     fremovexattr: library.func(`int fremovexattr(int, ${bytes})`),

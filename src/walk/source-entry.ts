@@ -83,6 +83,14 @@ export class SourceEntry {
     return Number(this.#stat.size);
   }
 
+  /** Whether it is a file that takes so many bytes less than it has, by holes or by compression. */
+  mayHaveHoles(holeSizeMin: number): boolean {
+    const { type, size, allocatedSize } = this.#stat;
+    return (
+      type === 'f' && allocatedSize !== undefined && Number(size) - allocatedSize >= holeSizeMin
+    );
+  }
+
   get mtime(): Timestamp {
     return this.#stat.mtime;
   }

@@ -103,6 +103,10 @@ class MemorySource implements SourceFs {
     return piece.length;
   }
 
+  nextHole(): undefined {}
+
+  nextData(): undefined {}
+
   /** Nothing has attributes or flags here. */
   listAttributes(): Uint8Array[] {
     return [];

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openReadAccess } from '../../src/repository/read-access.ts';
@@ -181,6 +181,22 @@ test('attributes of what has not changed are taken from the parent', { skip }, a
   assert.deepEqual(await attributesAt(client, taken, join(path, 'file')), [['user.k', 'v']]);
   const changed = join(top, 'changing/file');
   assert.deepEqual(await attributesAt(client, taken, changed), [['user.k', 'new']]);
+});
+
+test('reading a source leaves access times as they are', async (t) => {
+  const top = sourceIn(t);
+  const client = await newClient(t);
+  mkdirSync(join(top, 'directory'));
+  writeFileSync(join(top, 'directory', 'file'), 'content');
+  const names = ['directory', 'directory/file'];
+  // Older than the modification: the system would bring it up to date.
+  for (const name of names) utimesSync(join(top, name), 1000, new Date());
+  const atimes = (): number[] => names.map((name) => statSync(join(top, name)).atimeMs);
+
+  const taken = await snapshot(client, [top]);
+
+  assert.equal(taken.files, 1);
+  assert.deepEqual(atimes(), [1_000_000, 1_000_000]);
 });
 
 test('S06: attributes that vanish or fail while they are read cost no file', async (t) => {

@@ -66,7 +66,8 @@ function newPart(): FilePart {
       scanned.decide();
     },
   } as unknown as FileAssembly;
-  return { file, index: 0, offset: 0, length: 5000 };
+  const place = { index: 0, offset: 0, length: 5000 };
+  return { file, ...place, holeAfter: 0, isWhole: true, isLast: true };
 }
 
 /** Brings one batch to where the worker has asked for bases. */
