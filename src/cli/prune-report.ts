@@ -128,8 +128,7 @@ function nothingLines(result: PruneResult): string[] {
 }
 
 function sweptLines(result: PruneResult): string[] {
-  const { plan, unindexed, repacked, durationNs } = result;
-  const isAdopted = plan.length + unindexed.packs === 0;
+  const { isAdopted, repacked, durationNs } = result;
   const written =
     repacked.packs === 0 ? [] : [`  written again  ${formatBytes(repacked.liveSize)}`];
   return [
@@ -137,7 +136,7 @@ function sweptLines(result: PruneResult): string[] {
     ...written,
     `  time           ${formatElapsed(secondsOf(durationNs))}`,
     ...(isAdopted
-      ? ['This was the plan of an earlier prune: run it again for what was forgotten since']
+      ? ['This was the plan of another prune: run it again for what was forgotten since']
       : []),
   ];
 }
@@ -209,6 +208,7 @@ export function resultFields(result: PruneResult): JsonFields {
   return {
     outcome,
     generation,
+    run_again: outcome === 'swept' && result.isAdopted,
     ...totalsFields('deleted', deleted),
     ...totalsFields('repack', repacked),
     repack_live_size: repacked.liveSize,

@@ -14,8 +14,8 @@
  *
  * A session calls `updateStates` with its view before it asks what is present.
  */
-import { type BlobId, blobKey, type PackName, type SegmentName } from '../id.ts';
-import { blobCountOf, type PackDirectory } from '../pack/directory.ts';
+import { type BlobId, blobKey, type PackName, type SegmentName, type SessionId } from '../id.ts';
+import { blobCountOf, type PackDirectory, sessionIdOf } from '../pack/directory.ts';
 import { blobTableOf, directoryOf, type PackRecord } from '../pack/pack-record.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { BlobTable, type LookUp, type MergeBounds, mergeBounds } from './blob-table.ts';
@@ -72,6 +72,7 @@ export class LocalIndex {
   readonly #blobs: BlobTable | undefined;
   #features: FeaturePages | undefined;
   #isDamaged = false;
+  readonly #sessions = new Map<number, SessionId>();
   #distrustedNames: DistrustedCopies = new Map();
   /** The same by number, as far as the packs are known. */
   #distrusted = new Map<number, Set<string> | 'all'>();
@@ -306,6 +307,16 @@ export class LocalIndex {
       const value = this.#environment.packs.get(key);
       return value === undefined ? undefined : decodePack(key, value);
     });
+  }
+
+  /** The session that wrote a pack; the second time without reading its record. */
+  sessionOf(packNo: number): SessionId | undefined {
+    const known = this.#sessions.get(packNo);
+    const body = known === undefined ? this.record(packNo)?.body : undefined;
+    if (body === undefined) return known;
+    const id = sessionIdOf(body) as SessionId;
+    this.#sessions.set(packNo, id);
+    return id;
   }
 
   /** The whole directory, parsed; for questions about single blobs `openDirectory` is cheaper. */

@@ -5,7 +5,7 @@
  *
  * The plan is what is carried out. A snapshot that is made meanwhile is in no plan and stays.
  */
-import { forgottenPerTomb } from '../record/collector-records.ts';
+import { FORGOTTEN_COUNT_MAX } from '../record/collector-records.ts';
 import { ChainWriter } from '../repository/chain-writer.ts';
 import type { Repository } from '../repository/repository.ts';
 import { type DamagedObject, loadView, type View } from '../repository/view.ts';
@@ -165,8 +165,8 @@ async function putTombs(
   });
   const writer = await ChainWriter.open(repository, view);
   try {
-    for (let i = 0; i < forgotten.length; i += forgottenPerTomb) {
-      const part = forgotten.slice(i, i + forgottenPerTomb);
+    for (let i = 0; i < forgotten.length; i += FORGOTTEN_COUNT_MAX) {
+      const part = forgotten.slice(i, i + FORGOTTEN_COUNT_MAX);
       await writer.putTomb({ forgotten: part, merges: [], closed: [] });
     }
   } finally {

@@ -31,6 +31,40 @@ export function mergeTombs<Id, Name>({
   return { merges, closed };
 }
 
+/** How much one merged tomb can say. */
+export interface TombLimits {
+  mergesMax: number;
+  closedMax: number;
+}
+
+/**
+ * What goes into the next merged tomb: fences first, then tombs in the order given, then earlier merged
+ * tombs, those that say least first. A full one stays as it is, so that there are several in the end; what
+ * else finds no room waits for the one after this.
+ */
+export function chooseForMerging<
+  Id,
+  Tomb extends { forgotten: readonly unknown[]; closed: readonly unknown[] },
+>(
+  {
+    fences,
+    tombs,
+    merged,
+  }: { fences: readonly Id[]; tombs: readonly Tomb[]; merged: readonly Tomb[] },
+  { mergesMax, closedMax }: TombLimits,
+): { fences: Id[]; tombs: Tomb[] } {
+  const says = ({ forgotten, closed }: Tomb): number => forgotten.length + closed.length;
+  const chosenFences = fences.slice(0, closedMax);
+  const chosen: Tomb[] = [];
+  let room = closedMax - chosenFences.length;
+  for (const tomb of [...tombs, ...[...merged].sort((a, b) => says(a) - says(b))]) {
+    if (chosen.length === mergesMax || says(tomb) > room) continue;
+    chosen.push(tomb);
+    room -= says(tomb);
+  }
+  return { fences: chosenFences, tombs: chosen };
+}
+
 /**
  * The merged sweep in place of sweeps, one of each generation that no merged sweep covers, up to the
  * last. It names every pack they swept, whether it is still there or not. Afterwards marks, sweeps and

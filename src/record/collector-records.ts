@@ -9,9 +9,9 @@ import type { JsonObject } from './canonical-json.ts';
 import { type ChainFields, encodeChain, encodeRecord, parseChain, parseRecord } from './record.ts';
 import { hexField, hexListField, integerField, objectListField } from './record-fields.ts';
 
-export const FORGOTTEN_COUNT_MAX = 100_000;
-/** Snapshots that a tomb can name beside the longest chain fields and still be a record: 2^24 bytes. */
-export const forgottenPerTomb = 50_000;
+/** Of a tomb. A record with all of them beside the longest chain fields is below `RECORD_SIZE_MAX`. */
+export const FORGOTTEN_COUNT_MAX = 50_000;
+export const MERGES_COUNT_MAX = 50_000;
 export const CLOSED_COUNT_MAX = 300_000;
 /** Packs that one record names. */
 export const SWEPT_COUNT_MAX = 200_000;
@@ -35,6 +35,7 @@ export interface Tomb {
 
 export function encodeTomb({ chain, forgotten, merges, closed }: Tomb): Uint8Array {
   assert(forgotten.length <= FORGOTTEN_COUNT_MAX, 'forgotten snapshots in one tomb');
+  assert(merges.length <= MERGES_COUNT_MAX, 'tombs merged in one');
   assert(closed.length <= CLOSED_COUNT_MAX, 'closed sessions in one tomb');
   return encodeRecord('tomb', {
     ...encodeChain(chain),
@@ -57,13 +58,15 @@ export function parseTomb(payload: Uint8Array): Tomb {
     writerSeq: integerField(entry, 'writer_seq', 1),
     hash: hexField(entry, 'hash', 32),
   }));
+  const merges = optionalHexList(record, 'merges', 32);
   const closed = optionalHexList(record, 'closed', 16);
   demand(forgotten.length <= FORGOTTEN_COUNT_MAX, 'too many forgotten snapshots in one tomb');
+  demand(merges.length <= MERGES_COUNT_MAX, 'too many tombs merged in one');
   demand(closed.length <= CLOSED_COUNT_MAX, 'too many closed sessions in one tomb');
   return {
     chain: parseChain(record),
     forgotten,
-    merges: optionalHexList(record, 'merges', 32),
+    merges,
     closed,
   };
 }

@@ -29,7 +29,7 @@ export class ChainWriter {
   readonly newSalt: SaltSource;
   readonly #repository: Repository;
   readonly #lease: WriterLease;
-  readonly #view: View;
+  #view: View;
   #state: WriterState;
 
   private constructor(
@@ -63,6 +63,11 @@ export class ChainWriter {
   /** Of the client, or of this writer alone where another process of the client is at work. */
   get writerId(): string {
     return this.#state.writerId;
+  }
+
+  /** From now on records say that they have seen this view, which was loaded later than the one before. */
+  see(view: View): void {
+    this.#view = view;
   }
 
   /** Stores a tomb, durably, and gives the hash in its name. */

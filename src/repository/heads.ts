@@ -73,6 +73,7 @@ export function rollbackNotice(
   if (view.collector.generation < state.gcGeneration) {
     return `The repository went back: collection ${state.gcGeneration} is gone`;
   }
+  if (!namesAllHeads(view)) return undefined;
   const known = namedRecords(view);
   const lost = state.heads.find(
     ({ writerId, seq, hash }) =>
@@ -81,6 +82,59 @@ export function rollbackNotice(
   if (lost === undefined) return undefined;
   const record = `record ${lost.seq} of writer ${lost.writerId.slice(0, 8)}`;
   return `The repository went back: ${record}, which this client has seen, is gone`;
+}
+
+/**
+ * The newest record that others know of a writer, if it is gone although nothing has taken it away: no
+ * tomb names it, no merged record has seen it, which may stand for it, and there is no later one of that
+ * writer. Undefined when there is none such, or no telling.
+ */
+export function missingHead(view: View): SeenHead | undefined {
+  if (!namesAllHeads(view)) return undefined;
+  const known = knownRecords(view);
+  for (const { seen } of mergingChains(view)) {
+    for (const { writerId, seq } of seen) {
+      known.newest.set(writerId, Math.max(known.newest.get(writerId) ?? 0, seq));
+    }
+  }
+  return chainsOf(view)
+    .flatMap(({ seen }) => seen)
+    .find(
+      ({ writerId, seq, hash }) =>
+        !known.hashes.has(hash) && (known.newest.get(writerId) ?? 0) < seq,
+    );
+}
+
+function chainsOf(view: View): ChainFields[] {
+  return [
+    ...view.snapshots.map(({ manifest }) => manifest.chain),
+    ...view.tombs.map(({ tomb }) => tomb.chain),
+    ...chainedRecords(view.collector).records.map(({ chain }) => chain),
+  ];
+}
+
+/** Whether merged records name all heads: what one could not name may have gone with what it replaced. */
+function namesAllHeads(view: View): boolean {
+  return mergingChains(view).every(({ seen }) => seen.length < SEEN_COUNT_MAX);
+}
+
+function mergingChains({ tombs, collector }: View): ChainFields[] {
+  const merged = tombs.filter(({ tomb }) => tomb.merges.length > 0);
+  return [...merged.map(({ tomb }) => tomb.chain), ...collector.merged.map(({ chain }) => chain)];
+}
+
+/** Records that are there, and those of which a tomb or sweep says why they are not. */
+function knownRecords(view: View): NamedRecords {
+  const hashes = new Set<string>();
+  const newest = new Map<string, number>();
+  const forgotten = view.tombs.flatMap(({ tomb }) => forgottenRecords(tomb));
+  for (const { writerId, seq, hash } of [...recordsOf(view), ...forgotten]) {
+    hashes.add(hash);
+    newest.set(writerId, Math.max(newest.get(writerId) ?? 0, seq));
+  }
+  for (const { tomb } of view.tombs) for (const merged of tomb.merges) hashes.add(merged);
+  for (const mark of chainedRecords(view.collector).named) hashes.add(mark);
+  return { hashes, newest };
 }
 
 interface NamedRecords {
@@ -134,10 +188,9 @@ function forgottenRecords({ forgotten }: Tomb): SeenHead[] {
 
 /** Of writers that only others name, too. */
 function allHeadsOf(view: View): SeenHead[] {
-  const named: SeenHead[] = [];
-  for (const { tomb } of view.tombs) named.push(...forgottenRecords(tomb), ...tomb.chain.seen);
-  for (const { chain } of chainedRecords(view.collector).records) named.push(...chain.seen);
-  return newestByWriter([...named, ...recordsOf(view)]);
+  const forgotten = view.tombs.flatMap(({ tomb }) => forgottenRecords(tomb));
+  const named = chainsOf(view).flatMap(({ seen }) => seen);
+  return newestByWriter([...forgotten, ...named, ...recordsOf(view)]);
 }
 
 function headsOf(view: View, activeSinceNs?: bigint): SeenHead[] {

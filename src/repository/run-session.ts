@@ -2,7 +2,6 @@
  * An operation that commits a snapshot: a session that a collection fenced meanwhile starts over; what
  * it stored is found again.
  */
-import { BusyError } from '../errors.ts';
 import { beginSession } from './begin-session.ts';
 import type { Repository } from './repository.ts';
 import type { Session } from './session.ts';
@@ -24,8 +23,9 @@ export async function runSession<T>(
     try {
       return await work(session);
     } catch (error) {
+      const refusal = await session.refusalBehind(error);
       await session.abort();
-      if (!(error instanceof BusyError) || i === triesMax) throw error;
+      if (refusal === undefined || i === triesMax) throw refusal ?? error;
     }
   }
 }

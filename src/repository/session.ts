@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { BlobType } from '../blob/blob-type.ts';
-import { BusyError } from '../errors.ts';
+import { BusyError, VarveError } from '../errors.ts';
 import type { EncodedFrame } from '../frame/frame-builder.ts';
 import { type BlobId, blobKey, type SessionId } from '../id.ts';
 import { PACK_STATE } from '../index/cache-rows.ts';
@@ -36,6 +36,7 @@ import type { IndexSync } from './index-sync.ts';
 import { type NewBlob, PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
 import { SegmentWriter } from './segment-writer.ts';
+import { readStoredRecord } from './stored-records.ts';
 import { endedBy, loadTombs, type View } from './view.ts';
 import type { WriterLease, WriterState } from './writer-state.ts';
 
@@ -297,6 +298,27 @@ export class Session {
       .then(() => this.#cleanUp())
       .catch(() => {});
     await this.#lease.release().catch(() => {});
+  }
+
+  /**
+   * What a failure of this session means, to be asked before `abort`: where a collection has ended it
+   * meanwhile, whatever is missed was taken by that collection, and the session can start over.
+   */
+  async refusalBehind(error: unknown): Promise<BusyError | undefined> {
+    if (error instanceof BusyError) return error;
+    if (!(error instanceof VarveError) || this.#signal?.aborted === true) return undefined;
+    const isFenced = await this.#isFenced().catch(() => false);
+    return isFenced ? fencedError(this.id) : undefined;
+  }
+
+  async #isFenced(): Promise<boolean> {
+    const name = `snapshots/${this.id}`;
+    if ((await this.#repository.storage.stat(name)) === undefined) {
+      return reportOf(this.id, endedBy(await loadTombs(this.#repository))) === 'refused';
+    }
+    const kinds = [OBJECT_KIND.snapshot, OBJECT_KIND.fence];
+    const { kind } = await readStoredRecord(this.#repository, name, { kinds });
+    return kind === OBJECT_KIND.fence;
   }
 
   /** A pack of this session is durable: from now on it may be named. */

@@ -50,6 +50,8 @@ export interface View {
   /** Sessions that can never commit again, by fence or by a merged tomb. */
   closed: Set<SessionId>;
   fences: StoredFence[];
+  /** Closed sessions with a manifest, which counts for nothing: their name had been opened again. */
+  voided: SessionId[];
   collector: CollectorState;
   /** Tombs, for the chain of records. */
   tombs: StoredTomb[];
@@ -111,6 +113,7 @@ function assembleView(
     hidden: hiddenAmong(ordered, loaded, ended),
     closed: ended.closed,
     fences,
+    voided: ordered.map(({ id }) => id).filter((id) => ended.closed.has(id)),
     collector,
     tombs: loaded.tombs,
     damaged: [...damaged, ...loaded.damaged],

@@ -6,6 +6,7 @@
  * A window holds places, not content; it is bounded by files, chunks, and files that more than one
  * frame goes into, which are those that stay open between two frames.
  */
+import type { TargetError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { FrameEntry, PackHead } from '../repository/range-reader.ts';
 import type { ChunkLocation } from '../repository/read-access.ts';
@@ -43,6 +44,8 @@ export interface PlannedFile {
   hasFailed: boolean;
   /** Other names of it may wait. */
   isFirstName: boolean;
+  /** Why it is not another name of a file that is there; told when it is there as a file of its own. */
+  notLinked: TargetError | undefined;
 }
 
 /** A chunk of a file that is not located yet. */

@@ -118,7 +118,9 @@ export class RestoreFiles {
     const { directory, name, metadata } = file;
     if (metadata.linkGroup === undefined) return false;
     try {
-      if (!directory.target.hardLink(name, metadata.linkGroup)) return false;
+      const link = directory.target.hardLink(name, metadata.linkGroup);
+      if (link instanceof TargetError) file.notLinked = link;
+      if (link !== 'linked') return false;
     } catch (error) {
       this.#fail(file, error);
     }
@@ -276,7 +278,10 @@ export class RestoreFiles {
     file.holdCount -= 1;
     if (file.holdCount > 0) return;
     if (this.#shared.delete(file)) this.#finishShared(file);
-    if (!file.hasFailed) this.counts.files += 1;
+    if (!file.hasFailed) {
+      this.counts.files += 1;
+      if (file.notLinked !== undefined) this.#report(file, file.notLinked);
+    }
     if (file.isFirstName && file.metadata.linkGroup !== undefined) {
       const group = toHex(file.metadata.linkGroup);
       for (const other of this.#waiting.get(group) ?? []) {

@@ -170,9 +170,11 @@ export class Run {
     metadata: TargetMetadata,
   ): void {
     const { name, device = { major: 0, minor: 0 } } = node;
-    const isLinked = metadata.linkGroup !== undefined && target.hardLink(name, metadata.linkGroup);
-    if (!isLinked) target.special(name, { type, device }, metadata);
+    const { linkGroup } = metadata;
+    const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup);
+    if (link !== 'linked') target.special(name, { type, device }, metadata);
     this.#otherCount += 1;
+    if (link instanceof TargetError) throw link;
   }
 
   async #restoreDirectory(here: Here, node: Node, isChosen: boolean): Promise<void> {
@@ -199,9 +201,10 @@ export class Run {
     for (const { name, linkTarget, metadata: itsMetadata } of symlinks) {
       try {
         const { linkGroup } = itsMetadata;
-        const isLinked = linkGroup !== undefined && target.hardLink(name, linkGroup);
-        if (!isLinked) target.symlink(name, linkTarget, itsMetadata);
+        const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup);
+        if (link !== 'linked') target.symlink(name, linkTarget, itsMetadata);
         this.#otherCount += 1;
+        if (link instanceof TargetError) this.#reportEntry(directory, name, link);
       } catch (error) {
         this.#reportEntry(directory, name, error);
       }
@@ -312,6 +315,7 @@ function planFile(directory: OpenDirectory, node: Node, metadata: TargetMetadata
     holdCount: 1,
     hasFailed: false,
     isFirstName: false,
+    notLinked: undefined,
   };
 }
 

@@ -4,8 +4,9 @@ import { printable } from '../util/printable.ts';
 
 /**
  * `name`: not a usable name here. `unsafe`: what is there is not what was made, or could lead out of
- * the target. `special_bits`: setuid, setgid or sticky left out. `special_file`: device, FIFO or
- * socket left out. `attributes`, `flags`: extended attributes, file flags that are not set.
+ * the target. `hard_link`: another name of a file became a file of its own. `special_bits`: setuid,
+ * setgid or sticky left out. `special_file`: device, FIFO or socket left out. `attributes`, `flags`:
+ * extended attributes, file flags that are not set.
  */
 export type TargetReason =
   | 'permission'
@@ -17,6 +18,7 @@ export type TargetReason =
   | 'unsafe'
   | 'too_deep'
   | 'owner'
+  | 'hard_link'
   | 'special_bits'
   | 'special_file'
   | 'attributes'

@@ -51,7 +51,7 @@ export interface TargetRun extends WriterRun {
   /** The open target itself. */
   readonly target: DirectoryHandle;
   /** First file of each link group, by the group in hexadecimal. */
-  readonly createdByGroup: Map<string, CreatedFile>;
+  readonly createdByGroup: Map<string, CreatedFile | 'unreachable'>;
   readonly lateFlags: LateFlags[];
 }
 

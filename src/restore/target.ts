@@ -27,7 +27,12 @@ import { attempt, type TargetFailure, targetError } from './target-error.ts';
 import { TargetFile } from './target-file.ts';
 import { applyLateFlags, recordLateFlags } from './target-flags.ts';
 import type { TargetFs } from './target-fs.ts';
-import { openCreated, recordCreated } from './target-links.ts';
+import {
+  type LinkOutcome,
+  linkToCreated,
+  recordCreated,
+  recordUnreachable,
+} from './target-links.ts';
 import { applyFlags, applyMetadata, reporting, type TargetMetadata } from './target-metadata.ts';
 import { nameFault } from './target-name.ts';
 import {
@@ -245,28 +250,18 @@ export class TargetDirectory implements PlacedDirectory {
     this.#attempt('create', name, () => this.#run.fs.makeSymlink(path, target));
     // Without handles nothing tells that it still is the symlink just made.
     if (this.#run.fs.hasDirectoryHandles()) this.#finishNamed(name, 'l', metadata);
+    else recordUnreachable(this.#run, metadata.linkGroup);
   }
 
   /**
-   * Makes another name for a file of this run. False where that is not possible: then the caller
-   * restores the file once more.
+   * Makes another name for a file of this run. Where there is none yet, or where it cannot have another
+   * name, the caller restores the file once more, and reports the latter when it is there.
    *
    * @throws TargetError where the name cannot be used or is taken
    */
-  hardLink(name: Uint8Array, linkGroup: Uint8Array): boolean {
+  hardLink(name: Uint8Array, linkGroup: Uint8Array): LinkOutcome {
     this.#demandUsable(name);
-    const fd = openCreated(this.#run, linkGroup);
-    if (fd === undefined) return false;
-    try {
-      this.#attempt('link', name, () => this.#run.fs.linkDescriptor(fd, childPath(this, name)));
-      return true;
-    } catch (error) {
-      // Anything but a name already taken (too many links, for one) leaves room for a copy.
-      if ((error as TargetError).reason === 'exists') throw error;
-      return false;
-    } finally {
-      this.#run.fs.close(fd);
-    }
+    return linkToCreated(this.#run, linkGroup, { directory: this, name });
   }
 
   /**
@@ -282,6 +277,7 @@ export class TargetDirectory implements PlacedDirectory {
     this.#attempt('create', name, () => this.#run.fs.makeSpecial(this, name, special));
     // Without handles nothing tells that it still is what was just made.
     if (this.#run.fs.hasDirectoryHandles()) this.#finishNamed(name, special.type, metadata);
+    else recordUnreachable(this.#run, metadata.linkGroup);
   }
 
   /** To be reported like any failing entry. */

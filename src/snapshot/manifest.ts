@@ -63,11 +63,22 @@ export interface SnapshotManifest {
   errorSample: { path: Uint8Array; code: string }[];
   /** Something was skipped. */
   isPartial: boolean;
+  /** What a later version has said besides; whoever makes another manifest of this one says it again. */
+  laterFields?: JsonObject | undefined;
 }
+
+/** Keys of this version. A signature is about one record: no other one may have it. */
+const knownKeys: ReadonlySet<string> = new Set([
+  ...['schema', 'requires', 'repo_id', 'writer_id', 'writer_seq', 'previous', 'seen'],
+  ...['gc_generation', 'config_number', 'program', 'signature', 'session_id', 'started_ns'],
+  ...['ended_ns', 'time_zone', 'host', 'host_b64', 'user', 'user_b64', 'source', 'source_b64'],
+  ...['roots', 'tags', 'parents', 'root', 'segments', 'stats', 'exclude_hash', 'errors', 'partial'],
+]);
 
 export function encodeManifest(manifest: SnapshotManifest): Uint8Array {
   const { root } = manifest;
   return encodeRecord('snapshot', {
+    ...manifest.laterFields,
     ...encodeChain(manifest.chain),
     session_id: manifest.sessionId,
     started_ns: String(manifest.startedNs),
@@ -109,6 +120,7 @@ export function parseManifest(payload: Uint8Array): SnapshotManifest {
   const errors = objectField(record, 'errors');
   const sample = objectListField(errors, 'sample');
   demand(sample.length <= ERROR_SAMPLE_COUNT_MAX, 'sample of errors too long');
+  const later = Object.entries(record).filter(([key]) => !knownKeys.has(key));
   return {
     chain: parseChain(record),
     sessionId: hexField(record, 'session_id', 16) as SessionId,
@@ -136,6 +148,7 @@ export function parseManifest(payload: Uint8Array): SnapshotManifest {
       code: textField(entry, 'code'),
     })),
     isPartial: record['partial'] === undefined ? false : booleanField(record, 'partial'),
+    ...(later.length > 0 && { laterFields: Object.fromEntries(later) }),
   };
 }
 

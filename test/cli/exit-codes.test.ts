@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -10,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { lackOfStrace } from '../helpers/fault-strace.ts';
 import { contentOf, homeWithRepository, type VarveHome, varveHome } from '../helpers/run-varve.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 
@@ -97,6 +99,26 @@ test('3: one missing source is named, the rest is saved', async (t) => {
   assert.equal(lines[0]?.['item'], home.path('missing'));
   assert.equal(lines[1]?.['error_count'], 1);
   assert.match(listed.stdout, /partial/);
+});
+
+test('3: a name that the target cannot link is told, with its reason', async (t) => {
+  const lack = await lackOfStrace();
+  if (lack !== undefined) return t.skip(lack);
+  const home = await homeWithRepository(t);
+  linkSync(writeSource(home, 'first', 'x'), home.path('source', 'second'));
+  await home.ok('snapshot', 'source');
+  const restore = ['restore', `latest:${home.path('source')}`, '--target', 'out'];
+  const noLinks = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'inject=linkat:error=EMLINK'];
+
+  const { code, stdout, stderr } = await home.run(restore, { prefix: noLinks });
+
+  assert.equal(code, 3);
+  assert.match(
+    stdout,
+    /^Not restored, or not as it was: 1 path\n {2}hard_link {2}\/.*\/out\/second$/m,
+  );
+  assert.match(stderr, /^hard_link: Cannot link .*second": EMLINK; it is a file of its own now$/m);
+  assert.equal(readFileSync(home.path('out', 'second'), 'utf8'), 'x');
 });
 
 test('1: no source exists, and nothing is written', async (t) => {

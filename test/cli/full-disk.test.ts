@@ -4,67 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  statfsSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { compareTrees } from '../helpers/compare-trees.ts';
-import { type VarveHome, varveHome } from '../helpers/run-varve.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
+import { fill, mebibyte, pageSize, smallHome, writeNoise } from '../helpers/small-disk.ts';
 
-const mebibyte = 2 ** 20;
 const kibibyte = 2 ** 10;
-const pageSize = 4096;
-
-/** Mounts an empty file system of `size` bytes; says why where that is not possible. */
-function mountSmall(path: string, size: number): string | undefined {
-  if (process.geteuid?.() !== 0) return 'only root can mount a file system';
-  mkdirSync(path);
-  const options = ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', path];
-  const { status, stderr } = spawnSync('mount', options, { encoding: 'utf8' });
-  return status === 0 ? undefined : `cannot mount a tmpfs here: ${stderr}`;
-}
-
-function freeSize(path: string): number {
-  const { bavail, bsize } = statfsSync(path);
-  return bavail * bsize;
-}
-
-/** Fills the file system of the directory but for `room` bytes; gives the file that does. */
-function fill(directory: string, room: number): string {
-  const path = join(directory, 'filler');
-  writeFileSync(path, new Uint8Array(freeSize(directory) - room));
-  assert.equal(freeSize(directory), room);
-  return path;
-}
-
-/** A home whose tmpfs stands at `small`; the test is skipped where there can be none. */
-function smallHome(t: TestContext): { home: VarveHome; small: string } | undefined {
-  let mounted: string | undefined;
-  t.after(() => {
-    if (mounted !== undefined) spawnSync('umount', [mounted]); // Before its directory goes.
-  });
-  const home = varveHome(t);
-  const small = home.path('small');
-  const lack = mountSmall(small, 24 * mebibyte);
-  if (lack === undefined) {
-    mounted = small;
-    return { home, small };
-  }
-  t.skip(lack);
-  return undefined;
-}
-
-function writeNoise(home: VarveHome, file: { name: string; size: number; salt: number }): void {
-  writeFileSync(home.path('source', file.name), seededRandom(file.salt).bytes(file.size));
-}
 
 test('a snapshot that finds no room says where, and hurts nothing', async (t) => {
   const place = smallHome(t);

@@ -280,7 +280,7 @@ test('130: an interrupted prune has lost nothing, and the next one goes on', asy
   assert.match(stopped.stderr, /^note: no snapshot has lost anything; the next prune goes on$/m);
   assert.match(planned.stdout, /^ {2}earlier +\d packs? .*an earlier prune has named them$/m);
   assert.match(next.stdout, deletedSome);
-  assert.match(next.stdout, /^This was the plan of an earlier prune: run it again/m);
+  assert.ok(!next.stdout.includes('run it again'));
   await assertSound(home);
 });
 

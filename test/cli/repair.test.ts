@@ -108,6 +108,33 @@ test('varve repair packs heals from a copy of the repository with a passphrase o
   assert.equal((await home.run(['check', '--read-data'], { env })).code, 0);
 });
 
+test('of another repository varve repair packs says how to heal from it, and that is how it is done', async (t) => {
+  const home = await withSnapshot(t);
+  const other = home.path('other repository');
+  await home.ok('init', '--insecure-no-password', '-r', other);
+  await home.ok('snapshot', 'source', '-r', other);
+  damageData(home);
+  await home.run(['check', '--read-data']);
+  rmSync(home.path('source'), { recursive: true });
+
+  const { code, stderr } = await home.run(['repair', 'packs', '--yes', '--from', other]);
+
+  assert.equal(code, 3);
+  const told = [...stderr.matchAll(/"varve ([^"]*)"/g)].map(([, command]) => command as string);
+  assert.match(stderr, /^note: ".*" is no copy of this repository /m);
+  assert.deepEqual(told, [
+    `restore --repo ${other} latest --target DIR`,
+    'repair packs --live DIR',
+  ]);
+  for (const command of told) {
+    const args = command.replace(other, 'OTHER').replace('DIR', 'back').split(' ');
+    const yes = command.startsWith('repair') ? ['--yes'] : [];
+    await home.ok(...args.map((arg) => arg.replace('OTHER', other)), ...yes);
+  }
+  await home.ok('check', '--read-data');
+  await home.ok('restore', 'latest', '--target', 'out');
+});
+
 test('varve repair snapshots makes one without what is lost, and names it', async (t) => {
   const home = await withSnapshot(t);
   damageData(home);

@@ -1,5 +1,5 @@
 /**
- * `npm run reliability [-- kills|blocks|canaries …]`: runs every fault of docs/reliability.md and
+ * `npm run reliability [-- kills|blocks|schedules|damage|canaries …]`: runs every fault of docs/reliability.md and
  * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -10,6 +10,7 @@ import {
   lackOfBlockDevices,
   runBlocks,
 } from '../helpers/block-runs.ts';
+import { DAMAGE_PARTS, runDamages } from '../helpers/damage-parts.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
@@ -26,8 +27,18 @@ import {
   RELIABILITY_CAMPAIGNS,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
+import { pointRange } from '../helpers/point-range.ts';
+import {
+  runSchedules,
+  SCHEDULE_CANARIES,
+  SCHEDULE_COUNT,
+  scheduleTable,
+} from '../helpers/schedule-runs.ts';
 
-const parts = process.argv.length > 2 ? process.argv.slice(2) : ['kills', 'blocks', 'canaries'];
+const parts =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['kills', 'blocks', 'schedules', 'damage', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
 const say = (text: string): void => console.error(text);
 
@@ -76,8 +87,18 @@ async function runPowerCuts(): Promise<number> {
   return losses.length;
 }
 
+/** `TEST_POINTS=<from>-<to>` takes those schedules. */
+async function playSchedules(): Promise<number> {
+  const range = pointRange(SCHEDULE_COUNT);
+  const directory = nextDirectory();
+  const tally = await runSchedules({ directory, range, laneCount: 2, onProgress: say });
+  console.log(`${scheduleTable(tally)}\n`);
+  for (const loss of tally.losses) console.log(`LOSS ${loss}`);
+  return tally.losses.length;
+}
+
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES];
+  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES, ...SCHEDULE_CANARIES];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {
@@ -94,6 +115,9 @@ let failureCount = 0;
 try {
   if (parts.includes('kills')) failureCount += await runKills();
   if (parts.includes('blocks')) failureCount += await runPowerCuts();
+  if (parts.includes('schedules')) failureCount += await playSchedules();
+  const damages = parts.includes('damage') ? Object.keys(DAMAGE_PARTS) : parts;
+  failureCount += await runDamages(damages, say);
   if (parts.includes('canaries')) failureCount += await runCanaries();
 } finally {
   rmSync(directory, { recursive: true, force: true });

@@ -19,7 +19,6 @@ import { type Content, contentLength } from '../../src/tree/content.ts';
 import type { Node } from '../../src/tree/node.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
-import { flipBit } from '../helpers/fault-storage.ts';
 import { forge, refusedPage, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
@@ -27,6 +26,7 @@ import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
   check,
+  flipStored,
   newDirectoryStorage,
   newStorage,
   objectNames,
@@ -373,9 +373,7 @@ test('takeSnapshot() names the packs of a lost segment again', async (t) => {
 
 /** Changes one bit of the byte at `offset`, from the end when negative. */
 async function flipIn(storage: Storage, name: string, offset: number): Promise<Damage> {
-  const bytes = await storage.get(name);
-  const position = offset < 0 ? bytes.length + offset : offset;
-  await replaceObject(storage, name, flipBit(bytes, 8 * position));
+  await flipStored(storage, name, offset);
   return { object: name };
 }
 

@@ -8,11 +8,11 @@ import type { DataSubset } from '../../src/maintain/choose-packs.ts';
 import { rebuildIndex } from '../../src/repository/index-sync.ts';
 import { loadView } from '../../src/repository/view.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { flipBit } from '../helpers/fault-storage.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import {
   check,
+  flipStored,
   newStorage,
   objectNames,
   openClient,
@@ -95,7 +95,7 @@ test('check() goes on telling damage that was found by reading, until it is gone
   const client = await openClient(t, storage);
   const [name = ''] = await objectNames(storage, 'meta/');
   const bytes = await storage.get(name);
-  await replaceObject(storage, name, flipBit(bytes, 4 * bytes.length));
+  await flipStored(storage, name);
 
   const before = await check(client);
   const reading = await check(client, true);
@@ -117,8 +117,7 @@ test('takeSnapshot() stores again what is known to be damaged (I16)', async (t) 
   const client = await openClient(t, storage);
   const names = await objectNames(storage, 'meta/');
   for (const name of names) {
-    const bytes = await storage.get(name);
-    await replaceObject(storage, name, flipBit(bytes, 4 * bytes.length));
+    await flipStored(storage, name);
   }
   const unaware = await snapshot(client, [source]);
   const damaged = await check(client, true);

@@ -17,16 +17,16 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { createStorage } from '../../src/storage/location.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { toHex } from '../../src/util/bytes.ts';
-import { flipBit, interceptStorage } from '../helpers/fault-storage.ts';
+import { interceptStorage } from '../helpers/fault-storage.ts';
 import { similarPlaintexts, storePack } from '../helpers/record-writer-packs.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import {
+  flipStored,
   newClient,
   objectNames,
   objects,
   openClient,
-  replaceObject,
   snapshot,
 } from '../helpers/test-repository.ts';
 
@@ -70,11 +70,6 @@ async function checkWith(
   return await checkRepository({ ...repository, jobs }, { isReadingData: true, ...rest });
 }
 
-async function flipAt(storage: Storage, name: string, offset: number): Promise<void> {
-  const bytes = await storage.get(name);
-  await replaceObject(storage, name, flipBit(bytes, 8 * offset));
-}
-
 test('check() finds nothing in a sound repository, however many threads read it', async (t) => {
   const { storage, repository } = await soundRepository(t);
   const sizes = await objects(storage);
@@ -93,9 +88,9 @@ test('check() finds the same damage in the same order, however many threads read
   const { storage, repository, packs } = await soundRepository(t);
   const random = seededRandom(1);
   for (const pack of packs.slice(0, 5)) {
-    await flipAt(storage, packStorageName(pack), 64 + random.below(pack.length - 500));
+    await flipStored(storage, packStorageName(pack), 64 + random.below(pack.length - 500));
   }
-  for (const name of await objectNames(storage, 'meta/')) await flipAt(storage, name, 200);
+  for (const name of await objectNames(storage, 'meta/')) await flipStored(storage, name, 200);
   const [plaintext, other] = [random.bytes(500), random.bytes(500)];
   const identify = () => random.bytes(32) as BlobId;
   await storePack({ ...repository, identify }, [{ plaintext }, { plaintext: other }]);
@@ -133,7 +128,7 @@ test('check() sees a changed bit anywhere in a pack of several pieces', async (t
   let offset = 64;
   for (const [i, size] of sizes.entries()) {
     for (const at of [offset, offset + size + 15]) {
-      await flipAt(storage, name, at);
+      await flipStored(storage, name, at);
 
       const { findings } = await checkWith(repository, { jobs: 0 });
 
@@ -143,7 +138,7 @@ test('check() sees a changed bit anywhere in a pack of several pieces', async (t
         [['pack-damaged', name]],
         `frame ${i} at ${at}`,
       );
-      await flipAt(storage, name, at);
+      await flipStored(storage, name, at);
     }
     offset += size + 16;
   }
@@ -154,7 +149,7 @@ test('check() tells of a pack that cannot be read to its end, and of nothing in 
   const random = seededRandom();
   const blobs = [3_000_000, 3_000_000].map((size) => ({ plaintext: random.bytes(size) }));
   const name = packStorageName(await storePack(repository, blobs));
-  await flipAt(repository.storage, name, 100);
+  await flipStored(repository.storage, name, 100);
   let reads = 0;
   const storage = interceptStorage(repository.storage, async (call, run) => {
     const isRead = call.name === name && call.operation === 'getRange';

@@ -5,17 +5,16 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { repairIndex } from '../../src/maintain/repair/repair-index.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { flipBit } from '../helpers/fault-storage.ts';
 import { assertKept, objectHashes } from '../helpers/repaired.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import {
   type Client,
   check,
+  flipStored,
   newStorage,
   objectNames,
   openClient,
-  replaceObject,
   restore,
   snapshot,
   type Taken,
@@ -42,18 +41,9 @@ async function threeSnapshots(t: TestContext): Promise<Sound> {
   return { storage, client, source, taken };
 }
 
-async function flip(storage: Storage, name: string, offset: number): Promise<void> {
-  const bytes = await storage.get(name);
-  await replaceObject(
-    storage,
-    name,
-    flipBit(bytes, 8 * (offset < 0 ? bytes.length + offset : offset)),
-  );
-}
-
 const damages: Record<string, (storage: Storage, name: string) => Promise<void>> = {
   lost: (storage, name) => storage.delete(name),
-  damaged: (storage, name) => flip(storage, name, 100),
+  damaged: (storage, name) => flipStored(storage, name, 100),
 };
 
 for (const [what, damage] of Object.entries(damages)) {
@@ -108,7 +98,7 @@ test('repairIndex() by its writer names a pack whose directory is damaged, too',
   const { storage, client, taken } = await threeSnapshots(t);
   const [segment = ''] = taken[1]?.snapshot.manifest.segments ?? [];
   const before = await objectNames(storage, 'meta/');
-  for (const name of before) await flip(storage, name, -100);
+  for (const name of before) await flipStored(storage, name, -100);
   await storage.delete(`index/0-${segment}`);
   await storage.putIfAbsent(`index/0-${segment}`, new Uint8Array(10));
 

@@ -7,12 +7,7 @@ import { CorruptionError } from '../../src/errors.ts';
 import { type PacksRepairOptions, repairPacks } from '../../src/maintain/repair/repair-packs.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
-import {
-  flipBit,
-  interceptStorage,
-  StorageStopped,
-  stopStorage,
-} from '../helpers/fault-storage.ts';
+import { interceptStorage, StorageStopped, stopStorage } from '../helpers/fault-storage.ts';
 import { pruneNow } from '../helpers/forget-snapshots.ts';
 import { b } from '../helpers/raw-path.ts';
 import { assertKept, objectHashes } from '../helpers/repaired.ts';
@@ -23,6 +18,7 @@ import {
   type Client,
   check,
   copyStorage,
+  flipStored,
   newStorage,
   objectNames,
   openClient,
@@ -61,12 +57,6 @@ async function threeSnapshots(t: TestContext): Promise<Sound> {
   return { storage, home, source, taken, packs };
 }
 
-/** In the middle, where the data of these packs lies. */
-async function flipData(storage: Storage, name: string): Promise<void> {
-  const bytes = await storage.get(name);
-  await replaceObject(storage, name, flipBit(bytes, 4 * bytes.length));
-}
-
 async function assertSound(
   t: TestContext,
   storage: Storage,
@@ -103,7 +93,7 @@ test('repairPacks() does nothing in a sound repository', async (t) => {
 for (const where of ['where they were saved', 'moved', 'below another root']) {
   test(`repairPacks() heals chunks from live files ${where}`, async (t) => {
     const { storage, source, taken, packs } = await threeSnapshots(t);
-    for (const name of packs) await flipData(storage, name);
+    for (const name of packs) await flipStored(storage, name);
     const before = await objectHashes(storage);
     const client = await openClient(t, storage);
     let live = source;
@@ -130,7 +120,7 @@ for (const where of ['where they were saved', 'moved', 'below another root']) {
 
 test('repairPacks() stores only what is wanted of a file that has changed', async (t) => {
   const { storage, source, taken, packs } = await threeSnapshots(t);
-  await flipData(storage, packs[2] as string);
+  await flipStored(storage, packs[2] as string);
   writeFileSync(join(source, 'directory', '2'), seededRandom(99).bytes(30_000));
   const { repository } = await openClient(t, storage);
 
@@ -166,9 +156,8 @@ test('repairPacks() stores again what only a damaged pack holds and can be read'
   const [longer = '', flipped = ''] = packs;
   const bytes = await storage.get(longer);
   await replaceObject(storage, longer, Uint8Array.from([...bytes, 0]));
-  const other = await storage.get(flipped);
   // The directory: everything can be read as long as a segment knows it.
-  await replaceObject(storage, flipped, flipBit(other, 8 * (other.length - 100)));
+  await flipStored(storage, flipped, -100);
   const { repository } = await openClient(t, storage);
 
   const repair = await repairPacks(repository);
@@ -210,14 +199,17 @@ test('repairPacks() takes lost trees level by level where the index is lost, too
 
 test('repairPacks() says that another repository has other ids', async (t) => {
   const { storage, packs } = await threeSnapshots(t);
-  await flipData(storage, packs[0] as string);
+  await flipStored(storage, packs[0] as string);
   const from = (await openClient(t, await newStorage())).repository;
   const client = await openClient(t, storage);
 
   const repair = await repairPacks(client.repository, { from, isReadingData: true });
 
   assert.equal(repair.isApplied, false);
-  assert.match(client.notices.join(), /keys of its own.*--live/);
+  assert.match(
+    client.notices.join(),
+    /keys of its own.*varve restore --repo .*varve repair packs --live DIR"/,
+  );
 });
 
 test('repairPacks() of one base heals every delta on it (R10)', async (t) => {
@@ -265,10 +257,10 @@ test('takeSnapshot() does not make a delta on a base that is known to be damaged
 
 test('repairPacks() claims nothing that it did not read back (R05)', async (t) => {
   const { storage, source, packs } = await threeSnapshots(t);
-  await flipData(storage, packs[0] as string);
+  await flipStored(storage, packs[0] as string);
   const lying = interceptStorage(storage, async ({ operation, name }, run) => {
     const result = await run();
-    if (operation === 'put' && /^(data|meta)\//.test(name)) await flipData(storage, name);
+    if (operation === 'put' && /^(data|meta)\//.test(name)) await flipStored(storage, name);
     return result;
   });
   const { repository } = await openClient(t, lying);
@@ -280,7 +272,7 @@ test('repairPacks() claims nothing that it did not read back (R05)', async (t) =
 
 test('repairPacks() stopped before any request loses nothing and can be repeated (R03)', async (t) => {
   const { storage: sound, source, taken, packs } = await threeSnapshots(t);
-  for (const name of packs) await flipData(sound, name);
+  for (const name of packs) await flipStored(sound, name);
   const options: PacksRepairOptions = { live: b(source), isReadingData: true };
   const before = await objectHashes(sound);
   const storage = await copyStorage(sound);
@@ -302,7 +294,7 @@ test('repairPacks() stopped before any request loses nothing and can be repeated
 
 test('repairPacks() repeated writes nothing more', async (t) => {
   const { storage, source, packs } = await threeSnapshots(t);
-  for (const name of packs) await flipData(storage, name);
+  for (const name of packs) await flipStored(storage, name);
   const client = await openClient(t, storage);
   await repairPacks(client.repository, { live: b(source), isReadingData: true });
   const repaired = await objectHashes(storage);
@@ -320,7 +312,7 @@ test('repairPacks() repeated writes nothing more', async (t) => {
 for (const who of ['the client that healed', 'a client that knows nothing of it']) {
   test(`pruneRepository() by ${who} keeps what was healed`, async (t) => {
     const { storage, source, taken, packs } = await threeSnapshots(t);
-    for (const name of packs) await flipData(storage, name);
+    for (const name of packs) await flipStored(storage, name);
     const healer = await openClient(t, storage);
     await repairPacks(healer.repository, { live: b(source), isReadingData: true });
     const isHealer = who === 'the client that healed';

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
-import type { BlobId } from '../../src/id.ts';
+import type { BlobId, SessionId } from '../../src/id.ts';
 import { repairSnapshots } from '../../src/maintain/repair/repair-snapshots.ts';
 import { loadView } from '../../src/repository/view.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
@@ -13,6 +13,7 @@ import type { Node } from '../../src/tree/node.ts';
 import { concatBytes, encodeU32 } from '../../src/util/bytes.ts';
 import { forge, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
+import { RecordWriter } from '../helpers/record-writer.ts';
 import { assertKept, objectHashes } from '../helpers/repaired.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -153,6 +154,26 @@ test('repairSnapshots() keeps a file whose attributes are lost', async (t) => {
   assert.deepEqual(lost, ['/a attributes_damaged']);
   const chosen = await snapshotOf(client, snapshots[0]?.repairedId as string);
   assert.deepEqual(await list(client, { snapshot: chosen }), ['/a', '/b']);
+});
+
+test('repairSnapshots() says again what a later version has said in the manifest (R02)', async (t) => {
+  const { client, taken } = await withoutFirstPack(t);
+  const [, second] = taken as [Taken, Taken];
+  const { manifest } = second.snapshot;
+  const id = 'ab'.repeat(16) as SessionId;
+  const laterFields = { comment: 'from a later version' };
+  const later = { ...manifest, sessionId: id, laterFields };
+  await new RecordWriter(client.repository).snapshot({
+    id,
+    hash: '',
+    storedMs: 0,
+    manifest: later,
+  });
+
+  const { snapshots } = await repairSnapshots(client.repository);
+
+  const repaired = snapshots.find((one) => one.id === id)?.repairedId ?? '';
+  assert.deepEqual((await snapshotOf(client, repaired)).manifest.laterFields, laterFields);
 });
 
 test('repairSnapshots() refuses a tree with an entry of a later version (R02)', async (t) => {

@@ -106,7 +106,7 @@ export class FaultPlace {
   reset(): void {
     rmSync(this.client, { recursive: true, force: true });
     cpSync(this.#prepared, this.client, { recursive: true, verbatimSymlinks: true });
-    if (existsSync(this.cache)) for (const name of readdirSync(this.cache)) this.#markClean(name);
+    markCachesClean(this.cache);
     this.ledger = copyLedger(this.#preparedLedger);
     this.changed = undefined;
   }
@@ -114,15 +114,6 @@ export class FaultPlace {
   /** The cache and the writer state of this client are lost. */
   removeClient(): void {
     for (const path of [this.cache, this.state]) rmSync(path, { recursive: true, force: true });
-  }
-
-  /** A copy of a cache that was closed in order is as good as that one. */
-  #markClean(name: string): void {
-    const directory = join(this.cache, name);
-    const mark = join(directory, 'clean');
-    if (!existsSync(mark)) return;
-    const { size, mtimeNs, ino } = statSync(join(directory, 'data.mdb'), { bigint: true });
-    writeFileSync(mark, `${size} ${mtimeNs} ${ino}\n`, { mode: 0o600 });
   }
 
   /** Runs the command. What it acknowledges is noted. */
@@ -176,6 +167,18 @@ export class FaultPlace {
       UV_THREADPOOL_SIZE: '1',
       UV_USE_IO_URING: '0',
     };
+  }
+}
+
+/** Copies of caches that were closed in order are as good as those. */
+export function markCachesClean(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const name of readdirSync(directory)) {
+    const mark = join(directory, name, 'clean');
+    if (!existsSync(mark)) continue;
+    const data = join(directory, name, 'data.mdb');
+    const { size, mtimeNs, ino } = statSync(data, { bigint: true });
+    writeFileSync(mark, `${size} ${mtimeNs} ${ino}\n`, { mode: 0o600 });
   }
 }
 

@@ -22,6 +22,11 @@ export async function forgetSnapshots(
   await writer.close();
 }
 
+/** Snapshots that count, oldest first. */
+export async function liveIds(repository: Repository): Promise<string[]> {
+  return (await loadView(repository, 'read')).snapshots.map(({ id }) => id);
+}
+
 /** Without a grace, so that what was forgotten goes at once. */
 export async function pruneNow(
   repository: Repository,

@@ -231,6 +231,20 @@ export const events: Readonly<Record<string, Fields>> = {
   exit_error: { code: 'count', error_code: 'code', message: 'text', 'advice?': 'text' },
 };
 
+/** What is stored, from the raw data down to what compression leaves. */
+const storedSizes = {
+  raw_size: 'count',
+  unique_size: 'count',
+  'unique_factor?': 'factor',
+  delta_size: 'count',
+  'delta_factor?': 'factor',
+  delta_blob_count: 'count',
+  delta_raw_size: 'count',
+  delta_stored_size: 'count',
+  compressed_size: 'count',
+  'compressed_factor?': 'factor',
+} as const;
+
 /** Of the line that ends each command. */
 export const summaries: Readonly<Record<string, Fields>> = {
   init: { code: 'count' },
@@ -295,6 +309,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
     dry_run: 'flag',
     outcome: 'code',
     'generation?': 'count',
+    run_again: 'flag',
     deleted_packs: 'count',
     deleted_size: 'count',
     repack_packs: 'count',
@@ -326,16 +341,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
     total_directory_count: 'count',
     total_other_count: 'count',
     total_blob_count: 'count',
-    raw_size: 'count',
-    unique_size: 'count',
-    'unique_factor?': 'factor',
-    delta_size: 'count',
-    'delta_factor?': 'factor',
-    delta_blob_count: 'count',
-    delta_raw_size: 'count',
-    delta_stored_size: 'count',
-    compressed_size: 'count',
-    'compressed_factor?': 'factor',
+    ...storedSizes,
     'pack_count?': 'count',
     'stored_size?': 'count',
     'stored_factor?': 'factor',
@@ -344,16 +350,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
   benchmark: {
     code: 'count',
     versions: 'count',
-    raw_size: 'count',
-    unique_size: 'count',
-    'unique_factor?': 'factor',
-    delta_size: 'count',
-    'delta_factor?': 'factor',
-    delta_blob_count: 'count',
-    delta_raw_size: 'count',
-    delta_stored_size: 'count',
-    compressed_size: 'count',
-    'compressed_factor?': 'factor',
+    ...storedSizes,
     stored_size: 'count',
     'stored_factor?': 'factor',
     not_found: 'texts',

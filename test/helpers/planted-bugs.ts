@@ -153,6 +153,27 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
       replace: 'return false;',
     },
   ],
+  'a sweep does not wait': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'if (!(await this.#awaitSessions(writer)))',
+      replace: 'if (false)',
+    },
+  ],
+  'a fence is not looked at before the commit': [
+    {
+      file: 'repository/session.js',
+      find: "if (outcome === 'exists' && !equalBytes(await storage.get(name), file)) {",
+      replace: 'if (false) {',
+    },
+  ],
+  'what is used again is not rescued': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'return packNo !== undefined && rescued.has(packNo);',
+      replace: 'return false;',
+    },
+  ],
 };
 
 /** The source of the module with the bug in it. @throws where an edit does not fit */

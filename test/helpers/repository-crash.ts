@@ -160,14 +160,17 @@ export function describeTree(tree: SourceTree): string[] {
   return lines.sort();
 }
 
-/** Everything in a snapshot but its directories, read back and verified. */
-export async function describeSnapshot(access: ReadAccess, snapshot: Snapshot): Promise<string[]> {
+/**
+ * Everything in a snapshot but its directories, read back and verified.
+ * @param names from `/` to the file or directory of which that is wanted.
+ */
+export async function describeSnapshot(
+  access: ReadAccess,
+  snapshot: Snapshot,
+  names: readonly Uint8Array[] = [],
+): Promise<string[]> {
   const lines: string[] = [];
-  for await (const { path, entry } of listEntries(access, {
-    snapshot,
-    names: [],
-    isRecursive: true,
-  })) {
+  for await (const { path, entry } of listEntries(access, { snapshot, names, isRecursive: true })) {
     if (entry.type !== 'd') lines.push(await describeEntry(access, text(path), entry));
   }
   return lines.sort();

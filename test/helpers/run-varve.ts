@@ -21,6 +21,8 @@ export interface Ended {
 
 export interface RunOptions {
   env?: Record<string, string>;
+  /** A command that runs the rest of its arguments as one. */
+  prefix?: readonly string[];
   /** Default: no input, both outputs gathered. */
   stdio?: StdioOptions;
   /** Called once the process runs. */
@@ -96,7 +98,8 @@ export function contentOf(directory: string): Map<string, string> {
 }
 
 function runVarve(dir: string, args: readonly string[], options: RunOptions): Promise<Ended> {
-  const { env = {}, stdio = ['ignore', 'pipe', 'pipe'], onSpawn } = options;
+  const { env = {}, prefix = [], stdio = ['ignore', 'pipe', 'pipe'], onSpawn } = options;
+  const [program, ...rest] = [...prefix, process.execPath, mainPath, ...args] as [string];
   const environment = {
     PATH: process.env['PATH'],
     TZ: 'UTC',
@@ -107,7 +110,7 @@ function runVarve(dir: string, args: readonly string[], options: RunOptions): Pr
     ...env,
   };
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [mainPath, ...args], {
+    const child = spawn(program, rest, {
       cwd: dir,
       env: environment,
       stdio,

@@ -26,6 +26,7 @@ import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import type { Clock } from '../../src/util/clock.ts';
 import { nodeSourceFs, type SourceFs } from '../../src/walk/source-fs.ts';
+import { flipBit } from './fault-storage.ts';
 import { b } from './raw-path.ts';
 
 /** What owns temporary things: a test, or one case of a property (`inScope`). */
@@ -209,6 +210,13 @@ export async function replaceObject(
 ): Promise<void> {
   await storage.delete(name);
   await storage.putIfAbsent(name, bytes);
+}
+
+/** Changes one bit of the byte at `offset`, from the end when negative; by default in the middle. */
+export async function flipStored(storage: Storage, name: string, offset?: number): Promise<void> {
+  const bytes = await storage.get(name);
+  const at = offset ?? Math.floor(bytes.length / 2);
+  await replaceObject(storage, name, flipBit(bytes, 8 * (at < 0 ? bytes.length + at : at)));
 }
 
 /** A storage of its own with the same objects. */

@@ -301,6 +301,12 @@ function dropTombs({ world, state, one, act }: Turn): void {
     act(`deletes the tomb of ${SESSION_NAMES[id]}`, left, { tombs: state.tombs & ~(1 << id) });
   }
   if (fences.length > 0 || tombs.length > 0) return;
+  if (world.varies('drop-void')) {
+    for (const id of membersOf(manifestsOf(state) & closedOf(state))) {
+      const outcomes = withOutcome(state.outcomes, id, OUTCOME.none);
+      act(`deletes the void manifest of ${SESSION_NAMES[id]}`, {}, { outcomes });
+    }
+  }
   const closed = closedOf(state) | one.closed;
   act(
     world.lacks('merged-first') ? 'puts a merged tomb' : 'has merged',

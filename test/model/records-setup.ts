@@ -68,7 +68,9 @@ export type RecordsVariant =
   /** A session takes packs for dead that records name which are void: more than it must. */
   | 'heed-void'
   /** The delete list is any part of what may go, not a largest one. */
-  | 'any-part';
+  | 'any-part'
+  /** Whoever has merged deletes manifests that reappear under closed names. */
+  | 'drop-void';
 
 /** What a session can do: find D present (h), reuse a tree (r), store D whole (u) or as a delta (d),
  * adopt (a), undelete (z). */

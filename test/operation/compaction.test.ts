@@ -6,7 +6,7 @@ import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import type { Clock } from '../../src/util/clock.ts';
+import { HandClock } from '../helpers/collection-stage.ts';
 import { forgetSnapshots, pruneNow } from '../helpers/forget-snapshots.ts';
 import {
   describeSnapshot,
@@ -22,26 +22,6 @@ import {
 } from '../helpers/repository-crash.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
-
-const hourNs = 3_600_000_000_000n;
-
-/** A clock that is moved by hand, for the storage and all clients. */
-class HandClock implements Clock {
-  #nowNs = 1_700_000_000_000_000_000n;
-
-  nowNs(): bigint {
-    this.#nowNs += 1_000_000n;
-    return this.#nowNs;
-  }
-
-  monotonicNs(): bigint {
-    return this.nowNs();
-  }
-
-  passHours(count: number): void {
-    this.#nowNs += BigInt(count) * hourNs;
-  }
-}
 
 interface Stage {
   clock: HandClock;
@@ -158,5 +138,9 @@ test('fences and tombs are merged when many are old, and what they said stays tr
     view.snapshots.map(({ id }) => id),
     [kept],
   );
+  await assertRestores(stage, [kept]);
+  // Nor does it stay.
+  await pruneNow(repository);
+  assert.equal(await storage.stat(`snapshots/${first}`), undefined);
   await assertRestores(stage, [kept]);
 });

@@ -11,6 +11,7 @@ import type { Storage } from '../../src/storage/storage.ts';
 import { encodeUtf8 } from '../../src/util/bytes.ts';
 
 import { flipBit } from '../helpers/fault-storage.ts';
+import { liveIds } from '../helpers/forget-snapshots.ts';
 import { madeSnapshot, ns } from '../helpers/made-snapshot.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';
 import {
@@ -26,10 +27,6 @@ import {
 } from '../helpers/repository-crash.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import { replaceObject } from '../helpers/test-repository.ts';
-
-async function liveIds(repository: Repository): Promise<string[]> {
-  return (await loadView(repository, 'read')).snapshots.map(({ id }) => id);
-}
 
 /** Snapshots of the first days of January 2026, oldest first. */
 async function takeDaily(

@@ -24,10 +24,10 @@ import { tempDir } from '../helpers/temp-dir.ts';
 const minuteNs = 60_000_000_000n;
 
 /** Forgets a large snapshot beside a small one. */
-async function leaveGarbage(repository: Repository): Promise<void> {
+async function leaveGarbage(repository: Repository, salt = 7): Promise<void> {
   const { id } = await snapshotTree(repository, {
     ...sourceTree(1),
-    ...sourceTree(7, 3_000_000),
+    ...sourceTree(salt, 3_000_000),
   });
   await snapshotTree(repository, sourceTree(1));
   await forgetSnapshots(repository, [id]);
@@ -41,6 +41,16 @@ async function stopAt(t: TestContext, repository: Repository, point: string): Pr
   t.after(() => onFailpoint(undefined));
   await assert.rejects(pruneNow(repository), /stopped at/);
   onFailpoint(undefined);
+}
+
+/** A client of a new repository, and its clock. */
+async function newJumpingClient(t: TestContext) {
+  const clock = jumpingClock();
+  const storage = createMemoryStorage();
+  await initStorage(storage);
+  const repository = await openClient(storage, { home: newHome(tempDir(t)), salt: 2, clock });
+  t.after(() => repository.close());
+  return { clock, repository };
 }
 
 function planned({ outcome: _, durationNs: __, ...rest }: PruneResult): object {
@@ -79,11 +89,7 @@ test('confirm() is not asked where there is nothing to do', async (t) => {
 });
 
 test('the time that confirm() takes does not count', async (t) => {
-  const clock = jumpingClock();
-  const storage = createMemoryStorage();
-  await initStorage(storage);
-  const repository = await openClient(storage, { home: newHome(tempDir(t)), salt: 2, clock });
-  t.after(() => repository.close());
+  const { clock, repository } = await newJumpingClient(t);
   await leaveGarbage(repository);
 
   const result = await pruneNow(repository, {
@@ -116,6 +122,71 @@ test('a mark that was left is told of, asked about and carried out', async (t) =
   assert.deepEqual(names, before);
   assert.equal(done.outcome, 'swept');
   assert.deepEqual(done.deleted, dry.earlier);
+});
+
+test('after a mark that was left goes what was forgotten since, in the same run', async (t) => {
+  const { repository } = await memoryRepository(t);
+  await leaveGarbage(repository);
+  await stopAt(t, repository, 'prune.4.after');
+  await leaveGarbage(repository, 40);
+  const shown: PruneResult[] = [];
+
+  const done = await pruneNow(repository, {
+    confirm: (result) => {
+      shown.push(structuredClone(result));
+      return true;
+    },
+  });
+  const again = await pruneNow(repository);
+
+  const [adopted, own] = shown as [PruneResult, PruneResult];
+  assert.equal(shown.length, 2);
+  assert.ok(adopted.earlier.packs > 0 && adopted.plan.length === 0);
+  assert.ok(own.plan.length > 0 && own.earlier.packs === 0);
+  assert.deepEqual([done.outcome, done.generation, done.isAdopted], ['swept', 2, false]);
+  assert.equal(done.deleted.packs, adopted.earlier.packs + own.plan.length);
+  assert.equal(done.deleted.size, adopted.earlier.size + own.dead.size + own.repacked.size);
+  assert.deepEqual(done.before, adopted.before);
+  assert.equal(again.outcome, 'nothing');
+});
+
+test('a run that has no time left after the plan of another one says so', async (t) => {
+  const { clock, repository } = await newJumpingClient(t);
+  await leaveGarbage(repository);
+  await stopAt(t, repository, 'prune.4.after');
+  await leaveGarbage(repository, 40);
+  onFailpoint((name) => {
+    if (name === 'prune.7.after') clock.passNs(120n * minuteNs);
+  });
+
+  const first = await pruneNow(repository, { durationMaxMs: 3_600_000 });
+  onFailpoint(undefined);
+  const second = await pruneNow(repository);
+
+  assert.deepEqual([first.outcome, first.isAdopted, first.plan], ['swept', true, []]);
+  assert.deepEqual([second.outcome, second.isAdopted], ['swept', false]);
+});
+
+test('a collector whose mark comes second carries out both plans', async (t) => {
+  const { repository, storage, directory } = await memoryRepository(t);
+  await leaveGarbage(repository);
+  const other = await openClient(storage, { home: newHome(directory), salt: 6 });
+  t.after(() => other.close());
+  let isMarked = false;
+  onFailpoint(async (name) => {
+    if (name !== 'prune.4.before' || isMarked) return;
+    isMarked = true;
+    await stopAt(t, other, 'prune.4.after');
+    await leaveGarbage(other, 40);
+  });
+  t.after(() => onFailpoint(undefined));
+
+  const done = await pruneNow(repository, { sessionTtlMs: 0 });
+  const again = await pruneNow(repository);
+
+  assert.ok(isMarked);
+  assert.deepEqual([done.outcome, done.generation, done.isAdopted], ['swept', 2, false]);
+  assert.equal(again.outcome, 'nothing');
 });
 
 test('a sweep that was left is carried out without asking, and told of', async (t) => {

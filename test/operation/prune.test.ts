@@ -8,7 +8,6 @@ import { beginSession } from '../../src/repository/begin-session.ts';
 import { loadCollectorState } from '../../src/repository/collector-state.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-import { flipBit } from '../helpers/fault-storage.ts';
 import { forgetSnapshots, pruneNow } from '../helpers/forget-snapshots.ts';
 import {
   describeSnapshot,
@@ -21,7 +20,7 @@ import {
   withClient,
 } from '../helpers/repository-crash.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
-import { replaceObject } from '../helpers/test-repository.ts';
+import { flipStored } from '../helpers/test-repository.ts';
 
 type Tree = ReturnType<typeof sourceTree>;
 
@@ -224,9 +223,8 @@ for (const damaged of ['first', 'second'] as const) {
     await session.close();
     const second = (await packNames(repository)).find((name) => name !== first) ?? '';
     const name = damaged === 'first' ? first : second;
-    const bytes = await storage.get(name);
     // In the middle of a pack that is mostly that blob.
-    await replaceObject(storage, name, flipBit(bytes, 4 * bytes.length));
+    await flipStored(storage, name);
 
     // Somebody who knows of no damage, and to whom both copies are the same.
     await withClient(storage, { home: newHome(directory), salt: 31, clock }, (stranger) =>

@@ -7,14 +7,18 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { NotFoundError, type SourceError } from '../../src/errors.ts';
+import { NotFoundError, type SourceError, TargetError } from '../../src/errors.ts';
+import { systemError } from '../../src/platform/libc.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
+import { nodeTargetFs, type TargetFs } from '../../src/restore/target-fs.ts';
 import type { SourceFs } from '../../src/walk/source-fs.ts';
 import { userTest } from '../helpers/as-user.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
@@ -423,4 +427,63 @@ userTest(import.meta.url, 'what cannot be read costs itself alone, and is report
   const below = (await list(client, { ...taken, path: top })).map((path) => path.replace(top, ''));
   // The hard link to the file in `b` is there, the directory itself is empty.
   assert.deepEqual(below, ['/a', '/a/hard', '/a/to-b', '/b']);
+});
+
+test('names that cannot be links become files of their own, and each is reported', async (t) => {
+  const top = someTree(t);
+  linkSync(join(top, 'b', 'file'), join(top, 'b', 'third'));
+  linkSync(join(top, 'a', 'to-b'), join(top, 'b', 'to-b'));
+  const client = await newClient(t);
+  const taken = await snapshot(client, [top]);
+  const target = join(tempDir(t), 'target');
+  let linkCount = 0;
+  const linkDescriptor = () => {
+    linkCount += 1;
+    throw systemError('linkat', constants.errno.EMLINK);
+  };
+
+  const fs = { ...nodeTargetFs, linkDescriptor };
+  const restored = await restore(client, { ...taken, path: top, fs }, target);
+
+  assert.equal(linkCount, 3);
+  assert.equal(restored.errorCount, 3);
+  const told = restored.problems.map(({ error, path }) => {
+    assert.ok(error instanceof TargetError);
+    assert.match(error.message, /^Cannot link .*: EMLINK; it is a file of its own now$/);
+    return `${error.reason} ${Buffer.from(path)}`;
+  });
+  const names = ['b/file', 'b/third', 'b/to-b'];
+  assert.deepEqual(told.sort(), names.map((name) => `hard_link ${join(target, name)}`).sort());
+  // Nothing is lost but the links.
+  for (const name of ['a/hard', 'b/file', 'b/third']) {
+    assert.equal(readFileSync(join(target, name), 'utf8'), 'content of b');
+    assert.equal(statSync(join(target, name)).nlink, 1);
+  }
+  assert.equal(readlinkSync(join(target, 'b', 'to-b')), '../b');
+  assert.equal(restored.files, 5);
+});
+
+test('of a name that can be neither a link nor a file only the latter is told', async (t) => {
+  const top = someTree(t);
+  const client = await newClient(t);
+  const taken = await snapshot(client, [top]);
+  const target = join(tempDir(t), 'target');
+  let fileCount = 0;
+  const fs: TargetFs = {
+    ...nodeTargetFs,
+    linkDescriptor: () => {
+      throw systemError('linkat', constants.errno.EMLINK);
+    },
+    createFile: (path) => {
+      fileCount += 1;
+      if (fileCount === 4) throw systemError('open', constants.errno.ENOSPC);
+      return nodeTargetFs.createFile(path);
+    },
+  };
+
+  const restored = await restore(client, { ...taken, path: top, fs }, target);
+
+  const told = restored.problems.map(({ error }) => (error as TargetError).reason);
+  assert.deepEqual(told, ['no_space']);
+  assert.equal(`${Buffer.from(restored.problems[0]?.path ?? [])}`, join(target, 'b', 'file'));
 });

@@ -19,6 +19,7 @@ import { type TestContext, test } from 'node:test';
 import { TargetError } from '../../src/errors.ts';
 import { openTarget, type Target, type TargetDirectory } from '../../src/restore/target.ts';
 import { nodeTargetFs, type TargetFs } from '../../src/restore/target-fs.ts';
+import type { LinkOutcome } from '../../src/restore/target-links.ts';
 import type { TargetMetadata } from '../../src/restore/target-metadata.ts';
 import { userTest } from '../helpers/as-user.ts';
 import { b } from '../helpers/raw-path.ts';
@@ -72,6 +73,11 @@ function put(
 
 function reasons(problems: readonly TargetError[]): string[] {
   return problems.map(({ operation, reason }) => `${operation} ${reason}`);
+}
+
+function demandNotLinked(outcome: LinkOutcome): void {
+  assert.ok(outcome instanceof TargetError);
+  assert.deepEqual([outcome.operation, outcome.reason], ['link', 'hard_link']);
 }
 
 function demandUntouched(outside: string): void {
@@ -353,14 +359,23 @@ test('hard links are made to files of this run, in any directory', (t) => {
   sub.leave({ mode: 0o755 });
   root.symlink(b('link'), b('x'), { linkGroup: Uint8Array.of(9) });
 
-  assert.equal(root.hardLink(b('second'), group), true);
-  assert.equal(root.hardLink(b('link-2'), Uint8Array.of(9)), true);
-  assert.equal(root.hardLink(b('none'), Uint8Array.of(7)), false);
+  assert.equal(root.hardLink(b('second'), group), 'linked');
+  assert.equal(root.hardLink(b('link-2'), Uint8Array.of(9)), 'linked');
+  assert.equal(root.hardLink(b('none'), Uint8Array.of(7)), 'first');
   assert.throws(() => root.hardLink(b('second'), group), { reason: 'exists' });
 
   assert.equal(statSync(join(dir, 'second')).ino, statSync(join(dir, 'sub', 'first')).ino);
   assert.equal(readlinkSync(join(dir, 'link-2')), 'x');
   assert.deepEqual(readdirSync(dir), ['link', 'link-2', 'second', 'sub']);
+});
+
+test('without directory handles a symlink that has another name cannot be linked to, and says so', (t) => {
+  const { dir, target } = open(t, { hasDirectoryHandles: () => false, effectiveUid: () => 1000 });
+  target.root.symlink(b('link'), b('x'), { linkGroup: group });
+
+  demandNotLinked(target.root.hardLink(b('link-2'), group));
+
+  assert.deepEqual(readdirSync(dir), ['link']);
 });
 
 test('a file replaced since is not linked to (X03)', (t) => {
@@ -380,13 +395,13 @@ test('a file replaced since is not linked to (X03)', (t) => {
 
   for (const replace of replacements) {
     replace();
-    assert.equal(target.root.hardLink(b('second'), group), false);
+    demandNotLinked(target.root.hardLink(b('second'), group));
     execFileSync('rm', ['-r', first]);
   }
-  assert.equal(target.root.hardLink(b('second'), group), false);
+  demandNotLinked(target.root.hardLink(b('second'), group));
   execFileSync('rm', ['-r', join(dir, 'sub')]);
   symlinkSync(outside, join(dir, 'sub'));
-  assert.equal(target.root.hardLink(b('second'), group), false);
+  demandNotLinked(target.root.hardLink(b('second'), group));
 
   assert.deepEqual(readdirSync(dir), ['sub']);
 });
@@ -433,7 +448,7 @@ test('TargetDirectory restores 500 levels', (t) => {
     stack.push((stack.at(-1) as TargetDirectory).enter(b('nine-byte')));
   }
   put(stack.at(-1) as TargetDirectory, 'file', { linkGroup: group });
-  assert.equal(target.root.hardLink(b('deep'), group), true);
+  assert.equal(target.root.hardLink(b('deep'), group), 'linked');
   while (stack.length > 0) stack.pop()?.leave({ mode: 0o755, mtime: sometime });
 
   const { lines } = walkTree([dir]);
@@ -587,7 +602,7 @@ userTest(
     sub.leave({ mode: 0, mtime: sometime });
 
     // Its directory cannot be passed any more: the file is to be copied.
-    assert.equal(target.root.hardLink(b('second'), group), false);
+    demandNotLinked(target.root.hardLink(b('second'), group));
     assert.deepEqual(problems, []);
     assert.equal(statSync(join(dir, 'sub')).mode & 0o7777, 0);
   },

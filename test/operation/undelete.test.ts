@@ -138,6 +138,23 @@ test('undelete() brings a snapshot back with all that its manifest said, and sto
   assert.ok(tombs.has(forgotten as SessionId), 'the old id stays forgotten');
 });
 
+test('undelete() says again what a later version has said in the manifest, but its signature (R02)', async (t) => {
+  const { repository, live } = await newWorld(t);
+  const { manifest } = (await find(repository, live)) as Snapshot;
+  const id = 'ab'.repeat(16) as SessionId;
+  const laterFields = { comment: 'from a later version', nested: { list: [1, 'two'] } };
+  const signed = { ...laterFields, signature: { key: 'AA==', value: 'AA==' } };
+  await new RecordWriter(repository).snapshot({
+    ...{ id, hash: '', storedMs: 0 },
+    manifest: { ...manifest, sessionId: id, laterFields: signed },
+  });
+  await forget(repository, { choice: { selectors: [id] } });
+
+  const back = await undelete(repository, { selector: id });
+
+  assert.deepEqual((await find(repository, back.id))?.manifest.laterFields, laterFields);
+});
+
 test('undelete() finds only what is forgotten, and writes nothing when there is no such', async (t) => {
   const { storage, repository, live, forgotten } = await newWorld(t);
   const before = await namesIn(storage);

@@ -135,6 +135,17 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
   return { kept, decidedTwice, result };
 }
 
+/** Every chunk was kept once, cut where one pass over the whole would. */
+function assertWhole({ kept, decidedTwice, result }: Outcome, bytes: Uint8Array): void {
+  const cuts = cutsOf(bytes, true);
+  assert.deepEqual(
+    kept,
+    cuts.map((cut, i) => cut - (cuts[i - 1] ?? 0)),
+  );
+  assert.equal(decidedTwice, 0);
+  assert.equal((result as SavedFile).size, bytes.length);
+}
+
 /** Random, repeating and constant stretches: the latter two are cut by size, so slices may never meet. */
 const content = fc
   .array(
@@ -177,20 +188,14 @@ test('FileAssembly keeps the chunks of one pass, in order, whatever comes back w
         const random = seededRandom(seed);
         const pick = (count: number): number => (random.bytes(1)[0] as number) % count;
 
-        const { kept, decidedTwice, result } = await assemble({
+        const outcome = await assemble({
           content: bytes,
           slices: sizes,
           slotCount,
           pick,
         });
 
-        const cuts = cutsOf(bytes, true);
-        assert.deepEqual(
-          kept,
-          cuts.map((cut, i) => cut - (cuts[i - 1] ?? 0)),
-        );
-        assert.equal(decidedTwice, 0);
-        assert.equal((result as SavedFile).size, bytes.length);
+        assertWhole(outcome, bytes);
       },
     ),
     { seed: testSeed, numRuns: 300 },
@@ -255,15 +260,9 @@ test('FileAssembly keeps one pass over a file that has grown or shrunk since it 
       async (bytes, sizes, sizeSeen) => {
         const world = { content: bytes, slices: sizes, slotCount: 3, pick: () => 0 };
 
-        const { kept, decidedTwice, result } = await assemble(world, sizeSeen);
+        const outcome = await assemble(world, sizeSeen);
 
-        const cuts = cutsOf(bytes, true);
-        assert.deepEqual(
-          kept,
-          cuts.map((cut, i) => cut - (cuts[i - 1] ?? 0)),
-        );
-        assert.equal(decidedTwice, 0);
-        assert.equal((result as SavedFile).size, bytes.length);
+        assertWhole(outcome, bytes);
       },
     ),
     { seed: testSeed, numRuns: 300 },

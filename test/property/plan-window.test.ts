@@ -47,6 +47,7 @@ function newFile(): PlannedFile {
     holdCount: 1,
     hasFailed: false,
     isFirstName: false,
+    notLinked: undefined,
   };
 }
 

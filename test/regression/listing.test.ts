@@ -5,11 +5,24 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { CorruptionError, StorageError, VarveError } from '../../src/errors.ts';
+import { pruneRepository } from '../../src/maintain/prune/prune.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import { newStage, ownTree, type Stage } from '../helpers/collection-stage.ts';
-import { failStorage, hideFromListings, interceptStorage } from '../helpers/fault-storage.ts';
+import {
+  killAt,
+  mortal,
+  newStage,
+  ownTree,
+  type Stage,
+  sessionIds,
+} from '../helpers/collection-stage.ts';
+import {
+  failStorage,
+  hideFromListings,
+  interceptStorage,
+  StorageStopped,
+} from '../helpers/fault-storage.ts';
 import { pruneNow } from '../helpers/forget-snapshots.ts';
-import { namesIn, SOURCE_ROOT } from '../helpers/repository-crash.ts';
+import { namesIn, SOURCE_ROOT, snapshotTree } from '../helpers/repository-crash.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { replaceObject } from '../helpers/test-repository.ts';
 
@@ -41,6 +54,12 @@ function truncated(storage: Storage, prefix: string, count: number): Storage {
       }
     },
   };
+}
+
+/** Listings do not show these snapshots; whoever asks for one by its name finds it. */
+function hideNames({ storage }: Stage, ids: readonly string[]): Storage {
+  const names = new Set(ids.map((id) => `snapshots/${id}`));
+  return hideFromListings(storage, (name) => names.has(name));
 }
 
 async function packCount({ storage }: Stage): Promise<number> {
@@ -107,6 +126,98 @@ test('B02 a first collection to which no snapshot is listed', async (t) => {
   await assert.rejects(pruneNow(await stage.client(empty)), StorageError);
 
   assert.equal(await packCount(stage), before);
+  assert.deepEqual(await stage.losses(), []);
+});
+
+test('B02 a first collection to which the newest snapshots, or some, are not listed', async (t) => {
+  const stage = await newStage(t);
+  const client = await stage.client();
+  const ids: string[] = [];
+  for (const version of [1, 2, 3, 4, 5]) {
+    ids.push((await stage.save(client, ownTree(version))).id);
+  }
+  await stage.forget(client, { id: ids.shift() as string });
+  const before = await namesIn(stage.storage);
+  const newest = ids.map((_, i) => ids.slice(i));
+  const single = ids.map((id) => [id]);
+
+  for (const hidden of [...newest, ...single]) {
+    const collector = await stage.client(hideNames(stage, hidden));
+    const message = /snapshots\/[0-9a-f]{32} is there and not listed; nothing was deleted/;
+    await assert.rejects(pruneNow(collector), { name: 'StorageError', message });
+    assert.deepEqual(await namesIn(stage.storage), before);
+  }
+
+  await pruneNow(await stage.client());
+  assert.deepEqual(await stage.losses(), []);
+  // After a collection that has seen the others.
+  const { id } = await stage.save(await stage.client(), ownTree(6));
+  const late = await stage.client(hideNames(stage, [id]));
+  await assert.rejects(pruneNow(late), /is there and not listed; nothing was deleted/);
+  assert.deepEqual(await stage.losses(), []);
+});
+
+test('B02 a hidden snapshot that stored nothing is missed by whoever has seen it, or reads who has', async (t) => {
+  const stage = await newStage(t);
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await stage.forget(alice, await stage.save(alice, ownTree(1)));
+  // All that it needs is still there.
+  const { id } = await stage.save(bob, ownTree(1));
+  const stale = hideNames(stage, [id]);
+  const before = await packCount(stage);
+
+  await assert.rejects(
+    pruneNow({ ...bob, storage: stale }),
+    /record 1 of writer [0-9a-f]{8}, which this client has seen, is gone; nothing was deleted/,
+  );
+  await stage.save(alice, ownTree(2));
+  await assert.rejects(
+    pruneNow(await stage.client(stale)),
+    /record 1 of writer [0-9a-f]{8}, which others name, is gone; nothing was deleted/,
+  );
+
+  assert.ok((await packCount(stage)) > before);
+  await pruneNow(alice);
+  assert.deepEqual(await stage.losses(), []);
+});
+
+test('B02 packs of a session without a trace stay until the grace is over', async (t) => {
+  const stage = await newStage(t);
+  const client = await stage.client();
+  await stage.save(client, ownTree(1));
+  const before = await packCount(stage);
+  const { storage, kill } = mortal(stage.storage);
+  const isKilled = killAt(t, 'session.5.before', { kill });
+  await assert.rejects(snapshotTree(await stage.client(storage), ownTree(2)), StorageStopped);
+  assert.ok(isKilled());
+  // Somebody cleans up by hand.
+  for (const id of await sessionIds(stage)) await stage.storage.delete(`sessions/${id}`);
+
+  await assert.rejects(pruneRepository(client), /nothing says what became of session [0-9a-f]{32}/);
+  stage.clock.passHours(25);
+  const result = await pruneRepository(client);
+
+  assert.equal(result.outcome, 'swept');
+  assert.equal(await packCount(stage), before);
+  assert.deepEqual(await stage.losses(), []);
+});
+
+test('B02 a snapshot that is committed while a collector looks is not taken for hidden', async (t) => {
+  const stage = await newStage(t);
+  const other = await stage.client();
+  await stage.forget(other, await stage.save(other, ownTree(1)));
+  let isSaved = false;
+  const watched = interceptStorage(stage.storage, async ({ operation, name }, run) => {
+    if (operation === 'list' && name === 'index/' && !isSaved) {
+      isSaved = true;
+      await stage.save(other, ownTree(2));
+    }
+    return await run();
+  });
+
+  await pruneNow(await stage.client(watched));
+
+  assert.ok(isSaved);
   assert.deepEqual(await stage.losses(), []);
 });
 

@@ -1,10 +1,13 @@
 /** The chain of records: numbers, predecessors, and a client whose own state went back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ChainFields } from '../../src/record/record.ts';
+import { type ChainFields, SEEN_COUNT_MAX } from '../../src/record/record.ts';
+import { missingHead, rollbackNotice } from '../../src/repository/heads.ts';
 import type { Repository } from '../../src/repository/repository.ts';
 import { loadView } from '../../src/repository/view.ts';
+import type { WriterState } from '../../src/repository/writer-state.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
+import { RecordWriter } from '../helpers/record-writer.ts';
 import {
   type Home,
   MemoryStateFs,
@@ -137,4 +140,38 @@ test('two machines with one identity that commit at the same time part afterward
     [1, 2, 2, 1],
   );
   assert.notEqual(found[3]?.writerId, found[0]?.writerId);
+});
+
+test('missingHead() is the newest record of a writer that others name, unless it may have been merged', async (t) => {
+  const { storage, repository, directory, clock } = await memoryRepository(t);
+  const home = newHome(directory);
+  const { id } = await withClient(storage, { home, salt: 20, clock }, async (other) => {
+    await snapshotTree(other, sourceTree(1));
+    return await snapshotTree(other, sourceTree(2));
+  });
+  await snapshotTree(repository, sourceTree(3));
+  const { seen = [] } = (await chains(repository)).at(-1) ?? {};
+  const missing = async () => missingHead(await loadView(repository, 'read'));
+  assert.equal(await missing(), undefined);
+
+  await storage.delete(`snapshots/${id}`);
+  assert.deepEqual(await missing(), seen[0]);
+  const records = new RecordWriter(repository);
+  const merges = ['11'.repeat(32)];
+  await records.tomb({ merges, closed: ['22'.repeat(16)] });
+  assert.deepEqual(await missing(), seen[0], 'a merged tomb that had not seen it');
+  const first = await records.tomb({ merges }, { seen });
+  assert.equal(await missing(), undefined, 'one that had');
+  await storage.delete(`tombs/${first}`);
+  const heads = [{ writerId: 'ee'.repeat(16), seq: 1, hash: 'ff'.repeat(32) }];
+  const state = { ...((await repository.writerStates.peek()) as WriterState), heads };
+  const notice = async () =>
+    rollbackNotice(repository, { state, view: await loadView(repository, 'read') });
+  assert.match((await notice()) ?? '', /went back/);
+
+  const most = Array.from({ length: SEEN_COUNT_MAX }, (_, i) => {
+    return { writerId: i.toString(16).padStart(32, '0'), seq: 1, hash: '33'.repeat(32) };
+  });
+  await records.tomb({ merges }, { seen: most });
+  assert.deepEqual([await missing(), await notice()], [undefined, undefined], 'no telling');
 });

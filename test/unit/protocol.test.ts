@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { isAdoptable } from '../../src/protocol/adoption.ts';
 import { collectorView, isSettled, isVoid, lastSwept } from '../../src/protocol/collector-view.ts';
 import { standingPacks } from '../../src/protocol/decode-rule.ts';
-import { mergeSweeps, mergeTombs } from '../../src/protocol/merging.ts';
+import { chooseForMerging, mergeSweeps, mergeTombs } from '../../src/protocol/merging.ts';
 import { endedSessions, isKept, isLive, isOpen, reportOf } from '../../src/protocol/outcomes.ts';
 import { mayReuseTree } from '../../src/protocol/reuse.ts';
 import { compactSegments, indexedPacks } from '../../src/protocol/segments.ts';
@@ -150,6 +150,31 @@ test('mergeTombs() closes whoever was fenced, forgotten or closed before', () =>
     merges: new Set(['t1', 't2']),
     closed: new Set(['f', 'a', 'b', 'c']),
   });
+});
+
+test('chooseForMerging() leaves full tombs alone, and what finds no room for the next time', () => {
+  const says = (name: string, count: number, isMerged = false) => ({
+    name,
+    forgotten: isMerged ? [] : new Array<string>(count).fill('x'),
+    closed: isMerged ? new Array<string>(count).fill('x') : [],
+  });
+  const [full, half, little] = [
+    says('full', 10, true),
+    says('half', 5, true),
+    says('little', 1, true),
+  ];
+  const small = [says('t1', 2), says('t2', 6), says('t3', 1)];
+  const limits = { mergesMax: 9, closedMax: 10 };
+  const choose = (fences: string[], tombs: typeof small, merged: typeof small, most = limits) => {
+    const chosen = chooseForMerging({ fences, tombs, merged }, most);
+    return [...chosen.fences, ...chosen.tombs.map(({ name }) => name)].join(' ');
+  };
+
+  assert.equal(choose(['f'], [], [full, half, little]), 'f little half');
+  assert.equal(choose(['f', 'g'], small, [full, half, little]), 'f g t1 t2');
+  assert.equal(choose([], small, [full, half, little]), 't1 t2 t3 little');
+  assert.equal(choose([], small, [little], { ...limits, mergesMax: 2 }), 't1 t2');
+  assert.equal(choose(['f', 'g', 'h'], small, [little], { mergesMax: 2, closedMax: 2 }), 'f g');
 });
 
 test('mergeSweeps() names all that was swept in generations without a gap', () => {

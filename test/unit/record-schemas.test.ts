@@ -1,4 +1,5 @@
 /** The records of format 1, one table: what each must hold, may hold, and must not be refused for. */
+import { AssertionError } from 'node:assert';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -7,12 +8,14 @@ import {
   type JsonValue,
 } from '../../src/record/canonical-json.ts';
 import {
+  CLOSED_COUNT_MAX,
   encodeDone,
   encodeMark,
   encodeMergedSweep,
   encodeSweep,
   encodeTomb,
-  forgottenPerTomb,
+  FORGOTTEN_COUNT_MAX,
+  MERGES_COUNT_MAX,
   parseDone,
   parseMark,
   parseMergedSweep,
@@ -204,10 +207,10 @@ const schemas: Record<string, Schema> = {
         [{ ...forgotten, session_id: hash }],
         [{ ...forgotten, writer_id: hash }],
         [{ ...forgotten, writer_seq: 0 }],
-        new Array(100_001).fill(forgotten),
+        new Array(50_001).fill(forgotten),
       ],
       closed: [null, {}, [hash], [5], new Array(300_001).fill(sessionId)],
-      merges: notHashes,
+      merges: [...notHashes, new Array(50_001).fill(hash)],
     },
   },
   mark: {
@@ -434,19 +437,32 @@ test('records of collection are written as they are read', () => {
   assert.deepEqual(encodeDone(parseDone(payload('done'))), payload('done'));
 });
 
-test('a tomb of as many snapshots as one is given is a record beside the longest chain', () => {
+test('tombs that say as much as they may are records beside the longest chain', () => {
   const idOf = (i: number): string => i.toString(16).padStart(32, '0');
   const seq = Number.MAX_SAFE_INTEGER;
   const seen = Array.from({ length: SEEN_COUNT_MAX }, (_, i) => {
     return { writerId: idOf(i), seq, hash };
   });
-  const forgottenMost = Array.from({ length: forgottenPerTomb }, (_, i) => {
+  const longest = { ...parseChain(chain), seen };
+  const most = Array.from({ length: FORGOTTEN_COUNT_MAX }, (_, i) => {
     return { sessionId: idOf(i), writerId: idOf(i), writerSeq: seq, hash };
   });
-  const longest = { ...parseChain(chain), seen };
+  const merged = {
+    merges: new Array<string>(MERGES_COUNT_MAX).fill(hash),
+    closed: Array.from({ length: CLOSED_COUNT_MAX }, (_, i) => idOf(i)),
+  };
 
-  const payload = encodeTomb({ chain: longest, forgotten: forgottenMost, merges: [], closed: [] });
-
-  assert.ok(payload.length < RECORD_SIZE_MAX, `${payload.length}`);
-  assert.equal(parseTomb(payload).forgotten.length, forgottenPerTomb);
+  for (const content of [
+    { forgotten: most, merges: [], closed: [] },
+    { forgotten: [], ...merged },
+  ]) {
+    const tomb = { chain: longest, ...content };
+    const payload = encodeTomb(tomb);
+    assert.ok(payload.length < RECORD_SIZE_MAX, `${payload.length}`);
+    assert.deepEqual(parseTomb(payload), tomb);
+    const more = Object.entries(content).filter(([, list]) => list.length > 0);
+    for (const [key, list] of more) {
+      assert.throws(() => encodeTomb({ ...tomb, [key]: [...list, list[0]] }), AssertionError);
+    }
+  }
 });

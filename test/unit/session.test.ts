@@ -9,7 +9,6 @@ import {
   type RepositoryFailpoint,
 } from '../../src/repository/failpoints.ts';
 import type { Repository } from '../../src/repository/repository.ts';
-
 import { readStoredRecord } from '../../src/repository/stored-records.ts';
 import { loadView } from '../../src/repository/view.ts';
 import type { Snapshot } from '../../src/snapshot/selection.ts';
@@ -17,6 +16,7 @@ import { createMemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { onFailpoint } from '../../src/util/failpoint.ts';
 import { alterStorage, failStorage, interceptStorage } from '../helpers/fault-storage.ts';
+import { liveIds } from '../helpers/forget-snapshots.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';
 import {
   findLosses,
@@ -55,10 +55,6 @@ async function kindOf(repository: Repository, name: string): Promise<number> {
 async function outcomes(repository: Repository): Promise<number[]> {
   const names = await namesIn(repository.storage, 'snapshots/');
   return (await Promise.all(names.map((name) => kindOf(repository, name)))).sort();
-}
-
-async function liveIds(repository: Repository): Promise<string[]> {
-  return (await loadView(repository, 'read')).snapshots.map(({ id }) => id);
 }
 
 test('a commit whose answer was lost succeeds when the same bytes are found', async (t) => {

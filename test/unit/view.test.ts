@@ -12,6 +12,7 @@ import type { Snapshot } from '../../src/snapshot/selection.ts';
 import { createLocalStorage } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { interceptStorage } from '../helpers/fault-storage.ts';
+import { liveIds } from '../helpers/forget-snapshots.ts';
 import { RecordWriter } from '../helpers/record-writer.ts';
 import {
   initStorage,
@@ -24,10 +25,6 @@ import {
   withClient,
 } from '../helpers/repository-crash.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
-
-async function liveIds(repository: Repository): Promise<string[]> {
-  return (await loadView(repository, 'read')).snapshots.map(({ id }) => id);
-}
 
 async function takeTwo(repository: Repository): Promise<[Snapshot, Snapshot]> {
   await snapshotTree(repository, sourceTree(1));

@@ -6,17 +6,18 @@ import { CorruptionError, StorageError } from '../../errors.ts';
 import type { PackName, SessionId } from '../../id.ts';
 import type { LocalIndex } from '../../index/local-index.ts';
 import type { PackInfo } from '../../index/pack-states.ts';
-import { sessionIdOf } from '../../pack/directory.ts';
 import type { LongCall } from '../../progress.ts';
 import { isKept } from '../../protocol/outcomes.ts';
+import { loadCollectorState } from '../../repository/collector-state.ts';
 import { type IndexSync, syncIndex } from '../../repository/index-sync.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
 import { loadView, type View } from '../../repository/view.ts';
+import type { WriterState } from '../../repository/writer-state.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
 import { nowMs } from '../../util/clock.ts';
-import { listOpenSessions } from './sessions.ts';
+import { refuseHidden, refuseRollback } from './hidden-outcomes.ts';
 
 export interface Look {
   view: View;
@@ -32,36 +33,56 @@ export interface Look {
   expired: SessionId[];
 }
 
+interface LookOptions extends LongCall {
+  graceMs: number;
+  canWrite: boolean;
+}
+
 /**
+ * What another collector deletes while it is looked at is missed, and is no damage: then it looks again.
  * @param canWrite false for a dry run, which takes the clock of this machine for that of the storage.
  * @throws CorruptionError, StorageError when nothing may be deleted in what it sees
  */
-export async function lookAt(
+export async function lookAt(repository: Repository, options: LookOptions): Promise<Look> {
+  const storageMs = options.canWrite ? await storageNowMs(repository) : undefined;
+  for (;;) {
+    const remembered = await repository.writerStates.peek().catch(() => undefined);
+    const view = await loadView(repository, 'write');
+    try {
+      return await lookWith(repository, view, { ...options, storageMs, remembered });
+    } catch (error) {
+      const { generation } = await loadCollectorState(repository);
+      if (generation <= view.collector.generation) throw error;
+    }
+  }
+}
+
+async function lookWith(
   repository: Repository,
-  options: LongCall & { graceMs: number; canWrite: boolean },
+  view: View,
+  options: LookOptions & { storageMs: number | undefined; remembered: WriterState | undefined },
 ): Promise<Look> {
-  const { graceMs, canWrite, signal } = options;
-  const storageMs = canWrite ? await storageNowMs(repository) : undefined;
-  const view = await loadView(repository, 'write');
-  const takenMs = storageMs ?? guessNowMs(repository, view);
+  const { graceMs, signal, remembered, storageMs = guessNowMs(repository, view) } = options;
   refuseDamage(view.damaged);
   const liveBefore = view.collector.sweeps.at(-1)?.liveSnapshots ?? [];
   refuseGone(view, liveBefore as SessionId[]);
+  refuseGone(view, countedIn(view));
+  refuseRollback(repository, view, remembered);
   const sync = await syncIndex(repository, view, options);
   refuseDamage(sync.damaged);
   refuseEmptied(sync, view);
-  await refuseNoOutcomes(repository, sync, view);
+  await refuseHidden(repository, { view, sync, nowMs: storageMs, graceMs });
   const inGrace = new Set<SessionId>();
   const expired: SessionId[] = [];
   for (const { id, forgottenMs } of view.hidden) {
-    if (takenMs - forgottenMs < graceMs) inGrace.add(id);
+    if (storageMs - forgottenMs < graceMs) inGrace.add(id);
     else expired.push(id);
   }
   const kept = [...view.snapshots, ...view.hidden]
     .filter(({ id }) => isKept(id, view, inGrace))
     .sort(compareSnapshots);
   const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
-  return { view, sync, index: sync.index, access, nowMs: takenMs, kept, expired };
+  return { view, sync, index: sync.index, access, nowMs: storageMs, kept, expired };
 }
 
 /** Without writing: the clock of this machine, but not before the newest tomb. */
@@ -97,6 +118,10 @@ export function refuseGone({ snapshots, forgotten, closed }: View, ids: Iterable
   }
 }
 
+function countedIn({ collector }: View): SessionId[] {
+  return (collector.pendingMark?.counted ?? []).map(({ sessionId }) => sessionId as SessionId);
+}
+
 /** A listing that lacks most packs is one of another place, or of a storage that fails. */
 function refuseEmptied({ index, listed }: IndexSync, { collector }: View): void {
   let [known, missing] = [0, 0];
@@ -108,25 +133,4 @@ function refuseEmptied({ index, listed }: IndexSync, { collector }: View): void 
   if (2 * missing <= known) return;
   const found = `${missing} of ${known} packs are not listed; nothing was deleted`;
   throw new StorageError('list', 'data/ and meta/', found);
-}
-
-/**
- * Whoever wrote a pack has an outcome, or has not ended. Where no outcome is listed at all, and no tomb
- * says why, it is the listing that failed: everything would seem to be needed by nobody.
- */
-async function refuseNoOutcomes(
-  repository: Repository,
-  { index }: IndexSync,
-  { snapshots, hidden, fences, forgotten, closed, collector }: View,
-): Promise<void> {
-  if (snapshots.length + hidden.length + fences.length > 0) return;
-  const open = new Set((await listOpenSessions(repository)).map(({ id }) => id));
-  for (const { packNo, name, isIndexed } of index.packs()) {
-    const record = index.record(packNo);
-    if (!isIndexed || record === undefined || collector.sweptPacks.has(name as PackName)) continue;
-    const id = sessionIdOf(record.body) as SessionId;
-    if (forgotten.has(id) || closed.has(id) || open.has(id)) continue;
-    const found = 'no snapshot is listed, and nothing says that they were forgotten';
-    throw new StorageError('list', 'snapshots/', `${found}; nothing was deleted`);
-  }
 }

@@ -9,10 +9,11 @@
 import { CorruptionError } from '../../errors.ts';
 import type { SessionId } from '../../id.ts';
 import { isVoid } from '../../protocol/collector-view.ts';
-import { mergeSweeps, mergeTombs } from '../../protocol/merging.ts';
+import { chooseForMerging, mergeSweeps, mergeTombs } from '../../protocol/merging.ts';
 import {
   CLOSED_COUNT_MAX,
   encodeMergedSweep,
+  MERGES_COUNT_MAX,
   SWEPT_COUNT_MAX,
 } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
@@ -60,18 +61,23 @@ async function mergeOldTombs({
   const closedBefore = new Set(view.tombs.flatMap(({ tomb }) => tomb.closed));
   const fences = view.fences.filter((fence) => isOld(fence) && !closedBefore.has(fence.id));
   const tombs = view.tombs.filter((tomb) => isOld(tomb) && !merged.has(tomb.hash));
-  const small = tombs.filter(({ tomb }) => tomb.merges.length === 0);
+  const isSmall = ({ tomb }: StoredTomb): boolean => tomb.merges.length === 0;
+  const small = tombs.filter(isSmall);
   if (fences.length + small.length <= oldCountMax) return;
-  const { merges, closed } = mergeTombs<SessionId, string>({
-    fences: fences.map(({ id }) => id),
-    tombs: tombs.map(({ hash, tomb }) => ({
-      name: hash,
-      forgotten: tomb.forgotten.map(({ sessionId }) => sessionId as SessionId),
-      closed: tomb.closed as SessionId[],
-    })),
+  const says = ({ hash, tomb }: StoredTomb) => ({
+    name: hash,
+    forgotten: tomb.forgotten.map(({ sessionId }) => sessionId as SessionId),
+    closed: tomb.closed as SessionId[],
   });
-  // A full one stays as it is, and the next one begins anew.
-  if (closed.size > CLOSED_COUNT_MAX) return;
+  const chosen = chooseForMerging<SessionId, ReturnType<typeof says>>(
+    {
+      fences: fences.map(({ id }) => id),
+      tombs: small.map(says),
+      merged: tombs.filter((tomb) => !isSmall(tomb)).map(says),
+    },
+    { mergesMax: MERGES_COUNT_MAX, closedMax: CLOSED_COUNT_MAX },
+  );
+  const { merges, closed } = mergeTombs<SessionId, string>(chosen);
   const content = { forgotten: [], merges: [...merges].sort(), closed: [...closed].sort() };
   await pass('merge.before');
   const hash = await writer.putTomb(content);
@@ -131,13 +137,17 @@ async function deleteMerged({ repository, view, nowMs }: MergeOptions): Promise<
   if (names.size > 0) await storage.sync();
 }
 
-/** Tombs and fences that a merged tomb has taken the place of, as far as they are still there. */
-function coveredBy({ tomb }: StoredTomb, { tombs, fences }: View): string[] {
+/**
+ * Tombs and fences that a merged tomb has taken the place of, as far as they are still there, and manifests
+ * that sleepers have put under closed names since: nothing that stands there can ever count.
+ */
+function coveredBy({ tomb }: StoredTomb, { tombs, fences, voided }: View): string[] {
   const there = new Set(tombs.map(({ hash }) => hash));
   const closed = new Set(tomb.closed);
+  const names = [...fences.map(({ id }) => id), ...voided];
   return [
     ...tomb.merges.filter((hash) => there.has(hash)).map((hash) => `tombs/${hash}`),
-    ...fences.filter(({ id }) => closed.has(id)).map(({ id }) => `snapshots/${id}`),
+    ...names.filter((id) => closed.has(id)).map((id) => `snapshots/${id}`),
   ];
 }
 

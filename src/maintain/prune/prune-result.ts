@@ -44,6 +44,11 @@ export interface PruneResult {
   /** Live blobs, bases of live deltas included. */
   blobs: number;
   before: PackTotals;
+  /**
+   * What was swept last is the plan of another collection; what was forgotten since, and what this one
+   * had planned, is left to the next.
+   */
+  isAdopted: boolean;
   /** Packs that an earlier collection had named and not deleted: this one goes on with them. */
   earlier: PackTotals;
   /** Old packs that no segment names, of writers that died. */
@@ -75,6 +80,7 @@ export function newResult(): PruneResult {
     inGrace: 0,
     blobs: 0,
     before: { packs: 0, size: 0 },
+    isAdopted: false,
     earlier: { packs: 0, size: 0 },
     unindexed: { packs: 0, size: 0 },
     dead: { packs: 0, size: 0 },

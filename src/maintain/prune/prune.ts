@@ -32,6 +32,7 @@ import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
 import { isStanding, type Look, lookAt, refuseGone } from './look.ts';
 import { mergeRecords } from './merge-records.ts';
+import { collectToTheEnd } from './own-plan.ts';
 import { type PlannedPack, type PrunePlan, packToGo } from './plan.ts';
 import { planCollection } from './plan-collection.ts';
 import {
@@ -66,7 +67,7 @@ export async function pruneRepository(
   options: PruneOptions = {},
 ): Promise<PruneResult> {
   demandCollectable(repository);
-  return await new Collection(repository, options).run();
+  return await collectToTheEnd(options, (one) => new Collection(repository, one).run());
 }
 
 class Collection {
@@ -101,9 +102,9 @@ class Collection {
     this.#result.inGrace = this.#look.view.hidden.length - this.#expired.length;
     this.#countPacks();
     if (this.#options.isDryRun !== true) await this.#finishEarlier();
-    await this.#walkKept();
-    await pass('prune.2.after');
-    this.#result.outcome = await this.#collect().catch((error) => this.#tellOvertaken(error));
+    this.#result.outcome = await this.#walkAndCollect().catch((error) =>
+      this.#tellOvertaken(error),
+    );
     this.#result.durationNs = this.#repository.clock.monotonicNs() - this.#startedNs;
     return this.#result;
   }
@@ -117,10 +118,17 @@ class Collection {
     throw now.generation > generation ? overtaken(now.generation) : error;
   }
 
+  async #walkAndCollect(): Promise<PruneResult['outcome']> {
+    await this.#walkKept();
+    await pass('prune.2.after');
+    return await this.#collect();
+  }
+
   async #collect(): Promise<PruneResult['outcome']> {
     const pending = this.#look.view.collector.pendingMark;
     if (pending !== undefined) {
       if (!(await this.#isWanted())) return 'planned';
+      this.#result.isAdopted = true;
       return await this.#withWriter((writer) => this.#sweepMark(pending, writer));
     }
     const { plan, unindexed } = await planCollection({
@@ -312,8 +320,9 @@ class Collection {
       if (this.#look.index !== index) throw indexChanged();
       return packs;
     } catch (error) {
+      const refusal = await session.refusalBehind(error);
       await session.abort();
-      throw error;
+      throw refusal ?? error;
     }
   }
 
@@ -326,7 +335,10 @@ class Collection {
     writer: ChainWriter,
   ): Promise<Stored<Mark> | undefined> {
     const { view } = this.#look;
-    if (view.collector.pendingMark !== undefined) return view.collector.pendingMark;
+    if (view.collector.pendingMark !== undefined) {
+      this.#result.isAdopted = true;
+      return view.collector.pendingMark;
+    }
     const condemned = await this.#condemn(gone);
     const names = [...condemned, ...unindexed].sort();
     if (names.length === 0) return undefined;
@@ -338,10 +350,11 @@ class Collection {
       .map(({ id, manifest }) => ({ sessionId: id, root: toHex(manifest.root.id) }));
     const identity = { kind: OBJECT_KIND.mark, name: generationName(generation, 'mark') };
     await pass('prune.4.before');
-    await writer.putIfAbsent(identity, (chain) => {
+    const { isStored } = await writer.putIfAbsent(identity, (chain) => {
       const previousSweep = lastSwept?.hash ?? noHash;
       return encodeMark({ chain, generation, previousSweep, counted, condemned: names }, 0);
     });
+    this.#result.isAdopted = !isStored;
     await pass('prune.4.after');
     // Whoever lost adopts the stored one; whoever won reads back what all others will act on.
     const state = await loadCollectorState(this.#repository);
@@ -368,6 +381,7 @@ class Collection {
   async #sweepMark(mark: Stored<Mark>, writer: ChainWriter): Promise<'waiting' | 'swept'> {
     if (!(await this.#awaitSessions(writer))) return 'waiting';
     await this.#lookAgain();
+    writer.see(this.#look.view);
     const { collector } = this.#look.view;
     if (collector.pendingMark?.hash !== mark.hash) throw overtaken(mark.generation);
     this.#condemned = this.#numbersOf(mark.condemned);

@@ -160,9 +160,11 @@ export class Healer {
     if (equalBytes(id, from.identify(BLOB_TYPE.data, sample))) {
       return await openFixedAccess(from, { signal: options.signal });
     }
+    const { location } = from.storage;
     repository.onNotice(
-      `${from.storage.location} has keys of its own, so that its ids differ: restore the files ` +
-        'from there and name the directory with --live',
+      `"${location}" is no copy of this repository but one with keys of its own, so that all ids differ; ` +
+        `to heal from its files run "varve restore --repo ${location} latest --target DIR", ` +
+        'then "varve repair packs --live DIR"',
     );
     return undefined;
   }

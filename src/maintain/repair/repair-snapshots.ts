@@ -3,12 +3,12 @@
  * same of its source and time, continues the old one, has the tag `repaired`, and lists what is lost
  * among its errors. The old snapshot stays: whoever no longer wants it forgets it.
  */
-import { BusyError, CorruptionError, VersionError } from '../../errors.ts';
+import { CorruptionError, VersionError } from '../../errors.ts';
 import type { SessionId } from '../../id.ts';
-import { beginSession } from '../../repository/begin-session.ts';
 import { demandCollectable } from '../../repository/open-repository.ts';
 import { openFixedAccess, ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
+import { runSession } from '../../repository/run-session.ts';
 import type { ManifestInput, Session } from '../../repository/session.ts';
 import { ERROR_SAMPLE_COUNT_MAX, type SnapshotManifest } from '../../snapshot/manifest.ts';
 import type { Snapshot } from '../../snapshot/selection.ts';
@@ -18,8 +18,6 @@ import { isWanted, type Repair, type RepairOptions } from './repair-options.ts';
 import { TreeRewriter } from './rewrite-tree.ts';
 
 const REPAIRED_TAG = 'repaired';
-/** A session that loses against a collection this often gives up. */
-const TRIES_MAX = 3;
 
 export interface SnapshotsRepairOptions extends RepairOptions<SnapshotsRepair> {
   /** Read all data first, to find damage that is not known yet. */
@@ -144,24 +142,18 @@ async function repairOne(
   snapshot: Snapshot,
   signal: AbortSignal | undefined,
 ): Promise<RepairedSnapshot> {
-  for (let i = 1; ; i++) {
-    const session = await beginSession(repository, { purpose: 'copy', signal });
-    try {
-      const { sync, view } = session;
-      const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
-      const outcome = await rewrite(snapshot, { repository, access, session, signal });
-      if ('reason' in outcome) {
-        const object = { kind: 'snapshot', which: snapshot.id, expected: 'what was planned' };
-        throw new CorruptionError({ ...object, found: outcome.reason });
-      }
-      const { root, losses } = outcome;
-      const { id } = await session.commit({ ...describe(snapshot, losses), root });
-      return { id: snapshot.id, repairedId: id, ...losses };
-    } catch (error) {
-      await session.abort();
-      if (!(error instanceof BusyError) || i === TRIES_MAX) throw error;
+  return await runSession(repository, { purpose: 'copy', signal }, async (session) => {
+    const { sync, view } = session;
+    const access = new ReadAccess(repository, { view, sync, signal, mayRebuild: false });
+    const outcome = await rewrite(snapshot, { repository, access, session, signal });
+    if ('reason' in outcome) {
+      const object = { kind: 'snapshot', which: snapshot.id, expected: 'what was planned' };
+      throw new CorruptionError({ ...object, found: outcome.reason });
     }
-  }
+    const { root, losses } = outcome;
+    const { id } = await session.commit({ ...describe(snapshot, losses), root });
+    return { id: snapshot.id, repairedId: id, ...losses };
+  });
 }
 
 /** What the new manifest says: all that the old one did, and what is lost. */
@@ -170,6 +162,7 @@ function describe(
   { lostCount, lost }: Losses,
 ): Omit<ManifestInput, 'root'> {
   const { startedNs, endedNs, timeZone, host, user, source, roots, stats, excludeHash } = manifest;
+  const { laterFields } = manifest;
   const errorSample = [...lost, ...manifest.errorSample].slice(0, ERROR_SAMPLE_COUNT_MAX);
   const tags = manifest.tags.filter((tag) => tag !== REPAIRED_TAG);
   return {
@@ -182,6 +175,7 @@ function describe(
     roots,
     stats,
     excludeHash,
+    laterFields,
     tags: [...tags, REPAIRED_TAG],
     parents: [id],
     errorCount: manifest.errorCount + lostCount,
