@@ -103,11 +103,11 @@ function encodeDirectory({ target }: OpenDirectory): JobDirectory {
 }
 
 function encodeFile(
-  { name, size, metadata, target }: PlannedFile,
+  { name, size, metadata, target, isReplacing }: PlannedFile,
   { directory, pieceCount }: { directory: number; pieceCount: number },
 ): JobFile {
   const text = toLatin1(name);
   return target === undefined
-    ? { kind: 'whole', directory, name: text, size, pieceCount, metadata }
+    ? { kind: 'whole', directory, name: text, size, pieceCount, isReplacing, metadata }
     : { kind: 'part', directory, name: text, fd: target.fd };
 }

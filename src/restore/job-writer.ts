@@ -215,8 +215,13 @@ class JobWriter {
 
   #create({ file }: FileState): TargetFile {
     const name = fromAscii(file.name);
-    const flags = file.kind === 'whole' ? file.metadata.flags : undefined;
-    return new TargetFile(this.#run, { directory: this.#directoryOf(file), name, flags });
+    const isWhole = file.kind === 'whole';
+    return new TargetFile(this.#run, {
+      directory: this.#directoryOf(file),
+      name,
+      flags: isWhole ? file.metadata.flags : undefined,
+      isReplacing: isWhole && file.isReplacing,
+    });
   }
 
   #directoryOf({ directory }: JobFile): JobDirectory {

@@ -37,6 +37,8 @@ export interface PlannedFile {
   readonly metadata: TargetMetadata;
   readonly content: Content;
   readonly size: number;
+  /** It takes the place of what is there. */
+  readonly isReplacing: boolean;
   /** Open, when several jobs write it. */
   target: TargetFile | undefined;
   /** Jobs and others that are not done with it; the last one finishes it. */

@@ -118,7 +118,7 @@ export class RestoreFiles {
     const { directory, name, metadata } = file;
     if (metadata.linkGroup === undefined) return false;
     try {
-      const link = directory.target.hardLink(name, metadata.linkGroup);
+      const link = directory.target.hardLink(name, metadata.linkGroup, file.isReplacing);
       if (link instanceof TargetError) file.notLinked = link;
       if (link !== 'linked') return false;
     } catch (error) {
@@ -205,7 +205,10 @@ export class RestoreFiles {
   #share(file: PlannedFile): void {
     if (file.target !== undefined || file.hasFailed) return;
     try {
-      file.target = file.directory.target.createFile(file.name, file.metadata.flags);
+      file.target = file.directory.target.createFile(file.name, {
+        flags: file.metadata.flags,
+        isReplacing: file.isReplacing,
+      });
       this.#shared.add(file);
     } catch (error) {
       this.#fail(file, error);

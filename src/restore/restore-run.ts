@@ -17,6 +17,7 @@ import { printable } from '../util/printable.ts';
 import { Turns } from '../util/turns.ts';
 import { type AccountNumbers, readAccountNumbers } from './account-numbers.ts';
 import { OpenDirectories, type OpenDirectory } from './open-directories.ts';
+import { isKept } from './overwrite.ts';
 import type { PlannedFile } from './plan-window.ts';
 import { RestoreFiles } from './restore-files.ts';
 import type { RestoreOptions, RestoreResult, RestoreSelection } from './restore-snapshot.ts';
@@ -54,6 +55,7 @@ export class Run {
   #rules: TargetRules | undefined;
   #directoryCount = 0;
   #otherCount = 0;
+  #keptCount = 0;
   #errorCount = 0;
   #bytesTotal = 0;
   #currentPath: Uint8Array | undefined;
@@ -85,6 +87,7 @@ export class Run {
       bytes,
       directories: this.#directoryCount,
       others: this.#otherCount,
+      kept: this.#keptCount,
       errorCount: this.#errorCount,
       ...this.#notes,
     };
@@ -158,21 +161,32 @@ export class Run {
       throw target.refuseSpecial(node.name, `entry of type "${type}" was not asked for`);
     }
     target.make();
+    const { overwrite } = this.#options;
+    const existing = overwrite === undefined ? undefined : target.look(node.name);
+    if (existing !== undefined && overwrite !== undefined) {
+      if (existing.type !== type) throw target.refuseOther(node.name);
+      if (isKept(overwrite, node, existing)) {
+        this.#keptCount += 1;
+        return;
+      }
+    }
+    const isReplacing = existing !== undefined;
     const metadata = await this.#metadataOf(node, target);
-    if (type === 'f') await this.#files.add(planFile(directory, node, metadata));
-    else if (type === 'l') addSymlink(directory, node, metadata);
-    else if (isSpecial) this.#makeSpecial(directory, { node, type }, metadata);
+    if (type === 'f') await this.#files.add(planFile(directory, { node, isReplacing }, metadata));
+    else if (type === 'l') addSymlink(directory, { node, isReplacing }, metadata);
+    else if (isSpecial) this.#makeSpecial(directory, { node, type, isReplacing }, metadata);
   }
 
   #makeSpecial(
     { target }: OpenDirectory,
-    { node, type }: { node: Node; type: SpecialFile['type'] },
+    entry: { node: Node; type: SpecialFile['type']; isReplacing: boolean },
     metadata: TargetMetadata,
   ): void {
+    const { node, type, isReplacing } = entry;
     const { name, device = { major: 0, minor: 0 } } = node;
     const { linkGroup } = metadata;
-    const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup);
-    if (link !== 'linked') target.special(name, { type, device }, metadata);
+    const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup, isReplacing);
+    if (link !== 'linked') target.special(name, { type, device }, metadata, isReplacing);
     this.#otherCount += 1;
     if (link instanceof TargetError) throw link;
   }
@@ -198,11 +212,12 @@ export class Run {
   #leave(directory: OpenDirectory): void {
     const { target, symlinks, metadata, parent } = directory;
     if (!target.isMade) return;
-    for (const { name, linkTarget, metadata: itsMetadata } of symlinks) {
+    for (const { name, linkTarget, isReplacing, metadata: itsMetadata } of symlinks) {
       try {
         const { linkGroup } = itsMetadata;
-        const link = linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup);
-        if (link !== 'linked') target.symlink(name, linkTarget, itsMetadata);
+        const link =
+          linkGroup === undefined ? 'first' : target.hardLink(name, linkGroup, isReplacing);
+        if (link !== 'linked') target.symlink(name, linkTarget, itsMetadata, isReplacing);
         this.#otherCount += 1;
         if (link instanceof TargetError) this.#reportEntry(directory, name, link);
       } catch (error) {
@@ -296,21 +311,31 @@ export function refusedError(tag: number, path: string): CorruptionError {
 
 const socketFound = 'sockets are not restored';
 
-function addSymlink(directory: OpenDirectory, node: Node, metadata: TargetMetadata): void {
+function addSymlink(
+  directory: OpenDirectory,
+  { node, isReplacing }: { node: Node; isReplacing: boolean },
+  metadata: TargetMetadata,
+): void {
   directory.symlinks.push({
     name: node.name.slice(),
     linkTarget: (node.target as Uint8Array).slice(),
+    isReplacing,
     metadata,
   });
 }
 
-function planFile(directory: OpenDirectory, node: Node, metadata: TargetMetadata): PlannedFile {
+function planFile(
+  directory: OpenDirectory,
+  { node, isReplacing }: { node: Node; isReplacing: boolean },
+  metadata: TargetMetadata,
+): PlannedFile {
   return {
     directory,
     name: node.name.slice(),
     metadata,
     content: copyContent(node.content ?? { kind: 'empty' }),
     size: Number(node.size ?? 0n),
+    isReplacing,
     target: undefined,
     holdCount: 1,
     hasFailed: false,

@@ -8,6 +8,7 @@ import { openReadAccess, type ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import { printable } from '../util/printable.ts';
+import type { Overwrite } from './overwrite.ts';
 import { type RestoreStart, Run, refusedError } from './restore-run.ts';
 import { openTarget } from './target.ts';
 import { nodeTargetFs, type TargetFs } from './target-fs.ts';
@@ -35,12 +36,14 @@ export interface RestoreOptions extends LongCall {
   snapshot: Snapshot;
   /** Names from `/` to what is restored; empty for everything. */
   names: readonly Uint8Array[];
-  /** Directory to restore into, made when missing; it must be empty. */
+  /** Directory to restore into, made when missing; it must be empty unless `overwrite` is given. */
   target: Uint8Array;
   /** Default: the system's. Another one is used on the calling thread alone. */
   fs?: TargetFs | undefined;
   /** Default: everything. A directory that is only passed is made for what is restored in it. */
   selection?: RestoreSelection | undefined;
+  /** What becomes of files and other entries that are there already. */
+  overwrite?: Overwrite | undefined;
   /** Owners by number, even where their names are known here. */
   isNumericOwner?: boolean | undefined;
   /** Make FIFOs and, as root, devices. */
@@ -55,6 +58,8 @@ export interface RestoreResult extends TargetNotes {
   files: number;
   directories: number;
   others: number;
+  /** Entries that were there and stay as they are; directories do not count. */
+  kept: number;
   bytes: bigint;
   errorCount: number;
   durationNs: bigint;
@@ -84,6 +89,8 @@ export async function restoreSnapshot(
     fs: options.fs ?? nodeTargetFs,
     random: repository.random,
     hasAllAttributes: options.withAllAttributes,
+    mayHoldEntries: options.overwrite !== undefined,
+    keepsDirectories: options.overwrite === 'never',
     onProblem: (problem) => run.report(problem, problem.path),
   });
   await run.restore(target, start);

@@ -34,7 +34,7 @@ import {
 } from '../platform/extended-attributes.ts';
 import { addFileFlags } from '../platform/file-flags.ts';
 import { type FileStat, statDescriptor } from '../platform/file-stat.ts';
-import { linkDescriptor, renameNoReplace } from '../platform/link.ts';
+import { linkDescriptor, renameNoReplace, renameReplacing } from '../platform/link.ts';
 import { makeSpecialFile, type SpecialFile } from '../platform/special-file.ts';
 import { type FileTimes, futimens, utimens } from '../platform/times.ts';
 import { bufferOf } from '../util/bytes.ts';
@@ -60,6 +60,8 @@ export interface TargetFs {
   linkDescriptor(fd: number, path: Uint8Array): void;
   /** Fails where the new name is taken. */
   renameNoReplace(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
+  /** Replaces whatever has the new name, but for a directory. */
+  renameReplacing(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
   unlink(path: Uint8Array): void;
   /** Fails where the directory holds something. */
   removeDirectory(path: Uint8Array): void;
@@ -114,6 +116,7 @@ export const nodeTargetFs: TargetFs = {
   makeSpecial: makeSpecialFile,
   linkDescriptor,
   renameNoReplace,
+  renameReplacing,
   unlink: (path) => unlinkSync(bufferOf(path)),
   removeDirectory: (path) => rmdirSync(bufferOf(path)),
   fstat: statDescriptor,

@@ -48,6 +48,8 @@ export interface WriterRun {
 export interface TargetRun extends WriterRun {
   /** Whether entries may be there already; directories among them are then entered. */
   readonly mayHoldEntries: boolean;
+  /** Such directories keep the metadata they have. */
+  readonly keepsDirectories: boolean;
   /** The open target itself. */
   readonly target: DirectoryHandle;
   /** First file of each link group, by the group in hexadecimal. */

@@ -42,6 +42,7 @@ export type JobFile =
       readonly name: string;
       readonly size: number;
       readonly pieceCount: number;
+      readonly isReplacing: boolean;
       readonly metadata: TargetMetadata;
     }
   /** Open already; this job writes a part of it. */

@@ -280,6 +280,7 @@ export const summaries: Readonly<Record<string, Fields>> = {
     files_restored: 'count',
     directories_restored: 'count',
     others_restored: 'count',
+    entries_kept: 'count',
     bytes_restored: 'count',
     owner_not_set: 'count',
     xattrs_left_out: 'count',

@@ -1,7 +1,8 @@
 /** `varve restore`: a snapshot, or a part of one, back into a directory. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   checkRestorePatterns,
+  type Overwrite,
   type Repository,
   type RestorePatterns,
   type RestoreResult,
@@ -25,6 +26,7 @@ interface RestoreOptions extends CommonOptions, FilterOptions {
   target?: string;
   include?: string[];
   exclude?: string[];
+  overwrite?: Overwrite;
   numericOwner?: boolean;
   specialFiles?: boolean;
   allXattrs?: boolean;
@@ -44,6 +46,14 @@ export function addRestoreCommand(program: Command, runtime: Runtime): void {
     .option('--target <directory>', 'restore into this directory')
     .option('--include <pattern>', 'restore only what fits; may be repeated', collect)
     .option('--exclude <pattern>', 'do not restore what fits; may be repeated', collect)
+    .addOption(
+      new Option('--overwrite <when>', 'restore onto what is there, and replace files').choices([
+        'never',
+        'if-changed',
+        'if-newer',
+        'always',
+      ]),
+    )
     .option('--numeric-owner', 'owners by number, not by name')
     .option('--special-files', 'make FIFOs and, as root, devices')
     .option('--all-xattrs', 'also trusted, SELinux and other such attributes');
@@ -110,6 +120,7 @@ async function restoreInto(
     ...chosen,
     ...patterns,
     target: absoluteArgument(target),
+    overwrite: options.overwrite,
     isNumericOwner: options.numericOwner,
     withSpecialFiles: options.specialFiles,
     withAllAttributes: options.allXattrs,
@@ -129,6 +140,7 @@ function printJson(output: Output, result: RestoreResult, code: number): void {
     files_restored: result.files,
     directories_restored: result.directories,
     others_restored: result.others,
+    entries_kept: result.kept,
     bytes_restored: result.bytes,
     owner_not_set: result.ownerNotSetCount,
     xattrs_left_out: result.attributesLeftOutCount,
@@ -142,8 +154,10 @@ function printSummary(output: Output, result: RestoreResult, target: Uint8Array)
   const { files, directories, others, bytes, ownerNotSetCount, attributesLeftOutCount } = result;
   const counts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) counts.push(formatCount(others, 'other entry', 'other entries'));
+  const { kept } = result;
   output.report(
     `Restored ${counts.join(', ')} into ${printable(target)}`,
+    ...(kept > 0 ? [`  kept     ${formatCount(kept, 'entry', 'entries')}`] : []),
     `  written  ${formatBytes(bytes)}`,
     `  time     ${formatElapsed(secondsOf(result.durationNs))}`,
   );
