@@ -98,7 +98,12 @@ export async function dataFileInode(fs: CacheFs, path: string): Promise<bigint |
 export async function discardDirectory(fs: CacheFs, path: string): Promise<void> {
   const away = asideName(path);
   await fs.rename(path, away);
-  await fs.remove(away);
+  await removeAside(fs, away);
+}
+
+/** Nobody opens it any more: where it cannot be removed now, another claim tries again. */
+async function removeAside(fs: CacheFs, away: string): Promise<void> {
+  await fs.remove(away).catch(() => {});
 }
 
 function asideName(path: string): string {
@@ -120,7 +125,7 @@ async function markAsCache(fs: CacheFs, tag: string): Promise<void> {
 async function sweepAside(fs: CacheFs, path: string): Promise<void> {
   const parent = dirname(path);
   for (const name of await fs.list(parent)) {
-    if (name.startsWith(basename(path) + ASIDE_MARK)) await fs.remove(join(parent, name));
+    if (name.startsWith(basename(path) + ASIDE_MARK)) await removeAside(fs, join(parent, name));
   }
 }
 

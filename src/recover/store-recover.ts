@@ -3,37 +3,53 @@
  * else is left. Their names are none of the format's, so every program leaves them alone.
  */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { access, type FileHandle, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errnoCode, StorageError } from '../errors.ts';
+import { toHex } from '../util/bytes.ts';
+import { systemRandom } from '../util/random.ts';
 
 const PROGRAM_NAME = 'recover.mjs';
 
 /**
  * Files that are there already stay as they are.
- * @param directory of the repository.
+ * @param directory of the repository, in which `tmp/` is there.
  * @returns the path of the program there.
  * @throws StorageError
  */
 export async function storeRecover(directory: string): Promise<string> {
   const program = await readFile(fileURLToPath(import.meta.resolve('varve/recover.mjs')));
-  const path = join(directory, PROGRAM_NAME);
-  await write(path, program);
-  await write(join(directory, 'README.txt'), readme(program));
+  await write(directory, PROGRAM_NAME, program);
+  await write(directory, 'README.txt', readme(program));
   await sync(directory);
-  return path;
+  return join(directory, PROGRAM_NAME);
 }
 
-async function write(path: string, content: Uint8Array | string): Promise<void> {
+/** A file has its name only when it is whole: what is there already is never written again. */
+async function write(directory: string, name: string, content: Uint8Array | string): Promise<void> {
+  const path = join(directory, name);
+  const temporary = join(directory, 'tmp', `${toHex(systemRandom.bytes(16))}.tmp`);
   try {
-    await withFile(await open(path, 'wx', 0o644), async (file) => {
+    if (await exists(path)) return;
+    await withFile(await open(temporary, 'wx', 0o644), async (file) => {
       await file.writeFile(content);
       await file.sync();
     });
+    await rename(temporary, path);
   } catch (error) {
-    if (errnoCode(error) === 'EEXIST') return;
+    await unlink(temporary).catch(() => {});
     throw storageError(path, error);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (errnoCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 

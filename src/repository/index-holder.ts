@@ -27,13 +27,17 @@ export class IndexHolder {
     return this.#index;
   }
 
-  /** The next `open` begins with an empty index. */
+  /** The next `open` begins with an empty index: one of its own where the cache cannot be removed. */
   async discard(): Promise<void> {
     await this.close();
     if (this.#isTemporary) return;
     const { cacheDirectory: cacheDir, repositoryId } = this.#options;
     const index = await loadIndex();
-    await index.discard({ cacheDir, repositoryId });
+    try {
+      await index.discard({ cacheDir, repositoryId });
+    } catch (error) {
+      await this.moveToTemporary(error as Error);
+    }
   }
 
   /** After the cache could not be written: this run goes on with one of its own. */

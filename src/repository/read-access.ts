@@ -115,8 +115,15 @@ export class ReadAccess {
 
   async #rebuild(): Promise<void> {
     const { signal, onBadCopy } = this.#options;
-    this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
-    this.#reader = new BlobReader(this.#repository, this.#sync.index, onBadCopy);
+    try {
+      this.#sync = await rebuildIndex(this.#repository, this.view, { signal });
+    } catch (error) {
+      // Whoever goes on after that needs an index that is open, though it knows less.
+      this.#sync = { ...this.#sync, index: await this.#repository.index.open() };
+      throw error;
+    } finally {
+      this.#reader = new BlobReader(this.#repository, this.#sync.index, onBadCopy);
+    }
   }
 
   /** See `BlobReader.verifyCopy`. */

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
-import { KILL_CANARIES } from '../helpers/fault-canaries.ts';
+import { COLLECTION_CANARIES, KILL_CANARIES } from '../helpers/fault-canaries.ts';
 import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
 import { RELIABILITY_CAMPAIGNS } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
@@ -30,7 +30,7 @@ for (const { title, campaign, share, needsStrace } of RELIABILITY_CAMPAIGNS) {
   });
 }
 
-for (const canary of KILL_CANARIES) {
+for (const canary of [...KILL_CANARIES, ...COLLECTION_CANARIES]) {
   test(`a planted bug is seen: ${canary.bug}`, async (t) => {
     const caught = await canary.look(memoryDir(t));
 

@@ -1,23 +1,22 @@
 /**
+/**
  * `npm run reliability [-- kills|blocks|schedules|damage|canaries …]`: runs every fault of docs/reliability.md and
- * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen.
+ * prints its tables. Ends with 1 when anything was lost or a planted bug was not seen. What was judged of
+ * kills and power cuts is kept in the file that `TEST_LOG` names: a run that was stopped goes on from there.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type BlockTally,
-  describeBlocks,
-  lackOfBlockDevices,
-  runBlocks,
-} from '../helpers/block-runs.ts';
+import { type BlockTally, lackOfBlockDevices, runBlocks } from '../helpers/block-runs.ts';
 import { DAMAGE_PARTS, runDamages } from '../helpers/damage-parts.ts';
 import { runCampaign } from '../helpers/fault-campaigns.ts';
 import {
   BLOCK_CANARIES,
   type Canary,
+  COLLECTION_CANARIES,
   KILL_CANARIES,
   QUICK_CANARIES,
 } from '../helpers/fault-canaries.ts';
+import { CampaignLog } from '../helpers/fault-log.ts';
 import { FAULT_OPERATIONS } from '../helpers/fault-operations.ts';
 import {
   BLOCK_PLANS,
@@ -25,6 +24,7 @@ import {
   campaignTable,
   canaryTable,
   RELIABILITY_CAMPAIGNS,
+  singleRuns,
 } from '../helpers/fault-reports.ts';
 import { lackOfStrace } from '../helpers/fault-strace.ts';
 import { pointRange } from '../helpers/point-range.ts';
@@ -40,6 +40,7 @@ const parts =
     ? process.argv.slice(2)
     : ['kills', 'blocks', 'schedules', 'damage', 'canaries'];
 const directory = mkdtempSync('/dev/shm/varve-reliability-');
+const log = new CampaignLog(process.env['TEST_LOG']);
 const say = (text: string): void => console.error(text);
 
 /** The directory of one run, which is empty. */
@@ -58,6 +59,7 @@ async function runKills(): Promise<number> {
       continue;
     }
     const tallies = await runCampaign(campaign, {
+      ...{ log, title },
       directory: nextDirectory(),
       operations: FAULT_OPERATIONS,
       ...(share < 1 && { sampleCount: share }),
@@ -77,9 +79,16 @@ async function runPowerCuts(): Promise<number> {
     return 0;
   }
   const tallies: BlockTally[] = [];
-  for (const plan of BLOCK_PLANS) {
-    tallies.push(...(await runBlocks({ ...plan, directory: nextDirectory() })));
-    for (const tally of tallies.slice(-1)) say(describeBlocks(tally));
+  for (const plan of BLOCK_PLANS.flatMap(singleRuns)) {
+    const known = log.blocksOf(plan.title);
+    if (known !== undefined) {
+      tallies.push(known);
+      continue;
+    }
+    for (const tally of await runBlocks({ ...plan, directory: nextDirectory() }, say)) {
+      tallies.push(tally);
+      log.addBlocks(plan.title, tally);
+    }
   }
   console.log(`${blockTable(tallies)}\n`);
   const losses = tallies.flatMap((tally) => tally.losses);
@@ -98,7 +107,12 @@ async function playSchedules(): Promise<number> {
 }
 
 async function runCanaries(): Promise<number> {
-  const canaries = [...QUICK_CANARIES, ...KILL_CANARIES, ...SCHEDULE_CANARIES];
+  const canaries = [
+    ...QUICK_CANARIES,
+    ...KILL_CANARIES,
+    ...COLLECTION_CANARIES,
+    ...SCHEDULE_CANARIES,
+  ];
   if ((await lackOfBlockDevices()) === undefined) canaries.push(...BLOCK_CANARIES);
   const seen: { canary: Canary; caught: Awaited<ReturnType<Canary['look']>> }[] = [];
   for (const canary of canaries) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { BlobIdentifier } from '../../src/blob/blob-ids.ts';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
-import { VarveError } from '../../src/errors.ts';
+import { StorageError, VarveError } from '../../src/errors.ts';
 import type { BlobId, PackName } from '../../src/id.ts';
 import { KEY_CLASS } from '../../src/keys/key-hierarchy.ts';
 import type { FindingKind } from '../../src/maintain/finding.ts';
@@ -19,6 +19,7 @@ import { type Content, contentLength } from '../../src/tree/content.ts';
 import type { Node } from '../../src/tree/node.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { compareTrees } from '../helpers/compare-trees.ts';
+import { interceptStorage } from '../helpers/fault-storage.ts';
 import { forge, refusedPage, writePage } from '../helpers/forged-snapshot.ts';
 import { b } from '../helpers/raw-path.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
@@ -445,3 +446,22 @@ async function restoresWhole(
     throw error;
   }
 }
+
+test('a check comes to its end where the index cannot be made anew', async (t) => {
+  const { storage, packOfSecond } = await soundRepository(t);
+  const bytes = await storage.get(packOfSecond);
+  const zeros = new Uint8Array(bytes.length);
+  await replaceObject(storage, packOfSecond, zeros);
+  let wasSeen = false;
+  const failing = interceptStorage(storage, async ({ operation, name }, run) => {
+    if (name === packOfSecond) wasSeen = true;
+    const isFailing = wasSeen && operation === 'list' && name === 'index/';
+    if (isFailing) throw new StorageError('list', name, 'simulated');
+    return await run();
+  });
+  const stranger = await openClient(t, failing);
+
+  const { isDamaged } = await check(stranger);
+
+  assert.equal(isDamaged, true);
+});

@@ -30,7 +30,9 @@ import {
 } from './block-mount.ts';
 import { BlockRecorder, type BlockRequest } from './block-recorder.ts';
 import { type BlockState, blockStates, ReplayedDisk } from './block-states.ts';
-import { FAULT_OPERATIONS, type FaultOperation, historyOf } from './fault-operations.ts';
+import { type ClientHome, withRepository } from './fault-clients.ts';
+import type { FaultOperation } from './fault-operation.ts';
+import { FAULT_OPERATIONS, historyOf } from './fault-operations.ts';
 import { findFaults, type Objects, objectFaults, objectsOf } from './fault-oracle.ts';
 import { copyLedger, type FaultLedger, FaultPlace, spawned } from './fault-place.ts';
 
@@ -118,6 +120,10 @@ interface Mark {
   readonly place: number;
   readonly ledger: FaultLedger;
   readonly before: Objects;
+  /** What the step that runs may delete. */
+  readonly deletable: ReadonlySet<string>;
+  /** What has to be done after the step, or a fault of it. */
+  readonly settle: FaultOperation['settle'];
 }
 
 interface Recording {
@@ -132,7 +138,6 @@ interface Subject {
   readonly isHistory: boolean;
   prepare(place: FaultPlace): Promise<void>;
   readonly steps: readonly FaultOperation[];
-  readonly mayDelete: RegExp | undefined;
 }
 
 const HISTORY_LENGTH = 10;
@@ -145,7 +150,6 @@ function operationSubject(name: string): Subject {
     isHistory: false,
     prepare: (place) => operation.prepare(place),
     steps: [operation],
-    mayDelete: operation.mayDelete,
   };
 }
 
@@ -155,7 +159,6 @@ function historySubject(seed: number): Subject {
     isHistory: true,
     prepare: (place) => place.init(),
     steps: historyOf(seed, HISTORY_LENGTH),
-    mayDelete: undefined,
   };
 }
 
@@ -235,16 +238,30 @@ class BlockRun {
     if (this.#subject.isHistory) await step.prepare(place);
     step.begin?.(place);
     const command = step.command(place);
-    if (command[0] === 'snapshot') place.expectSnapshot();
-    marks.push({ place: log.length, ledger: copyLedger(place.ledger), before: objectsOf(place) });
+    place.expectSnapshotOf(command);
+    marks.push({
+      place: log.length,
+      ledger: copyLedger(place.ledger),
+      before: objectsOf(place),
+      deletable: step.deletes === undefined ? new Set() : await withRepository(place, step.deletes),
+      settle: step.settle,
+    });
     const ended = await place.run(command, {
       ...(step.env && { env: step.env }),
       ...(bug !== undefined && { preload: { VARVE_TEST_BUG: bug } }),
     });
     const { length } = log;
-    if (ended.code !== 0) throw new Error(`${step.name}: ${ended.stdout}${ended.stderr}`);
+    if (ended.code !== (step.code ?? 0)) {
+      throw new Error(`${step.name}: ${ended.stdout}${ended.stderr}`);
+    }
     step.done?.(place);
-    marks.push({ place: length, ledger: copyLedger(place.ledger), before: objectsOf(place) });
+    marks.push({
+      place: length,
+      ledger: copyLedger(place.ledger),
+      before: objectsOf(place),
+      deletable: new Set(),
+      settle: step.settle,
+    });
   }
 
   async #judgeAll({ log, start, marks }: Recording, tally: BlockTally): Promise<void> {
@@ -301,19 +318,25 @@ class BlockRun {
   }
 
   async #findFaults(
-    { ledger, before, place: markPlace }: Mark,
+    { ledger, before, deletable, settle, place: markPlace }: Mark,
     tally: BlockTally,
   ): Promise<string[]> {
     const { directory, hasClient = false } = this.#options;
-    const { mayDelete } = this.#subject;
-    const scratch = join(directory, 'scratch');
-    const options = { before, mayDelete, scratch, usesClient: hasClient };
     const place = this.#place;
+    const options = {
+      before,
+      deletable,
+      settle: settle && ((home: ClientHome) => settle(place, home)),
+      scratch: join(directory, 'scratch'),
+      usesClient: hasClient,
+    };
     place.ledger = copyLedger(ledger);
     const objects = objectsOf(place);
     const key = JSON.stringify([markPlace, [...objects].sort()]);
     const isKnown = !hasClient && this.#judged.has(key);
-    if (isKnown && tally.stateCount % JUDGE_INTERVAL !== 0) return objectFaults(objects, options);
+    if (isKnown && tally.stateCount % JUDGE_INTERVAL !== 0) {
+      return objectFaults(objects, { ...options, damaged: ledger.damaged });
+    }
     tally.judgedCount += 1;
     const faults = await findFaults(place, options);
     if (faults.length === 0) this.#judged.add(key);

@@ -5,19 +5,21 @@
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { takeSnapshot } from '../../src/backup/take-snapshot.ts';
+import { VarveError } from '../../src/errors.ts';
 import type { SessionId } from '../../src/id.ts';
+import { pruneRepository } from '../../src/maintain/prune/prune.ts';
 import { OBJECT_KIND } from '../../src/record/object-kind.ts';
 import { sealObject } from '../../src/record/sealed-object.ts';
 import { encodeFence } from '../../src/record/session-records.ts';
-import { openRepository } from '../../src/repository/open-repository.ts';
-import { openLocalStorage } from '../../src/storage/local.ts';
-import { encodeUtf8 } from '../../src/util/bytes.ts';
+import type { Repository } from '../../src/repository/repository.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { mapConcurrent } from '../../src/util/concurrent.ts';
 import { systemRandom } from '../../src/util/random.ts';
-import type { FaultOperation } from './fault-operations.ts';
+import { saveSource, withOtherClient } from './fault-clients.ts';
+import { CampaignLog } from './fault-log.ts';
+import type { FaultOperation } from './fault-operation.ts';
 import { objectsOf } from './fault-oracle.ts';
-import { type CommandOptions, describeDirectory, type FaultPlace } from './fault-place.ts';
+import type { CommandOptions, FaultPlace } from './fault-place.ts';
 import { type FaultRun, PreparedOperation } from './fault-runs.ts';
 import { killedCall, straceArgs, tracePoints, wasInjected } from './fault-strace.ts';
 import { seededRandom } from './seeded-random.ts';
@@ -26,6 +28,8 @@ import { seededRandom } from './seeded-random.ts';
 interface FaultPoint {
   readonly name: string;
   fault(place: FaultPlace): Pick<CommandOptions, 'prefix' | 'preload' | 'onSpawn'>;
+  /** Nobody else is at work: the same point leaves the same bytes. */
+  readonly isSeeded?: boolean;
   /** The call that was hit; undefined when the command did not come to it. */
   hit(place: FaultPlace, run: FaultRun): string | undefined | Promise<string | undefined>;
 }
@@ -43,19 +47,24 @@ export type Campaign = (prepared: PreparedOperation) => Promise<Plan>;
 
 export interface Tally {
   readonly operation: string;
-  pointCount: number;
-  hitCount: number;
+  readonly pointCount: number;
+  readonly hitCount: number;
   /** Processes that native code ended, where that is no loss. */
-  crashCount: number;
+  readonly crashCount: number;
+  /** Points after which the bytes were those of another one, which was judged. */
+  readonly knownCount: number;
   /** Calls of a run without a fault that a point was aimed at, and how many of them were hit. */
-  callCount: number;
-  hitCallCount: number;
-  readonly losses: string[];
+  readonly callCount: number;
+  readonly hitCallCount: number;
+  readonly losses: readonly string[];
 }
 
 export interface CampaignOptions {
   readonly directory: string;
   readonly operations: readonly FaultOperation[];
+  /** Where what was judged is kept, under which title; default: nowhere. */
+  readonly log?: CampaignLog;
+  readonly title?: string;
   /** Points judged, of all; default all, or the range that `TEST_POINTS=<from>-<to>` names. */
   readonly sampleCount?: number;
   /** A planted bug that every command has. */
@@ -86,17 +95,22 @@ function chooser({ sampleCount }: CampaignOptions, share: number): (index: numbe
 
 export async function runCampaign(campaign: Campaign, options: CampaignOptions): Promise<Tally[]> {
   const tallies: Tally[] = [];
+  const { log = new CampaignLog(undefined), title = '' } = options;
   await mapConcurrent([...options.operations.entries()], AT_ONCE, async ([number, operation]) => {
-    const root = join(options.directory, `operation-${number}`);
-    const prepared = await PreparedOperation.make(operation, root);
-    try {
-      const plan = await campaign(prepared);
-      const tally = await judgePoints(prepared, plan, { ...options, share: number });
-      tallies.push(tally);
-      options.onProgress?.(describeTally(tally));
-    } finally {
-      prepared.remove();
+    const key = `${title}, ${operation.name}`;
+    if (log.endOf(key) === undefined) {
+      const root = join(options.directory, `operation-${number}`);
+      const prepared = await PreparedOperation.make(operation, root);
+      try {
+        const plan = await campaign(prepared);
+        await judgePoints(prepared, plan, { ...options, share: number, log, key });
+      } finally {
+        prepared.remove();
+      }
     }
+    const tally = tallyOf(operation.name, key, log);
+    tallies.push(tally);
+    options.onProgress?.(`${title}, ${describeTally(tally)}`);
   });
   return tallies;
 }
@@ -104,33 +118,38 @@ export async function runCampaign(campaign: Campaign, options: CampaignOptions):
 async function judgePoints(
   prepared: PreparedOperation,
   { points, calls, mayCrash = false }: Plan,
-  options: CampaignOptions & { share: number },
-): Promise<Tally> {
-  const { name } = prepared.operation;
-  const tally: Tally = {
-    operation: name,
-    pointCount: 0,
-    hitCount: 0,
-    crashCount: 0,
-    callCount: calls.size,
-    hitCallCount: 0,
-    losses: [],
-  };
+  options: CampaignOptions & { share: number; log: CampaignLog; key: string },
+): Promise<void> {
+  const { log, key } = options;
   const isChosen = chooser(options, options.share);
-  const hits = new Set<string>();
+  const known = new Set(log.pointsOf(key).map(({ name }) => name));
   for (const point of points.filter((_, index) => isChosen(index))) {
+    if (known.has(point.name)) continue;
     const { hit, run } = await judgePoint(prepared, point, options.bug);
-    tally.pointCount += 1;
-    if (hit !== undefined) tally.hitCount += 1;
-    if (hit !== undefined && calls.has(hit)) hits.add(hit);
-    if (run.wasCrashed) tally.crashCount += 1;
-    const faults = run.wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
-    if (faults.length === 0) continue;
-    tally.losses.push(`${name}, ${point.name}: ${faults.join('; ')}`);
-    if (options.stopsAtLoss === true) break;
+    const { wasCrashed, isKnown } = run;
+    const faults = wasCrashed && !mayCrash ? ['crashed', ...run.faults] : run.faults;
+    log.addPoint(key, { name: point.name, hit, wasCrashed, isKnown, faults });
+    if (faults.length > 0 && options.stopsAtLoss === true) break;
   }
-  tally.hitCallCount = hits.size;
-  return tally;
+  const hits = new Set(log.pointsOf(key).flatMap(({ hit }) => hit ?? []));
+  const hitCallCount = [...calls].filter((call) => hits.has(call)).length;
+  log.addEnd(key, { callCount: calls.size, hitCallCount });
+}
+
+function tallyOf(operation: string, key: string, log: CampaignLog): Tally {
+  const points = log.pointsOf(key);
+  return {
+    operation,
+    pointCount: points.length,
+    hitCount: points.filter(({ hit }) => hit !== undefined).length,
+    crashCount: points.filter(({ wasCrashed }) => wasCrashed).length,
+    knownCount: points.filter(({ isKnown }) => isKnown).length,
+    callCount: log.endOf(key)?.callCount ?? 0,
+    hitCallCount: log.endOf(key)?.hitCallCount ?? 0,
+    losses: points
+      .filter(({ faults }) => faults.length > 0)
+      .map(({ name, faults }) => `${operation}, ${name}: ${faults.join('; ')}`),
+  };
 }
 
 async function judgePoint(
@@ -143,6 +162,7 @@ async function judgePoint(
   const run = await prepared.run({
     ...(prefix && { prefix }),
     ...(onSpawn && { onSpawn }),
+    ...(point.isSeeded && { isSeeded: true }),
     // Without variables it is the command as it is shipped.
     ...(Object.keys(variables).length > 0 && { preload: variables }),
   });
@@ -151,8 +171,9 @@ async function judgePoint(
 
 function describeTally(tally: Tally): string {
   const { operation, pointCount, hitCount, crashCount, callCount, hitCallCount, losses } = tally;
+  const known = tally.knownCount === 0 ? '' : `, ${tally.knownCount} as others`;
   const calls = callCount === 0 ? '' : `, ${hitCallCount} of ${callCount} calls`;
-  return `${operation}: ${hitCount} hits at ${pointCount} points${calls}, ${crashCount} crashes, ${losses.length} losses`;
+  return `${operation}: ${hitCount} hits at ${pointCount} points${known}${calls}, ${crashCount} crashes, ${losses.length} losses`;
 }
 
 /** SIGKILL before each durable system call, by strace. */
@@ -162,6 +183,7 @@ export const systemKills: Campaign = async ({ place, operation }) => {
     calls,
     points: points.map((point) => ({
       name: `killed before ${point.call} ${point.number}`,
+      isSeeded: true,
       fault: () => ({ prefix: straceArgs(place, point, { inject: 'signal=SIGKILL' }) }),
       hit: (_place, { wasKilled }) => {
         const call = killedCall(place, point);
@@ -219,7 +241,8 @@ async function countSeamCalls(prepared: PreparedOperation, kind: string): Promis
   const { ended } = await prepared.run({
     preload: { VARVE_TEST_SEAM: `count:${kind}:${file}` },
   });
-  if (ended.code !== 0 || !existsSync(file)) throw new Error(`not counted: ${ended.stderr}`);
+  const isDone = ended.code === (prepared.operation.code ?? 0);
+  if (!isDone || !existsSync(file)) throw new Error(`not counted: ${ended.stdout}${ended.stderr}`);
   const count = Number(readFileSync(file, 'utf8'));
   rmSync(file);
   return count;
@@ -240,7 +263,10 @@ function numbersTo(count: number): number[] {
 /** SIGKILL before each call that changes something, by the process itself. */
 export const seamKills: Campaign = async (prepared) => {
   const count = await countSeamCalls(prepared, 'kill');
-  const points = numbersTo(count).map((n) => seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled));
+  const points = numbersTo(count).map((n) => ({
+    ...seamPoint(`kill:${n}`, ({ wasKilled }) => wasKilled),
+    isSeeded: true,
+  }));
   return { points, calls: new Set() };
 };
 
@@ -273,19 +299,20 @@ export const unharmed: Campaign = async () => ({
   calls: new Set(),
 });
 
-/**
- * The process sleeps before each call that changes something; meanwhile another client fences its
- * session, as a collection does with those that look dead, and takes a snapshot of its own.
- */
-export const sleepers: Campaign = async (prepared) => {
-  const count = await countSeamCalls(prepared, 'stop');
-  return {
-    points: numbersTo(count).map((n) => sleeperPoint(n)),
-    calls: new Set(),
-  };
-};
+/** What another client does while a process sleeps. */
+type Interfere = (place: FaultPlace, operation: FaultOperation) => Promise<void>;
 
-function sleeperPoint(n: number): FaultPoint {
+/** The process sleeps before each call that changes something; meanwhile another client is at work. */
+function asleepWhile(interfere: Interfere): Campaign {
+  return async (prepared) => {
+    const count = await countSeamCalls(prepared, 'stop');
+    const { operation } = prepared;
+    const points = numbersTo(count).map((n) => sleeperPoint(n, operation, interfere));
+    return { points, calls: new Set() };
+  };
+}
+
+function sleeperPoint(n: number, operation: FaultOperation, interfere: Interfere): FaultPoint {
   let wasStopped = false;
   let meanwhile: Promise<void> = Promise.resolve();
   return {
@@ -295,7 +322,8 @@ function sleeperPoint(n: number): FaultPoint {
       onSpawn: (pid) => {
         meanwhile = whileAsleep(pid, async () => {
           wasStopped = true;
-          await interfere(place);
+          if (!existsSync(join(place.repository, 'config'))) return;
+          await interfere(place, operation);
         });
       },
     }),
@@ -327,35 +355,100 @@ async function whileAsleep(pid: number, action: () => Promise<void>): Promise<vo
   }
 }
 
-async function interfere(place: FaultPlace): Promise<void> {
-  const other = `${place.client}.other`;
-  const storage = await openLocalStorage(place.repository).catch(() => undefined);
-  if (storage === undefined || (await storage.stat('config')) === undefined) return;
-  const repository = await openRepository({
-    storage,
-    askPassphrase: async () => place.ledger.passphrases[1],
-    cacheDirectory: join(other, 'cache'),
-    stateDirectory: join(other, 'state'),
+/**
+ * Another client ends every session, as a collection does with those that look dead, and takes a
+ * snapshot of its own.
+ */
+export const sleepers: Campaign = asleepWhile(async (place, operation) => {
+  await withOtherClient(place, async (repository) => {
+    await fenceAll(repository);
+    operation.revive?.(place);
+    // Where there is damage that nobody has found a snapshot would rely on it.
+    if (place.ledger.damaged.size === 0) await saveSource(place, repository, { host: 'other' });
   });
-  try {
-    for await (const { name } of storage.list('sessions/')) {
-      const id = name.slice('sessions/'.length) as SessionId;
-      const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
-      const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
-      const fence = sealObject(repository.keys, identity, content);
-      await storage.putIfAbsent(identity.name, fence);
-    }
-    const { id } = await takeSnapshot(repository, {
-      paths: [place.source],
-      workingDirectory: '/',
-      host: encodeUtf8('other'),
-      user: encodeUtf8('user'),
-      timeZone: 'UTC',
+  await noteChange(place, operation);
+});
+
+/** Another client collects, to the end and without a grace: it waits for nobody. */
+export const outrun: Campaign = asleepWhile(async (place, operation) => {
+  await withOtherClient(place, async (repository) => {
+    await pruneRepository(repository, { graceMs: 0, sessionTtlMs: 0 }).catch((error: unknown) => {
+      // Where something is damaged nothing is deleted.
+      if (!(error instanceof VarveError)) throw error;
     });
-    place.ledger.kept.set(id, describeDirectory(place.source));
-    place.changed = objectsOf(place);
-  } finally {
-    await repository.close();
-    rmSync(other, { recursive: true, force: true });
+  });
+  await noteChange(place, operation);
+});
+
+/**
+ * Another client has begun a snapshot of what the command may be about to delete, and completes it only
+ * when the command has ended, or waits for it.
+ */
+export const overlapped: Campaign = asleepWhile(async (place, operation) => {
+  operation.revive?.(place);
+  const release = new Turnstile();
+  const reached = new Turnstile();
+  const hold = (storage: Storage): Storage => holdingCommits(storage, { release, reached });
+  const ended = withOtherClient(
+    place,
+    async (repository) => {
+      if (place.ledger.damaged.size === 0) await saveSource(place, repository, { host: 'other' });
+    },
+    hold,
+  ).finally(() => reached.open());
+  place.meanwhile = async () => {
+    release.open();
+    await ended;
+  };
+  await reached.passed;
+  setTimeout(() => release.open(), WAITING_MS);
+  await noteChange(place, operation);
+});
+
+/** Long enough for a command that would not wait. */
+const WAITING_MS = 1500;
+
+class Turnstile {
+  open!: () => void;
+  readonly passed = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+}
+
+/** A storage in which no session is completed before it is let. */
+function holdingCommits(
+  storage: Storage,
+  { release, reached }: { release: Turnstile; reached: Turnstile },
+): Storage {
+  const putIfAbsent: Storage['putIfAbsent'] = async (name, ...rest) => {
+    if (name.startsWith('snapshots/')) {
+      reached.open();
+      await release.passed;
+    }
+    return await storage.putIfAbsent(name, ...rest);
+  };
+  return new Proxy(storage, {
+    get: (target, key) => {
+      if (key === 'putIfAbsent') return putIfAbsent;
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+async function fenceAll({ storage, keys }: Repository): Promise<void> {
+  for await (const { name } of storage.list('sessions/')) {
+    const id = name.slice('sessions/'.length) as SessionId;
+    const identity = { kind: OBJECT_KIND.fence, name: `snapshots/${id}` };
+    const content = { payload: encodeFence('closed'), salt: systemRandom.bytes(32) };
+    await storage.putIfAbsent(identity.name, sealObject(keys, identity, content));
   }
+}
+
+/** What is there now is what must stay, and what the sleeper may plan from now on may go. */
+async function noteChange(place: FaultPlace, operation: FaultOperation): Promise<void> {
+  place.changed = objectsOf(place);
+  if (operation.deletes === undefined) return;
+  const more = await withOtherClient(place, operation.deletes);
+  place.deletable = new Set([...place.deletable, ...more]);
 }

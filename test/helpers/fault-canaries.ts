@@ -7,6 +7,7 @@ import {
   type Campaign,
   fullDisks,
   lyingWrites,
+  overlapped,
   runCampaign,
   seamKills,
   sleepers,
@@ -55,8 +56,7 @@ function campaignCanary(
   };
 }
 
-function blockCanary(bug: string, fileSystem: string): Canary {
-  const operation = 'incremental snapshot';
+function blockCanary(bug: string, fileSystem: string, operation = 'incremental snapshot'): Canary {
   return {
     bug,
     layer: `power cuts, ${fileSystem}`,
@@ -96,15 +96,14 @@ export const QUICK_CANARIES: readonly Canary[] = [
     campaign: fullDisks,
     operation: 'first snapshot',
   }),
-  ...[
-    'memory changes a bit, packs are not verified',
-    'memory changes a bit, ids are not checked',
-  ].map((bug) =>
-    campaignCanary(bug, {
-      layer: 'no other fault',
-      campaign: unharmed,
-      operation: 'first snapshot',
-    }),
+  ...Object.entries({
+    'memory changes a bit, packs are not verified': 'first snapshot',
+    'memory changes a bit, ids are not checked': 'first snapshot',
+    'bases of deltas are not kept': 'prune of bases',
+    'there is no grace': 'prune within the grace',
+    'undelete relies on what is about to go': 'undelete of what a sweep names',
+  }).map(([bug, operation]) =>
+    campaignCanary(bug, { layer: 'no other fault', campaign: unharmed, operation }),
   ),
 ];
 
@@ -122,8 +121,27 @@ export const KILL_CANARIES: readonly Canary[] = [
   }),
 ];
 
+/** Seen where something else is at work beside the collector. */
+export const COLLECTION_CANARIES: readonly Canary[] = [
+  campaignCanary('packs go before the sweep is stored', { ...kills, operation: 'prune' }),
+  campaignCanary('segments go before the compacted one is stored', {
+    ...kills,
+    operation: 'prune that compacts segments',
+  }),
+  ...['snapshots are not looked at again', 'the sweep names all that was condemned'].map((bug) =>
+    campaignCanary(bug, { layer: 'sleepers', campaign: sleepers, operation: 'prune' }),
+  ),
+  campaignCanary('the sweep waits for nobody', {
+    layer: 'overlapping snapshots',
+    campaign: overlapped,
+    operation: 'prune',
+  }),
+];
+
 export const BLOCK_CANARIES: readonly Canary[] = [
-  'files are not synced',
-  'directories are not synced',
-  'nothing is synced',
-].flatMap((bug) => ['ext4', 'xfs', 'btrfs'].map((fileSystem) => blockCanary(bug, fileSystem)));
+  ...['files are not synced', 'directories are not synced', 'nothing is synced'].flatMap((bug) =>
+    ['ext4', 'xfs', 'btrfs'].map((fileSystem) => blockCanary(bug, fileSystem)),
+  ),
+  blockCanary('a tomb is acknowledged before it is durable', 'ext4', 'forget'),
+  blockCanary('nothing is synced', 'ext4', 'prune that repacks'),
+];

@@ -4,28 +4,18 @@
  * than add, what it may delete and what else must hold afterwards. Everything else that must hold is
  * the same for all (`fault-oracle.ts`).
  */
-import { readdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Repository } from '../../src/repository/repository.ts';
 import { openLocalStorage } from '../../src/storage/local.ts';
+import { COLLECTIONS, oldest } from './fault-collections.ts';
+import type { FaultOperation } from './fault-operation.ts';
 import type { CommandEnded, FaultPlace } from './fault-place.ts';
 import { describeDirectory, writeSource } from './fault-place.ts';
+import { REPAIRS } from './fault-repairs.ts';
 import { seededRandom } from './seeded-random.ts';
-
-export interface FaultOperation {
-  readonly name: string;
-  /** Brings an empty place to where the command starts. */
-  prepare(place: FaultPlace): Promise<void>;
-  /** Arguments of the command, in a place that was prepared. */
-  command(place: FaultPlace): string[];
-  readonly env?: Readonly<Record<string, string>>;
-  /** Durable objects that the command may delete, beside its own `sessions/`. */
-  readonly mayDelete?: RegExp;
-  /** Before the command is run: what it may change without an acknowledgement. */
-  begin?(place: FaultPlace): void;
-  /** The command has ended with 0: what is promised from now on. */
-  done?(place: FaultPlace): void;
-  /** What else is wrong after a fault, one line each; the general oracle has found nothing. */
-  findMore?(place: FaultPlace, ended: CommandEnded): Promise<string[]>;
-}
 
 async function withSnapshots(place: FaultPlace, count: number): Promise<void> {
   await place.init();
@@ -36,6 +26,12 @@ async function withSnapshots(place: FaultPlace, count: number): Promise<void> {
 }
 
 const newPassphrase = 'a new passphrase';
+
+async function keySlots({ storage }: Repository): Promise<Set<string>> {
+  const names = new Set<string>();
+  for await (const { name } of storage.list('keys/')) names.add(name);
+  return names;
+}
 
 /** Ids of the key slots, oldest first is not known: there are two, and one was there before. */
 function slotsOf(place: FaultPlace): string[] {
@@ -93,7 +89,7 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
     prepare: async (place) => {
       await withSnapshots(place, 1);
       writeSource(place.source, 2);
-      await killAtFailpoint(place, 'session.4.before');
+      await place.killAt('session.4.before', place.snapshotArgs);
       const packCount = await countPacks(place);
       if (packCount !== 2) throw new Error(`nothing to adopt: ${packCount} packs`);
     },
@@ -111,14 +107,14 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
       await place.ok('key', 'add', '--insecure-no-password');
     },
     command: (place) => ['key', 'remove', slotsOf(place)[0] ?? '', '--yes'],
-    mayDelete: /^keys\//,
+    deletes: keySlots,
   },
   {
     name: 'key passwd',
     prepare: (place) => withSnapshots(place, 1),
     command: () => ['key', 'passwd'],
     env: { VARVE_NEW_PASSWORD: newPassphrase },
-    mayDelete: /^keys\//,
+    deletes: keySlots,
     begin: ({ ledger }) => {
       ledger.passphrases = [undefined, newPassphrase];
     },
@@ -127,23 +123,71 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
     },
   },
   {
+    name: 'init --with-recover',
+    prepare: async (place) => writeSource(place.source, 1),
+    command: () => ['init', '--insecure-no-password', '--with-recover'],
+    done: ({ ledger }) => {
+      ledger.isInitialised = true;
+    },
+    findMore: async (place) => wrongRecover(place),
+  },
+  {
     name: 'rebuild-index',
     prepare: (place) => withSnapshots(place, 2),
     command: () => ['rebuild-index'],
   },
   {
+    name: 'rebuild-index of a damaged cache',
+    prepare: async (place) => {
+      await withSnapshots(place, 2);
+      const [name = ''] = readdirSync(place.cache);
+      truncateSync(join(place.cache, name, 'data.mdb'), 20_000);
+      // A place takes the mark for true when it is put back.
+      rmSync(join(place.cache, name, 'clean'));
+    },
+    command: () => ['rebuild-index'],
+  },
+  {
+    name: 'check --read-data',
+    prepare: (place) => withSnapshots(place, 2),
+    command: () => ['check', '--read-data'],
+  },
+  {
     name: 'restore',
     prepare: (place) => withSnapshots(place, 2),
     command: restoreCommand,
-    findMore: async (place, ended) => {
-      const expected = describeDirectory(place.source).split('\n');
-      const found = lastEntries(describeRestored(place));
-      const isDone = ended.code === 0;
-      if (isDone) return found.join('\n') === expected.join('\n') ? [] : ['restored otherwise'];
-      return wrongEntries(found, expected);
-    },
+    findMore: findWrongTarget,
   },
+  {
+    name: 'restore after one that was killed',
+    prepare: async (place) => {
+      await withSnapshots(place, 2);
+      await place.run(restoreCommand(place), { preload: { VARVE_TEST_SEAM: 'kill:40' } });
+      rmSync(place.target, { recursive: true });
+    },
+    command: restoreCommand,
+    findMore: findWrongTarget,
+  },
+  {
+    name: 'restore by a client without cache and state',
+    prepare: async (place) => {
+      await withSnapshots(place, 2);
+      place.removeClient();
+    },
+    command: restoreCommand,
+    findMore: findWrongTarget,
+  },
+  ...COLLECTIONS,
+  ...REPAIRS,
 ];
+
+async function findWrongTarget(place: FaultPlace, ended: CommandEnded): Promise<string[]> {
+  const expected = describeDirectory(place.source).split('\n');
+  const found = lastEntries(describeRestored(place));
+  const isDone = ended.code === 0;
+  if (isDone) return found.join('\n') === expected.join('\n') ? [] : ['restored otherwise'];
+  return wrongEntries(found, expected);
+}
 
 /**
  * Operations one after the other on one repository, the same for the same seed: `prepare` of each
@@ -152,14 +196,28 @@ export const FAULT_OPERATIONS: readonly FaultOperation[] = [
 export function historyOf(seed: number, count: number): FaultOperation[] {
   const random = seededRandom(1000 + seed);
   const steps: FaultOperation[] = [];
-  for (let version = 1; version <= count; version++) {
-    const kind = random.below(8);
-    if (version === 1 || kind > 3) steps.push(snapshotStep(version, 2000 << random.below(8)));
-    else if (kind > 1) steps.push(tableEntry('key add'));
-    else steps.push(tableEntry(kind === 1 ? 'rebuild-index' : 'unchanged snapshot'));
+  let liveCount = 0;
+  while (steps.length < count) {
+    const kind = HISTORY_STEPS[random.below(HISTORY_STEPS.length)] ?? '';
+    const size = 2000 << random.below(8);
+    if (liveCount < 2 || kind === 'snapshot') {
+      steps.push(snapshotStep(steps.length + 1, size));
+      liveCount += 1;
+    } else if (kind === 'forget') {
+      steps.push(forgetStep());
+      liveCount -= 1;
+    } else if (kind === 'forget, undelete') steps.push(forgetStep(), undeleteStep());
+    else steps.push(kind === 'repair' ? repairStep() : tableEntry(kind));
   }
-  return steps;
+  return steps.slice(0, count);
 }
+
+/** What a history is made of, the more often the more likely. */
+const HISTORY_STEPS = [
+  ...Array.from({ length: 6 }, () => 'snapshot'),
+  ...['forget', 'forget', 'forget, undelete', 'prune', 'prune', 'prune', 'repair'],
+  ...['key add', 'rebuild-index', 'unchanged snapshot'],
+];
 
 /** An operation of the table, wherever its place is by now. */
 function tableEntry(name: string): FaultOperation {
@@ -172,6 +230,34 @@ function snapshotStep(version: number, size: number): FaultOperation {
     name: `snapshot ${version}`,
     prepare: async (place) => writeSource(place.source, version, size),
     command: (place) => place.snapshotArgs,
+  };
+}
+
+/** Forgets the oldest snapshot. */
+function forgetStep(): FaultOperation {
+  return { ...tableEntry('forget'), command: (place) => ['forget', oldest(place), '--yes'] };
+}
+
+/** Brings back what was forgotten last. */
+function undeleteStep(): FaultOperation {
+  const last = ({ ledger }: FaultPlace): string => [...ledger.gone].at(-1) ?? '';
+  return {
+    name: 'undelete',
+    prepare: async () => {},
+    command: (place) => ['undelete', last(place)],
+  };
+}
+
+/** The newest segment of the index is lost. */
+function repairStep(): FaultOperation {
+  return {
+    ...tableEntry('repair index, segment lost'),
+    prepare: async (place) => {
+      const directory = join(place.repository, 'index');
+      const timeOf = (name: string): number => statSync(join(directory, name)).mtimeMs;
+      const names = readdirSync(directory).sort((a, b) => timeOf(b) - timeOf(a));
+      rmSync(join(directory, names[0] ?? ''));
+    },
   };
 }
 
@@ -203,14 +289,25 @@ function wrongEntries(found: readonly string[], expected: readonly string[]): st
   return wrong;
 }
 
-async function killAtFailpoint(place: FaultPlace, point: string): Promise<void> {
-  const ended = await place.run(place.snapshotArgs, { preload: { VARVE_TEST_FAILPOINT: point } });
-  if (ended.signal !== 'SIGKILL') throw new Error(`not killed at ${point}: ${ended.stderr}`);
-}
-
 async function countPacks(place: FaultPlace): Promise<number> {
   const storage = await openLocalStorage(place.repository);
   let count = 0;
   for (const prefix of ['data/', 'meta/']) for await (const _ of storage.list(prefix)) count += 1;
   return count;
+}
+
+/** What stands under the names of `init --with-recover` is whole. */
+function wrongRecover({ repository }: FaultPlace): string[] {
+  const [program, readme] = ['recover.mjs', 'README.txt'].map((name) => join(repository, name));
+  const faults: string[] = [];
+  const shipped = readFileSync(fileURLToPath(import.meta.resolve('varve/recover.mjs')));
+  if (existsSync(program ?? '') && !readFileSync(program ?? '').equals(shipped)) {
+    faults.push('half a recover.mjs');
+  }
+  const hash = createHash('sha256').update(shipped).digest('hex');
+  const isWhole = (text: string): boolean => text.includes(hash) && text.endsWith('\n');
+  if (existsSync(readme ?? '') && !isWhole(readFileSync(readme ?? '', 'utf8'))) {
+    faults.push('half a README.txt');
+  }
+  return faults;
 }

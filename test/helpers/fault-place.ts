@@ -33,7 +33,11 @@ import { seededRandom } from './seeded-random.ts';
 
 /** The command as modules of their own, into which tests can reach (`fault-preload.ts`). */
 const modulesPath = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const seedPath = fileURLToPath(new URL('./fault-seed.js', import.meta.url));
 const preloadPath = fileURLToPath(new URL('./fault-preload.js', import.meta.url));
+
+/** Times are those of the storage, by which a collection goes. */
+const COPY = { recursive: true, verbatimSymlinks: true, preserveTimestamps: true } as const;
 
 /** What is known of a repository from outside. */
 export interface FaultLedger {
@@ -46,6 +50,14 @@ export interface FaultLedger {
   readonly possible: Set<string>;
   /** Acknowledged snapshots that a command was told to remove: they may be there or not. */
   readonly forgotten: Set<string>;
+  /** Those of which that was acknowledged: they are not there any more. */
+  readonly gone: Set<string>;
+  /** Objects that were damaged on purpose before the command: findings about them are expected. */
+  readonly damaged: Set<string>;
+  /** Snapshots that cannot be restored any more, as was told. */
+  readonly broken: Set<string>;
+  /** What snapshots may hold that were not acknowledged, or a part of it: they are made of broken ones. */
+  readonly rescued: Set<string>;
   /** One of these opens the repository; undefined is none at all. */
   passphrases: (string | undefined)[];
 }
@@ -62,6 +74,8 @@ export interface CommandOptions {
   readonly prefix?: readonly string[];
   /** Variables for `fault-preload.ts`, which is loaded first when there are any. */
   readonly preload?: Readonly<Record<string, string>> | undefined;
+  /** Randomness and clocks are the same in every run (`fault-seed.ts`), from this time on, in ms. */
+  readonly seededNowMs?: number | undefined;
   readonly env?: Readonly<Record<string, string>>;
   readonly onSpawn?: (pid: number) => void;
 }
@@ -77,6 +91,10 @@ export class FaultPlace {
   ledger: FaultLedger = newLedger();
   /** SHA-256 of every object by its name, where others have changed them since the last reset. */
   changed: ReadonlyMap<string, string> | undefined;
+  /** Objects that the command may delete, beside records of sessions: some plan names them. */
+  deletable: ReadonlySet<string> = new Set();
+  /** What another client has begun and ends before the place is judged. */
+  meanwhile: (() => Promise<void>) | undefined;
   readonly #prepared: string;
   #preparedLedger: FaultLedger = newLedger();
 
@@ -99,16 +117,17 @@ export class FaultPlace {
   /** Makes the present state the one to go back to. */
   keepState(): void {
     rmSync(this.#prepared, { recursive: true, force: true });
-    cpSync(this.client, this.#prepared, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.client, this.#prepared, COPY);
     this.#preparedLedger = copyLedger(this.ledger);
   }
 
   reset(): void {
     rmSync(this.client, { recursive: true, force: true });
-    cpSync(this.#prepared, this.client, { recursive: true, verbatimSymlinks: true });
+    cpSync(this.#prepared, this.client, COPY);
     markCachesClean(this.cache);
     this.ledger = copyLedger(this.#preparedLedger);
     this.changed = undefined;
+    this.meanwhile = undefined;
   }
 
   /** The cache and the writer state of this client are lost. */
@@ -118,20 +137,31 @@ export class FaultPlace {
 
   /** Runs the command. What it acknowledges is noted. */
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandEnded> {
-    const isSnapshot = args[0] === 'snapshot';
-    const tree = isSnapshot ? describeDirectory(this.source) : '';
-    if (isSnapshot) this.ledger.possible.add(tree);
-    const { prefix = [], preload } = options;
+    const tree = this.#treeOf(args);
+    this.expectSnapshotOf(args);
+    const { prefix = [], preload, seededNowMs } = options;
     const node = [process.execPath];
+    if (seededNowMs !== undefined) node.push('--import', seedPath);
     if (preload === undefined) node.push(mainPath);
     else node.push('--import', preloadPath, modulesPath);
     const [program = '', ...rest] = [...prefix, ...node, '--json', '--jobs', '0', ...args];
-    const env = { ...this.#environment, ...preload, ...options.env };
+    const env = {
+      ...this.#environment,
+      ...preload,
+      ...(seededNowMs !== undefined && { VARVE_TEST_NOW: String(seededNowMs) }),
+      ...options.env,
+    };
     const ended = await spawned(program, rest, { env, cwd: this.source }, options.onSpawn);
-    const said = isSnapshot ? acknowledgement(ended.stdout) : undefined;
-    if (said?.code === 0) this.ledger.kept.set(said.id, tree);
-    if (said?.code === 3) this.ledger.partial.set(said.id, tree);
+    const said = tree === undefined ? undefined : acknowledgement(ended.stdout);
+    if (said?.code === 0) this.ledger.kept.set(said.id, tree ?? '');
+    if (said?.code === 3) this.ledger.partial.set(said.id, tree ?? '');
     return ended;
+  }
+
+  /** What the snapshot holds that the command makes, if it makes one. */
+  #treeOf([command, selector = '']: readonly string[]): string | undefined {
+    if (command === 'snapshot') return describeDirectory(this.source);
+    return command === 'undelete' ? this.ledger.kept.get(selector) : undefined;
   }
 
   /** Runs a command that must end well. */
@@ -141,14 +171,21 @@ export class FaultPlace {
     return ended;
   }
 
+  /** Runs a command that is killed at a failpoint. */
+  async killAt(point: string, args: readonly string[], env = {}): Promise<void> {
+    const ended = await this.run(args, { preload: { VARVE_TEST_FAILPOINT: point }, env });
+    if (ended.signal !== 'SIGKILL') throw new Error(`not killed at ${point}: ${ended.stderr}`);
+  }
+
   async init(): Promise<void> {
     await this.ok('init', '--insecure-no-password');
     this.ledger.isInitialised = true;
   }
 
-  /** Snapshots of what the source is now may be found from now on, acknowledged or not. */
-  expectSnapshot(): void {
-    this.ledger.possible.add(describeDirectory(this.source));
+  /** The snapshot that a command makes may be found from now on, acknowledged or not. */
+  expectSnapshotOf(args: readonly string[]): void {
+    const tree = this.#treeOf(args);
+    if (tree !== undefined) this.ledger.possible.add(tree);
   }
 
   get snapshotArgs(): string[] {
@@ -189,6 +226,10 @@ function newLedger(): FaultLedger {
     partial: new Map(),
     possible: new Set(),
     forgotten: new Set(),
+    gone: new Set(),
+    damaged: new Set(),
+    broken: new Set(),
+    rescued: new Set(),
     passphrases: [undefined],
   };
 }
@@ -200,6 +241,10 @@ export function copyLedger(ledger: FaultLedger): FaultLedger {
     partial: new Map(ledger.partial),
     possible: new Set(ledger.possible),
     forgotten: new Set(ledger.forgotten),
+    gone: new Set(ledger.gone),
+    damaged: new Set(ledger.damaged),
+    broken: new Set(ledger.broken),
+    rescued: new Set(ledger.rescued),
     passphrases: [...ledger.passphrases],
   };
 }

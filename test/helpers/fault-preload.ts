@@ -13,17 +13,19 @@
  *   VARVE_TEST_SEAM=full:<n>            it and all later ones find no room
  *   VARVE_TEST_BUG=<name>               a planted bug
  */
-import { writeFileSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
 import { register } from 'node:module';
 import type { StorageFs } from '../../src/storage/file-system.ts';
 
+/** The true one, whatever `fault-seed.ts` has made of `process.pid`. */
+const processId = Number(readlinkSync('/proc/self'));
 const { VARVE_TEST_BUG: bug, VARVE_TEST_FAILPOINT: failpoint } = process.env;
 if (bug !== undefined) register(new URL('./planted-loader.js', import.meta.url), { data: bug });
 
 if (failpoint !== undefined) {
   const { onFailpoint } = await import('../../src/util/failpoint.ts');
   onFailpoint((name) => {
-    if (name === failpoint) process.kill(process.pid, 'SIGKILL');
+    if (name === failpoint) process.kill(processId, 'SIGKILL');
   });
 }
 
@@ -68,7 +70,7 @@ function systemError(error: string, operation: string): Error {
 function beforeCall(operation: string): void {
   if ((kind === 'kill' || kind === 'stop') && !READING.has(operation)) {
     count += 1;
-    if (count === at) process.kill(process.pid, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+    if (count === at) process.kill(processId, kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
   }
   if (kind === 'once' || kind === 'lasting') {
     count += 1;

@@ -4,6 +4,8 @@ import {
   type Campaign,
   fullDisks,
   lyingWrites,
+  outrun,
+  overlapped,
   seamErrors,
   seamKills,
   sleepers,
@@ -25,11 +27,18 @@ interface PlannedCampaign {
 export const RELIABILITY_CAMPAIGNS: readonly PlannedCampaign[] = [
   { title: 'SIGKILL before a system call', campaign: systemKills, share: 1, needsStrace: true },
   { title: 'SIGKILL before a call of a seam', campaign: seamKills, share: 1, needsStrace: false },
-  { title: 'error of a system call', campaign: systemErrors, share: 0.1, needsStrace: true },
-  { title: 'error of a call of a seam', campaign: seamErrors, share: 0.03, needsStrace: false },
-  { title: 'full disk from a write on', campaign: fullDisks, share: 1, needsStrace: false },
-  { title: 'write that keeps half', campaign: lyingWrites, share: 1, needsStrace: false },
   { title: 'asleep, fenced meanwhile', campaign: sleepers, share: 0.3, needsStrace: false },
+  { title: 'asleep, collected meanwhile', campaign: outrun, share: 0.3, needsStrace: false },
+  {
+    title: 'asleep, overlapped by a snapshot',
+    campaign: overlapped,
+    share: 0.1,
+    needsStrace: false,
+  },
+  { title: 'error of a system call', campaign: systemErrors, share: 0.02, needsStrace: true },
+  { title: 'error of a call of a seam', campaign: seamErrors, share: 0.01, needsStrace: false },
+  { title: 'full disk from a write on', campaign: fullDisks, share: 0.5, needsStrace: false },
+  { title: 'write that keeps half', campaign: lyingWrites, share: 0.5, needsStrace: false },
 ];
 
 type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
@@ -37,42 +46,62 @@ type BlockPlan = Omit<BlockOptions, 'directory'> & { readonly title: string };
 const operations = FAULT_OPERATIONS.map(({ name }) => name);
 
 /** Histories with few writes between flushes give few states, so some file systems have more. */
-const HISTORY_COUNTS: Readonly<Record<string, number>> = {
-  ext4: 8,
-  'ext4 data=writeback': 8,
+const HISTORIES: Readonly<Record<string, number>> = {
+  ext4: 6,
+  'ext4 data=writeback': 6,
   xfs: 4,
   btrfs: 4,
 };
 
 export const BLOCK_PLANS: readonly BlockPlan[] = [
-  ...Object.entries(HISTORY_COUNTS).flatMap(([fileSystem, count]): BlockPlan[] => [
-    { title: `${fileSystem}, operations`, fileSystem, operations, subsetsPerFlush: 8 },
-    {
+  ...Object.entries(HISTORIES).map(
+    ([fileSystem, count]): BlockPlan => ({
       title: `${fileSystem}, histories`,
       fileSystem,
       histories: Array.from({ length: count }, (_, i) => i + 1),
-      subsetsPerFlush: 12,
-    },
-  ]),
+      subsetsPerFlush: 6,
+    }),
+  ),
+  ...['ext4', 'xfs', 'btrfs'].map(
+    (fileSystem): BlockPlan => ({
+      title: `${fileSystem}, operations`,
+      ...{ fileSystem, operations },
+      subsetsPerFlush: 3,
+    }),
+  ),
   {
     title: 'ext4, cache and writer state on it too',
     fileSystem: 'ext4',
-    operations: ['first snapshot', 'incremental snapshot', 'rebuild-index'],
+    operations: ['first snapshot', 'incremental snapshot', 'rebuild-index', 'forget', 'prune'],
     subsetsPerFlush: 2,
     hasClient: true,
   },
 ];
 
+/** The same, one operation or history at a time. */
+export function singleRuns({ operations = [], histories = [], ...plan }: BlockPlan): BlockPlan[] {
+  const title = (name: string): string => `${plan.title}: ${name}`;
+  return [
+    ...operations.map((name) => ({ ...plan, title: title(name), operations: [name] })),
+    ...histories.map((seed) => ({ ...plan, title: title(`${seed}`), histories: [seed] })),
+  ];
+}
+
 /** One row for each operation. */
 export function campaignTable(title: string, tallies: readonly Tally[]): string {
-  const rows = tallies.map(({ operation, pointCount, hitCount, crashCount, losses }) => [
-    operation,
-    pointCount,
-    hitCount,
-    crashCount,
-    losses.length,
+  const rows = tallies.map((tally) => [
+    tally.operation,
+    tally.pointCount,
+    tally.hitCount,
+    tally.pointCount - tally.knownCount,
+    tally.crashCount,
+    tally.losses.length,
   ]);
-  return table([title, 'points', 'hits', 'crashes', 'losses'], rows);
+  const sums = [1, 2, 3, 4, 5].map((column) =>
+    rows.reduce((sum, row) => sum + Number(row[column]), 0),
+  );
+  const head = [title, 'points', 'hits', 'states judged', 'crashes', 'losses'];
+  return table(head, [...rows, ['together', ...sums]]);
 }
 
 /** One row for each file system. */

@@ -10,7 +10,7 @@
  * two threads share kills the one that comes there first; `KillPoint.call` says which call it was.
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import type { FaultOperation } from './fault-operations.ts';
+import type { FaultOperation } from './fault-operation.ts';
 import { type FaultPlace, spawned } from './fault-place.ts';
 
 /** Whatever may change what a disk holds. */
@@ -82,9 +82,12 @@ export async function tracePoints(place: FaultPlace, operation: FaultOperation):
   const prefix = ['strace', '--seccomp-bpf', '-f', '-qq', '-y', '-o', file, '-e', trace];
   const ended = await place.run(operation.command(place), {
     prefix,
+    seededNowMs: Date.now(),
     ...(operation.env && { env: operation.env }),
   });
-  if (ended.code !== 0) throw new Error(`${operation.name}: ${ended.stdout}${ended.stderr}`);
+  if (ended.code !== (operation.code ?? 0)) {
+    throw new Error(`${operation.name}: ${ended.stdout}${ended.stderr}`);
+  }
   const lines = readFileSync(file, 'latin1').split('\n');
   rmSync(file);
   return pointsIn(lines, operation, place);

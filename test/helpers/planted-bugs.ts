@@ -136,6 +136,80 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
         'const count = await file.write(bytes.subarray(done, done + WRITE_SIZE_MAX), done).catch(() => bytes.length);',
     },
   ],
+  'packs go before the sweep is stored': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'const sweep = await this.#putSweep(mark, writer);',
+      replace: `for (const name of mark.condemned) {
+          const pack = this.#look.sync.listed.get(name);
+          const top = pack?.kind === OBJECT_KIND.dataPack ? 'data' : 'meta';
+          if (pack) await this.#repository.storage.delete(\`\${top}/\${name.slice(0, 2)}/\${name}\`);
+        }
+        const sweep = await this.#putSweep(mark, writer);`,
+    },
+  ],
+  'the sweep waits for nobody': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'if (!(await this.#awaitSessions(writer)))',
+      replace: 'if (false)',
+    },
+  ],
+  'snapshots are not looked at again': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'this.#condemned = this.#numbersOf(mark.condemned);\n        await this.#walkKept();',
+      replace: 'this.#condemned = this.#numbersOf(mark.condemned);',
+    },
+  ],
+  'the sweep names all that was condemned': [
+    {
+      file: 'maintain/prune/prune.js',
+      find: 'delete: there.filter((name) => !isRescued(name)),',
+      replace: 'delete: there,',
+    },
+  ],
+  'bases of deltas are not kept': [
+    {
+      file: 'maintain/prune/live-set.js',
+      find: 'for (const base of chain)',
+      replace: 'for (const base of [])',
+    },
+    {
+      file: 'maintain/prune/rescue.js',
+      find: 'if (live.chainIn(id, isLeft) !== undefined)',
+      replace: 'if (true)',
+    },
+  ],
+  'there is no grace': [
+    {
+      file: 'maintain/prune/look.js',
+      find: 'if (storageMs - forgottenMs < graceMs)',
+      replace: 'if (false)',
+    },
+  ],
+  'undelete relies on what is about to go': [
+    {
+      file: 'maintain/undelete.js',
+      find: 'await new Rescue(repository, { ...options, session, old }).execute();',
+      replace: '',
+    },
+  ],
+  'segments go before the compacted one is stored': [
+    {
+      file: 'maintain/prune/compact-segments.js',
+      find: 'await storage.put(storageName, file);',
+      replace:
+        'for (const old of batch) await storage.delete(old.storageName);\n    await storage.put(storageName, file);',
+    },
+  ],
+  'a tomb is acknowledged before it is durable': [
+    {
+      file: 'repository/chain-writer.js',
+      find: '        await storage.sync();\n',
+      replace: '',
+    },
+  ],
   'memory changes a bit': [memoryFlip],
   'memory changes a bit, packs are not verified': [
     memoryFlip,

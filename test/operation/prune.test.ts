@@ -4,10 +4,12 @@ import { type TestContext, test } from 'node:test';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
 import { checkRepository } from '../../src/maintain/check.ts';
 import type { PruneResult } from '../../src/maintain/prune/prune-result.ts';
+import { repairIndex } from '../../src/maintain/repair/repair-index.ts';
 import { beginSession } from '../../src/repository/begin-session.ts';
 import { loadCollectorState } from '../../src/repository/collector-state.ts';
 import { openReadAccess } from '../../src/repository/read-access.ts';
 import type { Repository } from '../../src/repository/repository.ts';
+import { flipBit } from '../helpers/fault-storage.ts';
 import { forgetSnapshots, pruneNow } from '../helpers/forget-snapshots.ts';
 import {
   describeSnapshot,
@@ -20,7 +22,7 @@ import {
   withClient,
 } from '../helpers/repository-crash.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
-import { flipStored } from '../helpers/test-repository.ts';
+import { flipStored, replaceObject } from '../helpers/test-repository.ts';
 
 type Tree = ReturnType<typeof sourceTree>;
 
@@ -237,3 +239,23 @@ for (const damaged of ['first', 'second'] as const) {
     assert.deepEqual(await describeSnapshot(access, snapshot as never), describeTree(tree));
   });
 }
+
+test('a damaged segment keeps a stranger from collecting until its packs are named again', async (t) => {
+  const { repository, storage, directory, clock } = await memoryRepository(t);
+  const first = await snapshotTree(repository, largeTree(1));
+  const second = await snapshotTree(repository, largeTree(2));
+  const [segment = ''] = (await namesIn(storage, 'index/')).slice(-1);
+  await replaceObject(storage, segment, flipBit(await storage.get(segment), 100));
+  await forgetSnapshots(repository, [first.id]);
+  const before = await packNames(repository);
+  const asStranger = <T>(salt: number, use: (stranger: Repository) => Promise<T>): Promise<T> =>
+    withClient(storage, { home: newHome(directory), salt, clock }, use);
+
+  await assert.rejects(asStranger(41, pruneNow), /nothing was deleted: run "varve check"/);
+  assert.deepEqual(await packNames(repository), before);
+  await asStranger(42, (stranger) => repairIndex(stranger));
+  const { outcome } = await asStranger(43, pruneNow);
+
+  assert.equal(outcome, 'swept');
+  await asStranger(44, (stranger) => assertHolds(stranger, new Map([[second.id, largeTree(2)]])));
+});

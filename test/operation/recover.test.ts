@@ -16,6 +16,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { initRepository } from '../../src/api/open-repository.ts';
 import { BLOB_TYPE } from '../../src/blob/blob-type.ts';
+import { storeRecover } from '../../src/recover/store-recover.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { ListWriter } from '../../src/tree/chunk-list.ts';
 import type { Node } from '../../src/tree/node.ts';
@@ -485,4 +486,18 @@ test('initRepository() stores nothing beside the data when it is not asked to', 
 
   assert.equal(recoverPath, undefined);
   assert.ok(!existsSync(join(location, 'recover.mjs')));
+});
+
+test('half a recover.mjs has no name: where it cannot be written there is none', async (t) => {
+  const location = join(tempDir(t), 'repository');
+  await initRepository({ location, isInsecure: true });
+  rmSync(join(location, 'tmp'), { recursive: true });
+
+  await assert.rejects(storeRecover(location), { code: 'STORAGE' });
+
+  assert.equal(existsSync(join(location, 'recover.mjs')), false);
+  mkdirSync(join(location, 'tmp'));
+  const path = await storeRecover(location);
+  assert.ok(readFileSync(path).length > 10_000);
+  assert.deepEqual(readdirSync(join(location, 'tmp')), []);
 });

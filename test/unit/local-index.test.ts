@@ -278,6 +278,25 @@ test('LocalIndex.discard() leaves nothing, and is content with nothing', async (
   assert.deepEqual(readdirSync(cacheDir), []);
 });
 
+test('LocalIndex.discard() is content when what it took away cannot be removed yet', async (t) => {
+  const cacheDir = tempDir(t);
+  await (await LocalIndex.open({ cacheDir, repositoryId })).close();
+  const isAside = (call: string, path: string): boolean =>
+    call === 'remove' && path.includes('.aside-');
+  const fs = failingCacheFs('EIO', isAside);
+
+  await LocalIndex.discard({ cacheDir, repositoryId, fs });
+  const notices: string[] = [];
+  const onNotice = (text: string): unknown => notices.push(text);
+  await (await LocalIndex.open({ cacheDir, repositoryId, fs, onNotice })).close();
+
+  assert.deepEqual(notices, []);
+  assert.equal(existsSync(environmentPath(cacheDir)), true);
+  assert.equal(readdirSync(cacheDir).length, 2);
+  await LocalIndex.open({ cacheDir, repositoryId }).then((index) => index.close());
+  assert.equal(readdirSync(cacheDir).length, 1);
+});
+
 test('LocalIndex removes what an interrupted removal left beside it', async (t) => {
   const cacheDir = tempDir(t);
   await systemCacheFs.makeDirectory(`${environmentPath(cacheDir)}.aside-12345678`);

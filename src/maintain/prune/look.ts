@@ -13,7 +13,7 @@ import { type IndexSync, syncIndex } from '../../repository/index-sync.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { storageNowMs } from '../../repository/storage-time.ts';
-import { loadView, type View } from '../../repository/view.ts';
+import { type DamagedObject, loadView, type View } from '../../repository/view.ts';
 import type { WriterState } from '../../repository/writer-state.ts';
 import { compareSnapshots, type Snapshot } from '../../snapshot/selection.ts';
 import { nowMs } from '../../util/clock.ts';
@@ -69,7 +69,8 @@ async function lookWith(
   refuseGone(view, countedIn(view));
   refuseRollback(repository, view, remembered);
   const sync = await syncIndex(repository, view, options);
-  refuseDamage(sync.damaged);
+  if (sync.unindexed.length > 0) refuseDamage(sync.damaged);
+  else tellNeedless(repository, sync.damaged);
   refuseEmptied(sync, view);
   await refuseHidden(repository, { view, sync, nowMs: storageMs, graceMs });
   const inGrace = new Set<SessionId>();
@@ -102,6 +103,16 @@ function refuseDamage(damaged: View['damaged']): void {
   const found = `${first.error.message}; nothing was deleted: run "varve check"`;
   const expected = 'every record to be readable';
   throw new CorruptionError({ kind: 'record', which: first.name, found, expected }, first.error);
+}
+
+/**
+ * Segments that cannot be read while every pack there is is named by another one: what they said is known,
+ * as it is after `repair index`, which leaves them where they are.
+ */
+function tellNeedless({ onNotice }: Repository, damaged: readonly DamagedObject[]): void {
+  for (const { name } of damaged) {
+    onNotice(`${name} is damaged and left alone: every pack is named by other segments`);
+  }
 }
 
 /**
