@@ -91,6 +91,7 @@ export type { KeySlot, KeySlotKind } from './repository/manage-keys.ts';
 export { PROGRAM } from './repository/repository.ts';
 export type { StoredSize } from './repository/stored-size.ts';
 export type { DamagedObject } from './repository/view.ts';
+export type { Overwrite } from './restore/overwrite.ts';
 export type { RestoreResult } from './restore/restore-snapshot.ts';
 export type { SnapshotManifest } from './snapshot/manifest.ts';
 export {

@@ -15,6 +15,7 @@ import type { PacksRepair } from '../maintain/repair/repair-packs.ts';
 import type { LongCall } from '../progress.ts';
 import type { StoredSize } from '../repository/stored-size.ts';
 import type { DamagedObject } from '../repository/view.ts';
+import type { Overwrite } from '../restore/overwrite.ts';
 import type { GroupKey, RetentionPolicy } from '../snapshot/retention.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import type { ExcludeOptions } from '../walk/excludes.ts';
@@ -141,8 +142,16 @@ export interface RestorePatterns {
 }
 
 export interface RestoreOptions extends SnapshotPath, RestorePatterns, LongCall {
-  /** Directory to restore into: new or empty. */
+  /** Directory to restore into: new or empty, unless `overwrite` is given. */
   target: Path;
+  /** What becomes of files and other entries that are there already. */
+  overwrite?: Overwrite | undefined;
+  /** Take owners by number, even where this machine knows their names. */
+  isNumericOwner?: boolean | undefined;
+  /** Make FIFOs and, as root, devices; default: they are reported and left out. */
+  withSpecialFiles?: boolean | undefined;
+  /** Also restore attributes such as `trusted.*` and SELinux labels; default: they are counted. */
+  withAllAttributes?: boolean | undefined;
   /** Told of every entry that could not be restored, or not quite; the restore goes on. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }

@@ -6,9 +6,10 @@ import type { BlobIdentifier } from '../blob/blob-ids.ts';
 import { BLOB_TYPE } from '../blob/blob-type.ts';
 import type { Scanner } from '../chunk/scanner-contract.ts';
 import { packError, SourceError } from '../errors.ts';
+import type { ExtrasFailure } from '../walk/source-extras.ts';
 import { openSourceFile, type SourceFile, type SourceStat } from '../walk/source-file.ts';
 import type { SourceFs } from '../walk/source-fs.ts';
-import type { BatchParts, PartFailure } from './save-messages.ts';
+import type { BatchParts, PartExtras, PartFailure } from './save-messages.ts';
 
 const idSize = 32;
 
@@ -46,6 +47,7 @@ export class BatchScan {
   readonly isChanged: Uint8Array;
   readonly stats: Map<number, SourceStat> = new Map();
   readonly failures: Map<number, PartFailure> = new Map();
+  readonly extras: Map<number, PartExtras> = new Map();
   readonly #scanner: Scanner;
   readonly #identify: BlobIdentifier;
   readonly #parts: BatchParts;
@@ -72,9 +74,7 @@ export class BatchScan {
       }
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      const { operation, reason, cause } = error;
-      const packed = cause === undefined ? undefined : packError(cause);
-      this.failures.set(part, { operation, reason, cause: packed });
+      this.failures.set(part, packFailure(error));
     }
   }
 
@@ -91,10 +91,12 @@ export class BatchScan {
     const length = this.#parts.lengths[part] as number;
     const size = file.read(buffer.subarray(start, start + length));
     const isAtEnd = size < length;
+    if (this.#parts.offsets[part] === 0) this.#takeExtras(part, file);
     this.isChanged[part] = file.finish().isChanged ? 1 : 0;
     if (!this.#isAsSeen(part, file.stat)) this.stats.set(part, file.stat);
     this.isAtEnd[part] = isAtEnd ? 1 : 0;
-    const count = this.#scanner.scan(start, start + size, isAtEnd);
+    const endsStream = isAtEnd || this.#parts.endsStream[part] === 1;
+    const count = this.#scanner.scan(start, start + size, endsStream);
     this.chunkCounts[part] = count;
     let chunkStart = start;
     for (let i = 0; i < count; i++) {
@@ -104,6 +106,13 @@ export class BatchScan {
       chunkStart = cut;
     }
     this.#filled = start + size;
+  }
+
+  #takeExtras(part: number, file: SourceFile): void {
+    const extras = file.readExtras();
+    if (extras === undefined) return;
+    const { attributes, flags, failure } = extras;
+    this.extras.set(part, { attributes, flags, failure: failure && packFailure(failure) });
   }
 
   /** Whether the file is as the walk saw it: then the walk's metadata stand. */
@@ -118,4 +127,9 @@ export class BatchScan {
       ctime.nanoseconds === nanoseconds[2 * part + 1]
     );
   }
+}
+
+function packFailure({ operation, reason, cause }: ExtrasFailure | SourceError): PartFailure {
+  const packed = cause === undefined ? undefined : packError(cause);
+  return { operation, reason, cause: packed };
 }

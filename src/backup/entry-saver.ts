@@ -10,13 +10,16 @@
  *   that matches to its end is one node, whatever lies below it.
  */
 import type { SourceError } from '../errors.ts';
+import type { BlobId } from '../id.ts';
 import { ChunkListBuilder } from '../tree/chunk-list-builder.ts';
 import { contentLength } from '../tree/content.ts';
 import type { DirectoryRoot, Node } from '../tree/node.ts';
-
 import type { AccountNames } from '../walk/account-names.ts';
-import type { SourceEntry } from '../walk/source-entry.ts';
+import type { SourceDirectory, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
+import type { SourceExtras } from '../walk/source-extras.ts';
+import { openSourceFile } from '../walk/source-file.ts';
+import type { SourceFs } from '../walk/source-fs.ts';
 import { inodeMetadata } from '../walk/source-metadata.ts';
 import type { WalkEvent } from '../walk/walk.ts';
 import {
@@ -26,6 +29,7 @@ import {
   type SavedFile,
 } from './file-assembly.ts';
 import { makeNode } from './make-node.ts';
+import { type NodeExtras, storeExtras } from './node-extras.ts';
 import { OldVersion } from './old-version.ts';
 import { ParentDirectory, type ParentOptions } from './parent-tree.ts';
 import type { SavePool } from './save-pool.ts';
@@ -38,7 +42,9 @@ export type EntryAction = 'new' | 'changed' | 'unchanged';
 export interface EntrySaverOptions {
   readonly pool: SavePool;
   readonly tree: TreeSaver;
+  readonly fs: SourceFs;
   readonly write: ConstructorParameters<typeof ChunkListBuilder>[0];
+  readonly writeAttributes: (attributes: Uint8Array) => Promise<BlobId>;
   readonly slices: Slices;
   /** Whether new chunks may become deltas against what the parent snapshot has. */
   readonly hasDeltas: boolean;
@@ -63,13 +69,23 @@ interface Level {
   readonly parent: ParentDirectory | undefined;
   /** What the parent snapshot says of the directory itself; `/` has no node. */
   readonly node: Node | undefined;
+  /** Whether the directory itself is as that node says, and what it refers to is there. */
+  readonly isUnchanged: boolean;
+  /** Attributes and flags of the directory. */
+  readonly extras: NodeExtras | undefined;
   /** Entries that matched the parent's, all of them so far, while the level is not open. */
   matched: number;
   isOpen: boolean;
 }
 
+type EnterEvent = WalkEvent & { readonly kind: 'enter' };
+
 type Item =
-  | { readonly kind: 'enter'; readonly entry: SourceEntry }
+  | {
+      readonly kind: 'enter';
+      readonly entry: SourceEntry;
+      readonly extras: NodeExtras | undefined;
+    }
   | { readonly kind: 'leave' }
   | PendingNode;
 
@@ -93,7 +109,7 @@ export class EntrySaver {
   #root: DirectoryRoot | undefined;
 
   constructor(options: EntrySaverOptions) {
-    const { pool, slices, write, parent, hasDeltas } = options;
+    const { pool, slices, fs, write, parent, hasDeltas } = options;
     const reader = hasDeltas ? parent?.options.reader : undefined;
     this.#options = options;
     this.#context = {
@@ -102,6 +118,8 @@ export class EntrySaver {
       giveList: (list) => this.#spareLists.push(list),
       readFirst: (part) => pool.submitFirst(part),
       onFailure: (error) => pool.fail(error),
+      open: ({ path: displayPath, identity }, path) =>
+        openSourceFile({ fs, path, displayPath, identity }),
       openOld: reader && ((content) => new OldVersion(content, reader)),
     };
   }
@@ -113,7 +131,7 @@ export class EntrySaver {
       return undefined;
     }
     if (event.kind === 'entry') return this.#save(event.entry);
-    return event.kind === 'enter' ? this.#enter(event.entry) : this.#leave();
+    return event.kind === 'enter' ? this.#enter(event) : this.#leave();
   }
 
   /** Waits for everything that was taken; gives the root of the tree. */
@@ -125,7 +143,7 @@ export class EntrySaver {
     return this.#root ?? this.#options.tree.root;
   }
 
-  async #enter(entry: SourceEntry): Promise<void> {
+  async #enter({ entry, directory: listed, isUnreadable }: EnterEvent): Promise<void> {
     const { parent } = this.#options;
     const above = this.#levels.at(-1);
     const node = above === undefined ? undefined : await above.parent?.find(entry.name);
@@ -133,14 +151,51 @@ export class EntrySaver {
     const root = above === undefined ? parent?.root : node?.directory;
     const directory =
       isKnown && parent !== undefined ? new ParentDirectory(root, parent.options) : undefined;
-    const level = { entry, parent: directory, node, matched: 0, isOpen: false };
+    let isUnchanged = node !== undefined && entry.isUnchangedFrom(node);
+    let extras: NodeExtras | undefined = node;
+    if (isUnchanged && node?.attributeBlob !== undefined) {
+      isUnchanged = (await above?.parent?.hasBlobsOf(node)) === true;
+    }
+    if (!isUnchanged && above !== undefined) {
+      // Of what cannot be opened the walk has told.
+      extras = isUnreadable ? undefined : await this.#readExtras(entry, listed);
+    }
+    const level = {
+      entry,
+      parent: directory,
+      node,
+      isUnchanged,
+      extras,
+      matched: 0,
+      isOpen: false,
+    };
     this.#levels.push(level);
     if (directory === undefined) await this.#open(level);
   }
 
+  /** Those of anything but a file; of a directory while it is open. */
+  #readExtras(
+    entry: SourceEntry,
+    listed?: SourceDirectory,
+  ): NodeExtras | undefined | Promise<NodeExtras> {
+    const found = listed === undefined ? entry.readExtras(this.#options.fs) : listed.readExtras();
+    return this.#storeExtras(entry, found);
+  }
+
+  /** Stores what does not fit into a node, and reports what could not be read. */
+  #storeExtras(
+    { path }: SourceEntry,
+    extras: SourceExtras | undefined,
+  ): NodeExtras | undefined | Promise<NodeExtras> {
+    if (extras === undefined) return undefined;
+    const { onError, writeAttributes } = this.#options;
+    if (extras.failure !== undefined) onError(sourceError({ path, ...extras.failure }));
+    return storeExtras(extras, writeAttributes);
+  }
+
   async #leave(): Promise<void> {
     const level = this.#levels.pop() as Level;
-    const { entry, parent, node } = level;
+    const { entry, parent, node, extras } = level;
     const isSame = !level.isOpen && (await parent?.isMatched()) === true;
     const above = this.#levels.at(-1);
     if (above === undefined) {
@@ -148,14 +203,14 @@ export class EntrySaver {
       else await this.#close(level);
       return;
     }
-    const isUnchanged = isSame && node !== undefined && entry.isUnchangedFrom(node);
+    const isUnchanged = isSame && level.isUnchanged;
     this.#options.onSaved(entry, actionOf(node, isUnchanged), 0);
-    if (isUnchanged) {
+    if (isUnchanged && node !== undefined) {
       await this.#addUnchanged(above, node);
       return;
     }
     if (!isSame) return await this.#close(level);
-    await this.#addChanged(above, makeNode(entry.metadata, { directory: parent?.root }));
+    await this.#addChanged(above, makeNode(entry.metadata, { directory: parent?.root, extras }));
   }
 
   async #close(level: Level): Promise<void> {
@@ -176,8 +231,7 @@ export class EntrySaver {
     if (node === undefined || !entry.isUnchangedFrom(node)) {
       return this.#saveAnew(level, entry, node);
     }
-    const { content } = node;
-    const isThere = content === undefined || (level.parent?.hasContent(content) ?? false);
+    const isThere = level.parent?.hasBlobsOf(node) ?? false;
     if (isThere === true) return this.#reuse(level, entry, node);
     if (isThere === false) return this.#saveAnew(level, entry, node);
     return isThere.then((is) =>
@@ -193,8 +247,9 @@ export class EntrySaver {
 
   async #saveAnew(level: Level, entry: SourceEntry, node: Node | undefined): Promise<void> {
     if (entry.type === 'f') return await this.#saveFile(level, entry, node);
+    const extras = await this.#readExtras(entry);
     this.#options.onSaved(entry, actionOf(node, false), 0);
-    await this.#addChanged(level, makeNode(entry.metadata));
+    await this.#addChanged(level, makeNode(entry.metadata, { extras }));
   }
 
   #addUnchanged(level: Level, node: Node): Promise<void> | undefined {
@@ -217,7 +272,7 @@ export class EntrySaver {
     for (const each of this.#levels) {
       if (each.isOpen) continue;
       each.isOpen = true;
-      await this.#push({ kind: 'enter', entry: each.entry });
+      await this.#push({ kind: 'enter', entry: each.entry, extras: each.extras });
       for await (const node of each.parent?.first(each.matched) ?? []) {
         await this.#push({ kind: 'node', node, isSettled: true });
       }
@@ -232,17 +287,22 @@ export class EntrySaver {
       this.#options.onSaved(entry, actionOf(previous, false), Number(size));
       await this.#push({
         kind: 'node',
-        node: makeNode(entry.metadata, { content, size }),
+        node: makeNode(entry.metadata, { content, size, extras: linked }),
         isSettled: true,
       });
       return;
+    }
+    if (entry.size > Number.MAX_SAFE_INTEGER) {
+      const { path } = entry;
+      return this.#options.onError(sourceError({ path, operation: 'save', reason: 'unsupported' }));
     }
     const pending: PendingNode = { kind: 'node', node: undefined, isSettled: false };
     const file = new FileAssembly(
       { entry, previous: previous?.content },
       this.#context,
       (outcome) => {
-        this.#settle(pending, entry, { outcome, previous });
+        if ('content' in outcome) this.#settle(pending, entry, { saved: outcome, previous });
+        else this.#settleFailed(pending, outcome);
       },
     );
     await this.#push(pending);
@@ -252,28 +312,35 @@ export class EntrySaver {
   #settle(
     pending: PendingNode,
     entry: SourceEntry,
-    { outcome, previous }: { outcome: SavedFile | SourceError; previous: Node | undefined },
+    { saved, previous }: { saved: SavedFile; previous: Node | undefined },
   ): void {
     const { onError, onRead, onSaved, accounts, pool } = this.#options;
-    pending.isSettled = true;
-    if ('content' in outcome) {
-      const { content, size, stat, isChanged } = outcome;
-      const { path } = entry;
-      if (isChanged) onError(sourceError({ path, operation: 'read', reason: 'file_changed' }));
-      const renewed = stat === undefined ? undefined : inodeMetadata(stat, accounts);
-      pending.node = makeNode(entry.metadata, { content, size: BigInt(size) }, renewed);
+    const { content, size, bytesRead, stat, isChanged } = saved;
+    const { path } = entry;
+    if (isChanged) onError(sourceError({ path, operation: 'read', reason: 'file_changed' }));
+    onRead(bytesRead);
+    onSaved(entry, actionOf(previous, false), size);
+    const renewed = stat === undefined ? undefined : inodeMetadata(stat, accounts);
+    const finish = (extras: NodeExtras | undefined): void => {
+      pending.node = makeNode(entry.metadata, { content, size: BigInt(size), extras }, renewed);
+      pending.isSettled = true;
       if (!isChanged) this.#rememberLinked(entry, pending.node);
-      onRead(size);
-      onSaved(entry, actionOf(previous, false), size);
-    } else {
-      onError(outcome);
-    }
-    pool.wake();
+      pool.wake();
+    };
+    const extras = this.#storeExtras(entry, saved.extras);
+    if (!(extras instanceof Promise)) finish(extras);
+    else extras.then(finish).catch((error: unknown) => pool.fail(error));
+  }
+
+  #settleFailed(pending: PendingNode, error: SourceError): void {
+    pending.isSettled = true;
+    this.#options.onError(error);
+    this.#options.pool.wake();
   }
 
   async #submit(part: FilePart): Promise<void> {
     const { slices } = this.#options;
-    const isWhole = part.length <= slices.size + 1 && part.index === 0;
+    const isWhole = part.isWhole && part.length <= slices.size + 1;
     if (!isWhole) {
       await this.#submitBatch();
       await this.#hand([part]);
@@ -328,7 +395,7 @@ export class EntrySaver {
       const item = this.#queue[this.#queueStart] as Item;
       if (item.kind === 'node' && !item.isSettled) break;
       this.#queueStart += 1;
-      if (item.kind === 'enter') tree.enter(item.entry);
+      if (item.kind === 'enter') tree.enter(item.entry, item.extras);
       else if (item.kind === 'leave') await tree.leave();
       else if (item.node !== undefined) {
         const stored = tree.add(item.node);

@@ -7,11 +7,13 @@
  *   first byte; from the first cut on that it shares with the slice before, its cuts are those of one
  *   pass, because a cut depends on nothing before its chunk. Where they share none within the overlap,
  *   the next slice is read again from the last cut that counts.
+ * - Nothing is cut across a hole: what lies between two holes is cut as a file of its own, and the part that
+ *   ends at a hole waits for no other.
  * - A part is decided exactly once; its slot is held until then. The last part that waits for its
  *   successor has that successor in the queue before the first part of any later file, so slots never
  *   wait in a circle.
  */
-import { type SourceError, unpackError } from '../errors.ts';
+import { SourceError, unpackError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { ChunkHint } from '../repository/base-finder.ts';
 import { FlatTrials } from '../similarity/guards.ts';
@@ -20,9 +22,10 @@ import type { Content } from '../tree/content.ts';
 import { assert } from '../util/assert.ts';
 import type { HeldPath, SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
-import type { SourceStat } from '../walk/source-file.ts';
+import type { ExtrasFailure, SourceExtras } from '../walk/source-extras.ts';
+import type { Extent, SourceFile, SourceStat } from '../walk/source-file.ts';
 import type { OldVersion } from './old-version.ts';
-import type { PartFailure } from './save-messages.ts';
+import type { PartExtras, PartFailure } from './save-messages.ts';
 import type { Slices } from './slices.ts';
 
 /** A stretch of a file that is read and scanned in one go. */
@@ -33,6 +36,12 @@ export interface FilePart {
   /** Bytes from the start of the file, and bytes to read at most. */
   readonly offset: number;
   readonly length: number;
+  /** Bytes of the hole behind it, across which nothing is cut; 0 for none. */
+  readonly holeAfter: number;
+  /** It begins at the start of the file or behind a hole, and nothing goes on behind it. */
+  readonly isWhole: boolean;
+  /** The file should end with it, or with the hole behind it. */
+  readonly isLast: boolean;
 }
 
 /** A part that has been scanned; its chunks wait in the memory of a worker. */
@@ -43,6 +52,7 @@ export interface ScannedPart {
   readonly isChanged: boolean;
   readonly stat: SourceStat | undefined;
   readonly failure: PartFailure | undefined;
+  readonly extras: PartExtras | undefined;
   idAt(i: number): BlobId;
   sizeAt(i: number): number;
   /** Chunk `i` belongs to the file: it is stored unless it is there already. Whether it is new. */
@@ -55,12 +65,14 @@ export interface ScannedPart {
 
 export interface SavedFile {
   readonly content: Content;
-  /** Bytes read and kept. */
   readonly size: number;
+  /** Bytes of it that were read: all but holes. */
+  readonly bytesRead: number;
   /** How it was when it was opened, where that is not what the walk saw. */
   readonly stat: SourceStat | undefined;
   /** It was written to while it was read. */
   readonly isChanged: boolean;
+  readonly extras: SourceExtras | undefined;
 }
 
 /** What an assembly needs of the run. */
@@ -72,6 +84,8 @@ export interface AssemblyContext {
   /** Reads a part before anything else. */
   readonly readFirst: (part: FilePart) => void;
   readonly onFailure: (error: unknown) => void;
+  /** Opens a file that may have holes, to see where they are. @throws SourceError */
+  readonly open: (entry: SourceEntry, path: Uint8Array) => SourceFile;
   /** Undefined where no hints are wanted. */
   readonly openOld: ((content: Content) => OldVersion) | undefined;
 }
@@ -94,12 +108,17 @@ export class FileAssembly {
   #arrived: Map<number, ScannedPart> | undefined;
   #next = 0;
   /** Parts planned so far. */
-  #partCount: number;
+  #partCount = 0;
   #tail: Tail | undefined;
   #list: ChunkListBuilder | undefined;
   #size = 0;
+  /** Bytes of it in holes. */
+  #holeSize = 0;
+  /** How it was when holes were looked for, where that is not what the walk saw. */
+  #mapped: { readonly stat: SourceStat | undefined } | undefined;
   #stat: SourceStat | undefined;
   #isChanged = false;
+  #extras: PartExtras | undefined;
   #isRunning = false;
   #isDone = false;
 
@@ -114,7 +133,6 @@ export class FileAssembly {
     this.held = entry.hold();
     this.#context = context;
     this.#onDone = onDone;
-    this.#partCount = Math.max(1, Math.ceil(this.#sizeSeen / context.slices.size));
   }
 
   /**
@@ -122,12 +140,65 @@ export class FileAssembly {
    * it turns out to have ended.
    */
   *parts(): Generator<FilePart, void, void> {
-    const count = this.#partCount;
-    const { size } = this.#context.slices;
-    for (let index = 0; index < count && !this.#isDone; index++) {
-      const offset = index * size;
-      yield { file: this, index, offset, length: this.#lengthFrom(offset) };
+    const source = this.#openSparse();
+    if (source === undefined) {
+      yield* this.#partsOf({ start: 0, end: this.#sizeSeen, holeAfter: 0, isLast: true });
+      return;
     }
+    try {
+      for (const extent of source.extents(this.#context.slices.holeSizeMin)) {
+        yield* this.#partsOf(extent);
+      }
+    } finally {
+      source.close();
+    }
+  }
+
+  /** Undefined where there are no holes to look for, or whoever reads will meet the same error. */
+  #openSparse(): SourceFile | undefined {
+    const { entry } = this;
+    const { slices, open } = this.#context;
+    if (!entry.mayHaveHoles(slices.holeSizeMin)) return undefined;
+    try {
+      const source = open(entry, this.held.path);
+      this.#mapped = { stat: isAsSeen(source.stat, entry) ? undefined : source.stat };
+      // It has become empty since, and has no stretch to begin with.
+      if (source.stat.size > 0n) return source;
+      source.close();
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+    }
+    return undefined;
+  }
+
+  *#partsOf(extent: Extent): Generator<FilePart, void, void> {
+    const { size } = this.#context.slices;
+    const { start, end, holeAfter } = extent;
+    for (let offset = start; !this.#isDone; offset += size) {
+      const length = this.#lengthOf(extent, offset);
+      const isEnd = offset + length >= end && (holeAfter > 0 || end - offset <= size);
+      yield {
+        file: this,
+        index: this.#partCount++,
+        offset,
+        length,
+        holeAfter: isEnd ? holeAfter : 0,
+        isWhole: isEnd && offset === start,
+        isLast: isEnd && extent.isLast,
+      };
+      if (isEnd) return;
+    }
+  }
+
+  /**
+   * Slices reach into the next one. One byte more than is expected shows that the file ends where it
+   * should; what ends at a hole has to be read to there and no further.
+   */
+  #lengthOf({ end, holeAfter }: Extent, offset: number): number {
+    const { size, overlap } = this.#context.slices;
+    const left = end - offset;
+    if (holeAfter > 0) return Math.min(left, size + overlap);
+    return left <= size ? left + 1 : size + overlap;
   }
 
   get #sizeSeen(): number {
@@ -209,21 +280,33 @@ export class FileAssembly {
       if (meeting === undefined) return scanned.decide();
       from = meeting.count;
     }
-    const isLast = scanned.part.index + 1 === this.#partCount;
-    if (!scanned.isAtEnd && !isLast) {
+    const { isLast, holeAfter } = scanned.part;
+    if (!scanned.isAtEnd && !isLast && holeAfter === 0) {
       this.#tail = { scanned, from };
       return;
     }
     await this.#keep(scanned, from, scanned.count);
-    if (!scanned.isAtEnd) this.#readOn(endOf(scanned));
+    const isAtHole = !scanned.isAtEnd && holeAfter > 0;
+    if (isAtHole) this.#keepHole(holeAfter);
+    else if (!scanned.isAtEnd) this.#readOn(endOf(scanned));
     scanned.decide();
-    if (scanned.isAtEnd) await this.#finishList();
+    if (scanned.isAtEnd || (isAtHole && isLast)) await this.#finishList();
   }
 
-  #note({ stat, isChanged, part }: ScannedPart): void {
+  #keepHole(size: number): void {
+    this.#list?.addHole(BigInt(size));
+    this.#size += size;
+    this.#holeSize += size;
+  }
+
+  #note({ stat, isChanged, part, extras }: ScannedPart): void {
+    this.#extras ??= extras;
     // A file whose slices do not agree was written to between them.
     this.#isChanged ||= isChanged || (part.index > 0 && !isSameStat(stat, this.#stat));
-    if (part.index === 0) this.#stat = stat;
+    if (part.index > 0) return;
+    this.#stat = stat;
+    // Where holes were then there may be data by now.
+    if (this.#mapped !== undefined) this.#isChanged ||= !isSameStat(stat, this.#mapped.stat);
   }
 
   async #keep(scanned: ScannedPart, from: number, to: number): Promise<void> {
@@ -260,29 +343,27 @@ export class FileAssembly {
   }
 
   #finish(content: Content): void {
-    this.#end({ content, size: this.#size, stat: this.#stat, isChanged: this.#isChanged });
+    this.#end({
+      content,
+      size: this.#size,
+      bytesRead: this.#size - this.#holeSize,
+      stat: this.#stat,
+      isChanged: this.#isChanged,
+      extras: this.#extras && unpackExtras(this.#extras),
+    });
   }
 
-  #fail(scanned: ScannedPart, { operation, reason, cause }: PartFailure): undefined {
+  #fail(scanned: ScannedPart, failure: PartFailure): undefined {
     this.#tail?.scanned.decide();
     this.#tail = undefined;
     scanned.decide();
-    const failure = { path: this.entry.path, operation, reason } as const;
-    const unpacked = cause === undefined ? undefined : unpackError(cause);
-    this.#end(sourceError({ ...(failure as Parameters<typeof sourceError>[0]), cause: unpacked }));
+    this.#end(sourceError({ path: this.entry.path, ...unpackFailure(failure) }));
   }
 
   #end(outcome: SavedFile | SourceError): void {
     this.#isDone = true;
     this.held.release();
     this.#onDone(outcome);
-  }
-
-  /** One byte more than is expected shows that the file ends where it should. */
-  #lengthFrom(offset: number): number {
-    const { size, overlap } = this.#context.slices;
-    const left = this.#sizeSeen - offset;
-    return left <= size ? left + 1 : size + overlap;
   }
 
   /** The slices before and at `part` share no cut: cut through from where the one before ends. */
@@ -294,14 +375,25 @@ export class FileAssembly {
 
   /** The file goes on behind what was its end. */
   #readOn(offset: number): void {
-    const index = this.#partCount++;
     this.#context.readFirst({
       file: this,
-      index,
+      index: this.#partCount++,
       offset,
       length: this.#context.slices.size,
+      holeAfter: 0,
+      isWhole: false,
+      isLast: true,
     });
   }
+}
+
+function unpackExtras({ attributes, flags, failure }: PartExtras): SourceExtras {
+  return { attributes, flags, failure: failure && unpackFailure(failure) };
+}
+
+function unpackFailure({ operation, reason, cause }: PartFailure): ExtrasFailure {
+  const unpacked = cause === undefined ? undefined : unpackError(cause);
+  return { operation, reason: reason as ExtrasFailure['reason'], cause: unpacked };
 }
 
 /** Bytes from the start of the file to the last cut of the part. */
@@ -327,7 +419,15 @@ function findMeeting(
   return undefined;
 }
 
-function isSameStat(a: SourceStat | undefined, b: SourceStat | undefined): boolean {
+/** Whether the file is as the walk saw it. */
+function isAsSeen(stat: SourceStat, { metadata }: SourceEntry): boolean {
+  const seen = { size: metadata.size ?? 0n, mtime: metadata.mtime, ctime: metadata.ctime };
+  return isSameStat(stat, seen);
+}
+
+type Seen = Pick<SourceStat, 'size' | 'mtime' | 'ctime'>;
+
+function isSameStat(a: Seen | undefined, b: Seen | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return (
     a.size === b.size &&

@@ -5,6 +5,7 @@
 import type { Content } from '../tree/content.ts';
 import type { DirectoryRoot, Node } from '../tree/node.ts';
 import type { InodeMetadata, SourceMetadata } from '../walk/source-metadata.ts';
+import type { NodeExtras } from './node-extras.ts';
 
 /** What is known of an entry beside what the walk saw. */
 export interface NodeContent {
@@ -12,12 +13,13 @@ export interface NodeContent {
   /** Of files: bytes in the content. */
   readonly size?: bigint | undefined;
   readonly directory?: DirectoryRoot | undefined;
+  readonly extras?: NodeExtras | undefined;
 }
 
 /** @param inode where it was looked at again after the walk */
 export function makeNode(
   metadata: SourceMetadata,
-  { content, size, directory }: NodeContent = {},
+  { content, size, directory, extras }: NodeContent = {},
   inode: InodeMetadata = metadata,
 ): Node {
   return {
@@ -36,5 +38,8 @@ export function makeNode(
     directory,
     target: metadata.target,
     device: metadata.device,
+    attributes: extras?.attributes,
+    attributeBlob: extras?.attributeBlob,
+    flags: extras?.flags,
   };
 }

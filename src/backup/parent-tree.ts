@@ -89,10 +89,12 @@ export class ParentDirectory {
     }
   }
 
-  /** Whether all blobs of a content are there. */
-  hasContent(content: Content): boolean | Promise<boolean> {
+  /** Whether the content of a node is there, and its attributes. */
+  hasBlobsOf({ content, attributeBlob }: Node): boolean | Promise<boolean> {
     const { isPresent } = this.#options;
-    if (isPresent === undefined || content.kind === 'empty') return true;
+    if (isPresent === undefined) return true;
+    if (attributeBlob !== undefined && !isPresent(attributeBlob)) return false;
+    if (content === undefined || content.kind === 'empty') return true;
     return this.#hasChunks(content, isPresent);
   }
 

@@ -111,6 +111,7 @@ export class BatchPart implements ScannedPart {
   readonly isChanged: boolean;
   readonly stat: ScannedPart['stat'];
   readonly failure: ScannedPart['failure'];
+  readonly extras: ScannedPart['extras'];
   readonly #batch: RunningBatch;
   /** Position of its first chunk among those of the batch. */
   readonly #first: number;
@@ -124,6 +125,7 @@ export class BatchPart implements ScannedPart {
     this.isChanged = scanned.isChanged[i] === 1;
     this.stat = scanned.stats.get(i);
     this.failure = scanned.failures.get(i);
+    this.extras = scanned.extras.get(i);
     this.#batch = batch;
     this.#first = first;
   }
@@ -163,9 +165,10 @@ export function encodeParts(batch: readonly FilePart[]): BatchParts {
     nanoseconds: new Uint32Array(2 * count),
     offsets: new Float64Array(count),
     lengths: new Float64Array(count),
+    endsStream: new Uint8Array(count),
   };
   let pathEnd = 0;
-  for (const [i, { file, offset, length }] of batch.entries()) {
+  for (const [i, { file, offset, length, holeAfter }] of batch.entries()) {
     const { identity, metadata } = file.entry;
     pathEnd += file.held.path.length;
     parts.pathEnds[i] = pathEnd;
@@ -176,6 +179,7 @@ export function encodeParts(batch: readonly FilePart[]): BatchParts {
     parts.nanoseconds.set([metadata.mtime.nanoseconds, metadata.ctime.nanoseconds], 2 * i);
     parts.offsets[i] = offset;
     parts.lengths[i] = length;
+    parts.endsStream[i] = holeAfter > 0 ? 1 : 0;
   }
   return parts;
 }

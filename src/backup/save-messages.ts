@@ -16,6 +16,7 @@ import type { FoundBases } from '../repository/base-finder.ts';
 import type { DeltaCounts } from '../repository/delta-encoder.ts';
 import type { DurablePack, HeldFrame } from '../repository/pack-writer.ts';
 import { isZero } from '../util/bytes.ts';
+import type { SourceExtras } from '../walk/source-extras.ts';
 import type { SourceStat } from '../walk/source-file.ts';
 
 /** Batches that one worker holds: one is scanned while another waits for its answer. */
@@ -36,6 +37,8 @@ export interface BatchParts {
   /** Where in the file to begin, and how many bytes to read at most. */
   readonly offsets: Float64Array;
   readonly lengths: Float64Array;
+  /** 1 where a hole follows: nothing is cut across it. */
+  readonly endsStream: Uint8Array;
 }
 
 /** What is to become of a chunk: nothing, it is there; it is stored; and perhaps there is a base for it. */
@@ -67,6 +70,8 @@ export interface ScannedBatch {
   readonly stats: ReadonlyMap<number, SourceStat>;
   /** Parts that could not be read. */
   readonly failures: ReadonlyMap<number, PartFailure>;
+  /** Of first parts of files that have attributes or flags. */
+  readonly extras: ReadonlyMap<number, PartExtras>;
 }
 
 /** New chunks that may be stored as deltas. */
@@ -86,6 +91,11 @@ export interface PartFailure {
   readonly operation: string;
   readonly reason: string;
   readonly cause: PackedError | undefined;
+}
+
+/** Attributes and flags of a file; its path is known to whoever asked. */
+export interface PartExtras extends Pick<SourceExtras, 'attributes' | 'flags'> {
+  readonly failure: PartFailure | undefined;
 }
 
 export type SaveReply =

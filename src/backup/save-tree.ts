@@ -11,6 +11,7 @@ import { assert } from '../util/assert.ts';
 import { childOf, type SourceEntry } from '../walk/source-entry.ts';
 import { sourceError } from '../walk/source-error.ts';
 import { makeNode } from './make-node.ts';
+import type { NodeExtras } from './node-extras.ts';
 
 export interface TreeSaverOptions {
   write: (type: BlobType, plaintext: Uint8Array) => Promise<BlobId>;
@@ -23,6 +24,7 @@ export interface TreeSaverOptions {
 /** An open directory. */
 interface Level {
   readonly entry: SourceEntry;
+  readonly extras: NodeExtras | undefined;
   readonly builder: DirectoryBuilder;
 }
 
@@ -42,8 +44,8 @@ export class TreeSaver {
     return this.#root;
   }
 
-  enter(entry: SourceEntry): void {
-    this.#levels.push({ entry, builder: this.#spare.pop() ?? this.#newBuilder() });
+  enter(entry: SourceEntry, extras: NodeExtras | undefined): void {
+    this.#levels.push({ entry, extras, builder: this.#spare.pop() ?? this.#newBuilder() });
   }
 
   /** Adds a node to the open directory; a promise that comes back must be awaited. */
@@ -61,14 +63,14 @@ export class TreeSaver {
   }
 
   async leave(): Promise<void> {
-    const { entry, builder } = this.#levels.pop() as Level;
+    const { entry, extras, builder } = this.#levels.pop() as Level;
     if (this.#levels.length === 0) {
       this.#root = await builder.finishRoot();
       return;
     }
     const directory = await builder.finish();
     this.#spare.push(builder);
-    await this.add(makeNode(entry.metadata, { directory }));
+    await this.add(makeNode(entry.metadata, { directory, extras }));
   }
 
   #newBuilder(): DirectoryBuilder {

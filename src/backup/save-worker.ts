@@ -95,7 +95,7 @@ class SaveWorker implements WorkerBody<SaveRequest> {
     const slot = this.#slots[slotNumber];
     const scan = new BatchScan(slot.scanner, this.#identify, parts);
     for (let part = 0; part < parts.pathEnds.length; part++) scan.read(part, this.#fs);
-    const { chunks, isAtEnd, isChanged, chunkCounts, stats, failures } = scan;
+    const { chunks, isAtEnd, isChanged, chunkCounts, stats, failures, extras } = scan;
     slot.ids = chunks.ids.subarray(0, chunks.count * idSize);
     slot.starts = chunks.starts;
     slot.sizes = chunks.sizes.slice(0, chunks.count);
@@ -110,6 +110,7 @@ class SaveWorker implements WorkerBody<SaveRequest> {
       isChanged,
       stats,
       failures,
+      extras,
     });
   }
 

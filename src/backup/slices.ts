@@ -8,6 +8,8 @@
 export interface Slices {
   readonly size: number;
   readonly overlap: number;
+  /** Bytes; smaller holes are read as zeros: chunks between them would be too small. */
+  readonly holeSizeMin: number;
 }
 
 /** Larger slices overlap less and keep the other workers waiting longer. */
@@ -17,12 +19,20 @@ const overlapChunkCount = 4;
 /** Files in one batch. */
 export const batchFileCountMax = 256;
 
-/** @param maximum size of the largest chunk, bytes */
-export function planSlices({ maximum }: { readonly maximum: number }): Slices {
-  return { size: Math.max(sizeMin, 8 * maximum), overlap: overlapChunkCount * maximum };
+/** By the sizes of the smallest and largest chunk, bytes. */
+export function planSlices(chunker: {
+  readonly minimum: number;
+  readonly maximum: number;
+}): Slices {
+  const { minimum, maximum } = chunker;
+  return {
+    size: Math.max(sizeMin, 8 * maximum),
+    overlap: overlapChunkCount * maximum,
+    holeSizeMin: minimum,
+  };
 }
 
 /** Memory of a slot: a slice with its overlap; one byte more tells whether the file ends there. */
-export function slotCapacity({ size, overlap }: Slices): number {
+export function slotCapacity({ size, overlap }: Pick<Slices, 'size' | 'overlap'>): number {
   return size + overlap + 1;
 }

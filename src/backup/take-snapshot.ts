@@ -234,7 +234,9 @@ class Run {
     const saver = new EntrySaver({
       pool,
       tree,
+      fs,
       write: (list) => session.write(BLOB_TYPE.chunkList, list),
+      writeAttributes: (attributes) => session.write(BLOB_TYPE.attributes, attributes),
       slices: planSlices(config.chunker),
       hasDeltas,
       accounts,

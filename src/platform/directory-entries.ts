@@ -12,13 +12,20 @@ import { bufferOf } from '../util/bytes.ts';
 import { childPath, type DirectoryHandle, openDirectory, selfPath } from './directory-handle.ts';
 import { cName, completeCall, libc, openCloseOnExec } from './libc.ts';
 
-/** Opens a directory for reading its names; a symlink is an error (ENOTDIR or ELOOP). */
+/**
+ * Opens a directory for reading its names; a symlink is an error (ENOTDIR or ELOOP). Where this user may
+ * say so, its access time stays as it is.
+ */
 export function openChildDirectory(directory: DirectoryHandle, name: string): number {
   const library = libc();
   if (library === undefined) return openDirectory(childPath(directory, bytesOf(name)));
-  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NOATIME } = constants;
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | openCloseOnExec;
-  return completeCall(library, 'openat', () => library.openat(directory.fd, cName(name), flags));
+  const path = cName(name);
+  const fd = library.openat(directory.fd, path, flags | O_NOATIME);
+  if (fd >= 0) return fd;
+  // Others may not say so of what is not theirs.
+  return completeCall(library, 'openat', () => library.openat(directory.fd, path, flags));
 }
 
 /** Where a symlink leads. */

@@ -31,6 +31,8 @@ export interface FileStat {
   readonly uid: number;
   readonly gid: number;
   readonly size: bigint;
+  /** Bytes that the file system keeps for it: fewer than `size` where it has holes, or is compressed. */
+  readonly allocatedSize?: number | undefined;
   /** Of the file system; to be compared, not to be stored: it changes between boots. */
   readonly device: number;
   readonly inode: bigint;
@@ -191,6 +193,7 @@ export function unpackStat(views: StatViews, offset: number): FileStat {
     uid: u32[word + 5] as number,
     gid: u32[word + 6] as number,
     size: u64[(offset >> 3) + 5] as bigint,
+    allocatedSize: Number(u64[(offset >> 3) + 6]) * blockSize,
     device: packedDevice(views, offset),
     inode: u64[(offset >> 3) + 4] as bigint,
     special:
@@ -203,6 +206,9 @@ export function unpackStat(views: StatViews, offset: number): FileStat {
     birthTime: hasBirthTime ? timeAt(views, offset + 80) : undefined,
   };
 }
+
+/** In which systems count what a file takes, whatever blocks it is kept in. */
+const blockSize = 512;
 
 function timeAt({ i64, u32 }: StatViews, offset: number): Timestamp {
   return {
@@ -220,6 +226,7 @@ function fromNode(stats: BigIntStats): FileStat {
     uid: Number(stats.uid),
     gid: Number(stats.gid),
     size: stats.size,
+    allocatedSize: Number(stats.blocks) * blockSize,
     device: Number(stats.dev),
     inode: stats.ino,
     special: splitDevice(stats.rdev),

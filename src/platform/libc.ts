@@ -26,6 +26,27 @@ export interface Libc {
   linkat(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
   renameat2(fromFd: number, from: Uint8Array, toFd: number, to: Uint8Array, flags: number): number;
   statx(fd: number, path: Uint8Array, flags: number, mask: number, result: Uint8Array): number;
+  /** The four below give a size in bytes, and 0 for room asks for the size alone. */
+  flistxattr(fd: number, names: Uint8Array, room: number): number;
+  llistxattr(path: Uint8Array, names: Uint8Array, room: number): number;
+  fgetxattr(fd: number, name: Uint8Array, value: Uint8Array, room: number): number;
+  lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, room: number): number;
+  /** Where it leads, bytes from the start. */
+  lseek(fd: number, offset: number, whence: number): number | bigint;
+  fsetxattr(fd: number, name: Uint8Array, value: Uint8Array, size: number, flags: number): number;
+  /** This one, and the last of the four, follow a symlink. */
+  setxattr(
+    path: Uint8Array,
+    name: Uint8Array,
+    value: Uint8Array,
+    size: number,
+    flags: number,
+  ): number;
+  fremovexattr(fd: number, name: Uint8Array): number;
+  removexattr(path: Uint8Array, name: Uint8Array): number;
+  mknodat(directoryFd: number, path: Uint8Array, mode: number, device: bigint): number;
+  /** Requests whose argument is a pointer, read or written as the request says. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
   errno(): number;
 }
 
@@ -68,6 +89,17 @@ function declare(koffi: Koffi): Libc {
     linkat: library.func(`int linkat(int, ${bytes}, int, ${bytes}, int)`),
     renameat2: library.func(`int renameat2(int, ${bytes}, int, ${bytes}, unsigned int)`),
     statx: library.func(`int statx(int, ${bytes}, int, unsigned int, void *)`),
+    flistxattr: library.func('long flistxattr(int, void *, size_t)'),
+    llistxattr: library.func(`long llistxattr(${bytes}, void *, size_t)`),
+    fgetxattr: library.func(`long fgetxattr(int, ${bytes}, void *, size_t)`),
+    lgetxattr: library.func(`long lgetxattr(${bytes}, ${bytes}, void *, size_t)`),
+    lseek: library.func('int64_t lseek(int, int64_t, int)'),
+    fsetxattr: library.func(`int fsetxattr(int, ${bytes}, ${bytes}, size_t, int)`),
+    setxattr: library.func(`int setxattr(${bytes}, ${bytes}, ${bytes}, size_t, int)`),
+    fremovexattr: library.func(`int fremovexattr(int, ${bytes})`),
+    removexattr: library.func(`int removexattr(${bytes}, ${bytes})`),
+    mknodat: library.func(`int mknodat(int, ${bytes}, uint32_t, uint64_t)`),
+    ioctl: library.func('int ioctl(int, unsigned long, void *)'),
     errno: () => koffi.errno(),
   } as Libc;
 }

@@ -41,6 +41,11 @@ export function renameNoReplace(directory: DirectoryHandle, names: Names): void 
   }
 }
 
+/** Renames within a directory; what is under the new name is replaced, unless it is a directory. */
+export function renameReplacing(directory: DirectoryHandle, { from, to }: Names): void {
+  renameSync(bufferOf(childPath(directory, from)), bufferOf(childPath(directory, to)));
+}
+
 /** False where the file system knows rename only without flags, as some network ones do. */
 function renameByKernel(library: Libc, fd: number, { from, to }: Names): boolean {
   const result = library.renameat2(fd, cString(from), fd, cString(to), renameNoReplaceFlag);

@@ -5,6 +5,7 @@ import { type DeltaPiece, isDeltaFrame } from '../repository/range-reader.ts';
 import { toLatin1 } from '../util/bytes.ts';
 import type { OpenDirectory } from './open-directories.ts';
 import type { Piece, PlannedFile, PlannedJob } from './plan-window.ts';
+import type { TargetRules } from './target-run.ts';
 import {
   encodePieces,
   idSize,
@@ -22,7 +23,7 @@ const noDeltas: readonly DeltaPiece[] = [];
  * Files that have a `target` are written in part, all others whole.
  * @param bases for the deltas of the job
  */
-export function encodeJob(planned: PlannedJob, bases: BasePlanner): WriteJob {
+export function encodeJob(planned: PlannedJob, bases: BasePlanner, rules: TargetRules): WriteJob {
   const directories = new Map<OpenDirectory, number>();
   const fileNumbers = new Map<PlannedFile, number>();
   for (const file of planned.files) {
@@ -35,6 +36,7 @@ export function encodeJob(planned: PlannedJob, bases: BasePlanner): WriteJob {
   return {
     // The salt is a view of a row of the index.
     pack: pack && { ...pack, salt: pack.salt.slice() },
+    rules,
     frames,
     bases: hasDeltas ? bases.rows.finish() : undefined,
     pieces: encodePieces(pieces),
@@ -101,11 +103,11 @@ function encodeDirectory({ target }: OpenDirectory): JobDirectory {
 }
 
 function encodeFile(
-  { name, size, metadata, target }: PlannedFile,
+  { name, size, metadata, target, isReplacing }: PlannedFile,
   { directory, pieceCount }: { directory: number; pieceCount: number },
 ): JobFile {
   const text = toLatin1(name);
   return target === undefined
-    ? { kind: 'whole', directory, name: text, size, pieceCount, metadata }
+    ? { kind: 'whole', directory, name: text, size, pieceCount, isReplacing, metadata }
     : { kind: 'part', directory, name: text, fd: target.fd };
 }

@@ -73,7 +73,7 @@ class JobWriter {
   readonly #job: WriteJob;
   readonly #run: WriterRun;
   readonly #states: FileState[];
-  readonly #notes = { ownerNotSetCount: 0 };
+  readonly #notes = { ownerNotSetCount: 0, attributesLeftOutCount: 0 };
   readonly #problems: { file: number; error: PackedError }[] = [];
   /** The file being finished. */
   #finishing = 0;
@@ -101,6 +101,7 @@ class JobWriter {
       fs,
       temporaryName,
       isRoot: fs.effectiveUid() === 0,
+      rules: job.rules,
       notes: this.#notes,
       onProblem: (problem) =>
         this.#problems.push({ file: this.#finishing, error: packError(problem) }),
@@ -136,7 +137,7 @@ class JobWriter {
       unreadPieces: this.#unreadPieces,
       failures: this.#failures,
       problems: this.#problems,
-      ownerNotSetCount: this.#notes.ownerNotSetCount,
+      notes: this.#notes,
       created: this.#created,
     };
   }
@@ -213,8 +214,14 @@ class JobWriter {
   }
 
   #create({ file }: FileState): TargetFile {
-    const place = { directory: this.#directoryOf(file), name: fromAscii(file.name) };
-    return new TargetFile(this.#run, place);
+    const name = fromAscii(file.name);
+    const isWhole = file.kind === 'whole';
+    return new TargetFile(this.#run, {
+      directory: this.#directoryOf(file),
+      name,
+      flags: isWhole ? file.metadata.flags : undefined,
+      isReplacing: isWhole && file.isReplacing,
+    });
   }
 
   #directoryOf({ directory }: JobFile): JobDirectory {
@@ -231,7 +238,10 @@ class JobWriter {
     this.#finishing = i;
     const { device, inode } = open.finish(file.size, file.metadata);
     this.#bytes += file.size;
-    if (file.metadata.linkGroup !== undefined) this.#created.push({ file: i, device, inode });
+    const { linkGroup, flags } = file.metadata;
+    if (linkGroup !== undefined || flags !== undefined) {
+      this.#created.push({ file: i, device, inode });
+    }
   }
 
   /** A piece that cannot be read here. */

@@ -12,6 +12,8 @@ import type { TargetMetadata } from './target-metadata.ts';
 export interface PlannedSymlink {
   readonly name: Uint8Array;
   readonly linkTarget: Uint8Array;
+  /** It takes the place of one that is there. */
+  readonly isReplacing: boolean;
   readonly metadata: TargetMetadata;
 }
 

@@ -10,6 +10,7 @@ import type { TargetError } from '../errors.ts';
 import type { BlobId } from '../id.ts';
 import type { FrameEntry, PackHead } from '../repository/range-reader.ts';
 import type { ChunkLocation } from '../repository/read-access.ts';
+import { attributesSize } from '../tree/attributes.ts';
 import type { Content } from '../tree/content.ts';
 import type { OpenDirectory } from './open-directories.ts';
 import type { TargetFile } from './target-file.ts';
@@ -21,6 +22,8 @@ const fileCountGrowth = 4;
 const fileCountMax = 4096;
 const pieceCountMax = 16_384;
 const spanningCountMax = 256;
+/** Bytes of extended attributes; nearly all files have none or few. */
+const attributesSizeMax = 2 ** 24;
 /** Bytes of a pack that one job reads, and the gap in them that it reads over. */
 const rangeSizeMax = 2 ** 21;
 const gapSizeMax = 2 ** 18;
@@ -34,6 +37,8 @@ export interface PlannedFile {
   readonly metadata: TargetMetadata;
   readonly content: Content;
   readonly size: number;
+  /** It takes the place of what is there. */
+  readonly isReplacing: boolean;
   /** Open, when several jobs write it. */
   target: TargetFile | undefined;
   /** Jobs and others that are not done with it; the last one finishes it. */
@@ -80,13 +85,15 @@ export class PlanWindow {
     | { file: PlannedFile; packName: string; frameOffset: number; isSpanning: boolean }
     | undefined;
   #spanningCount = 0;
+  #attributesSize = 0;
   #fileCountMax = fileCountFirst;
 
   get isFull(): boolean {
     return (
       this.#files.size >= this.#fileCountMax ||
       this.#pieces.length >= pieceCountMax ||
-      this.#spanningCount >= spanningCountMax
+      this.#spanningCount >= spanningCountMax ||
+      this.#attributesSize >= attributesSizeMax
     );
   }
 
@@ -94,6 +101,8 @@ export class PlanWindow {
     if (this.#files.has(file)) return;
     this.#files.add(file);
     file.holdCount += 1;
+    const { attributes } = file.metadata;
+    if (attributes !== undefined) this.#attributesSize += attributesSize(attributes);
   }
 
   /** The pieces of a file come one after another, those of one file after those of another. */
@@ -128,6 +137,7 @@ export class PlanWindow {
     this.#pieces = [];
     this.#last = undefined;
     this.#spanningCount = 0;
+    this.#attributesSize = 0;
     this.#fileCountMax = Math.min(this.#fileCountMax * fileCountGrowth, fileCountMax);
     return jobs;
   }

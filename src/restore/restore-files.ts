@@ -24,6 +24,7 @@ import {
   PlanWindow,
 } from './plan-window.ts';
 import { atPath } from './target-error.ts';
+import type { TargetRules } from './target-run.ts';
 import type { RestorePool } from './workers.ts';
 import type { WriteAnswer } from './write-job.ts';
 
@@ -42,12 +43,13 @@ type Rest =
 export interface FilesOptions {
   readonly access: ReadAccess;
   readonly pool: RestorePool;
+  readonly rules: () => TargetRules;
   readonly directories: OpenDirectories;
   readonly signal: AbortSignal | undefined;
   readonly report: (error: VarveError, path: Uint8Array) => void;
   /** Asked often; lets others run, and throws when the restore was cancelled. */
   readonly takeTurn: (file: PlannedFile) => Promise<void>;
-  /** Told after every job: entries whose owner could not be set. */
+  /** Told after every job, of which the notes are still to be counted. */
   readonly onAnswer: (answer: WriteAnswer) => void;
 }
 
@@ -116,7 +118,7 @@ export class RestoreFiles {
     const { directory, name, metadata } = file;
     if (metadata.linkGroup === undefined) return false;
     try {
-      const link = directory.target.hardLink(name, metadata.linkGroup);
+      const link = directory.target.hardLink(name, metadata.linkGroup, file.isReplacing);
       if (link instanceof TargetError) file.notLinked = link;
       if (link !== 'linked') return false;
     } catch (error) {
@@ -187,12 +189,13 @@ export class RestoreFiles {
   }
 
   #submit(planned: PlannedJob): void {
+    const { pool, access, rules } = this.#options;
     for (const file of planned.files) {
       // More than one hold: others write it too.
       if (file.holdCount > 1) this.#share(file);
     }
     const job = withoutFailed(planned);
-    this.#options.pool.submit(encodeJob(job, this.#options.access.planBases()), (answer) => {
+    pool.submit(encodeJob(job, access.planBases(), rules()), (answer) => {
       this.#takeAnswer(job, answer);
       for (const file of planned.files) this.#release(file);
     });
@@ -202,7 +205,10 @@ export class RestoreFiles {
   #share(file: PlannedFile): void {
     if (file.target !== undefined || file.hasFailed) return;
     try {
-      file.target = file.directory.target.createFile(file.name);
+      file.target = file.directory.target.createFile(file.name, {
+        flags: file.metadata.flags,
+        isReplacing: file.isReplacing,
+      });
       this.#shared.add(file);
     } catch (error) {
       this.#fail(file, error);
@@ -215,8 +221,7 @@ export class RestoreFiles {
     this.counts.bytes += BigInt(answer.bytes);
     for (const { file, device, inode } of answer.created) {
       const { directory, name, metadata } = fileAt(file);
-      const group = metadata.linkGroup;
-      if (group !== undefined) directory.target.recordCreated(name, group, { device, inode });
+      directory.target.recordCreated(name, metadata, { device, inode });
     }
     for (const { file, error } of answer.problems) this.#report(fileAt(file), unpackError(error));
     for (const { file, error } of answer.failures) this.#fail(fileAt(file), unpackError(error));

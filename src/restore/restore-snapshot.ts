@@ -8,9 +8,11 @@ import { openReadAccess, type ReadAccess } from '../repository/read-access.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Snapshot } from '../snapshot/selection.ts';
 import { printable } from '../util/printable.ts';
+import type { Overwrite } from './overwrite.ts';
 import { type RestoreStart, Run, refusedError } from './restore-run.ts';
 import { openTarget } from './target.ts';
 import { nodeTargetFs, type TargetFs } from './target-fs.ts';
+import type { TargetNotes } from './target-run.ts';
 import { startWorkers } from './workers.ts';
 
 /** Of an entry: it is restored; it is a directory that may hold such; or neither. */
@@ -34,24 +36,32 @@ export interface RestoreOptions extends LongCall {
   snapshot: Snapshot;
   /** Names from `/` to what is restored; empty for everything. */
   names: readonly Uint8Array[];
-  /** Directory to restore into, made when missing; it must be empty. */
+  /** Directory to restore into, made when missing; it must be empty unless `overwrite` is given. */
   target: Uint8Array;
   /** Default: the system's. Another one is used on the calling thread alone. */
   fs?: TargetFs | undefined;
   /** Default: everything. A directory that is only passed is made for what is restored in it. */
   selection?: RestoreSelection | undefined;
+  /** What becomes of files and other entries that are there already. */
+  overwrite?: Overwrite | undefined;
+  /** Owners by number, even where their names are known here. */
+  isNumericOwner?: boolean | undefined;
+  /** Make FIFOs and, as root, devices. */
+  withSpecialFiles?: boolean | undefined;
+  /** Also extended attributes that the system gives a meaning, such as `trusted` and SELinux labels. */
+  withAllAttributes?: boolean | undefined;
   /** Told of every entry that could not be restored, or not quite. */
   onError?: ((error: VarveError, path: Uint8Array) => void) | undefined;
 }
 
-export interface RestoreResult {
+export interface RestoreResult extends TargetNotes {
   files: number;
   directories: number;
   others: number;
+  /** Entries that were there and stay as they are; directories do not count. */
+  kept: number;
   bytes: bigint;
   errorCount: number;
-  /** Entries whose owner this user may not set. */
-  ownerNotSetCount: number;
   durationNs: bigint;
 }
 
@@ -78,12 +88,14 @@ export async function restoreSnapshot(
   const target = openTarget(options.target, {
     fs: options.fs ?? nodeTargetFs,
     random: repository.random,
+    hasAllAttributes: options.withAllAttributes,
+    mayHoldEntries: options.overwrite !== undefined,
+    keepsDirectories: options.overwrite === 'never',
     onProblem: (problem) => run.report(problem, problem.path),
   });
   await run.restore(target, start);
   return {
     ...run.counts,
-    ownerNotSetCount: run.counts.ownerNotSetCount + target.notes.ownerNotSetCount,
     durationNs: repository.clock.monotonicNs() - startedNs,
   };
 }

@@ -5,7 +5,8 @@ import { printable } from '../util/printable.ts';
 /**
  * `name`: not a usable name here. `unsafe`: what is there is not what was made, or could lead out of
  * the target. `hard_link`: another name of a file became a file of its own. `special_bits`: setuid,
- * setgid or sticky left out. `special_file`: device, FIFO or socket left out.
+ * setgid or sticky left out. `special_file`: device, FIFO or socket left out. `attributes`, `flags`:
+ * extended attributes, file flags that are not set.
  */
 export type TargetReason =
   | 'permission'
@@ -20,6 +21,8 @@ export type TargetReason =
   | 'hard_link'
   | 'special_bits'
   | 'special_file'
+  | 'attributes'
+  | 'flags'
   | 'io';
 
 const reasonByErrno: ReadonlyMap<string, TargetReason> = new Map([

@@ -7,6 +7,7 @@
  * close, rename; the owner is set only where the new file has another.
  */
 import { childPath, joinPath } from '../platform/directory-handle.ts';
+import { contentFlags } from '../platform/file-flags.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import { attempt, targetError } from './target-error.ts';
 import type { TargetFs } from './target-fs.ts';
@@ -17,23 +18,31 @@ import type { PlacedDirectory, WriterRun } from './target-run.ts';
 /** Told of a finished file, by its own name. */
 type OnFinished = (metadata: TargetMetadata, stat: FileStat) => void;
 
+/** Where a file is to be, and what is known of it beforehand. */
+export interface FilePlace {
+  readonly directory: Omit<PlacedDirectory, 'names'>;
+  readonly name: Uint8Array;
+  /** Of its flags those count that mean something for what is written. */
+  readonly flags?: number | undefined;
+  /** It takes the place of what is there. */
+  readonly isReplacing?: boolean | undefined;
+}
+
 export class TargetFile {
   readonly fd: number;
   readonly #run: WriterRun;
   readonly #directory: Omit<PlacedDirectory, 'names'>;
   readonly #name: Uint8Array;
   readonly #temporaryName: Uint8Array;
+  readonly #isReplacing: boolean;
   readonly #onFinished: OnFinished | undefined;
 
   /** @throws TargetError */
-  constructor(
-    run: WriterRun,
-    place: { directory: Omit<PlacedDirectory, 'names'>; name: Uint8Array },
-    onFinished?: OnFinished,
-  ) {
+  constructor(run: WriterRun, place: FilePlace, onFinished?: OnFinished) {
     this.#run = run;
     this.#directory = place.directory;
     this.#name = place.name;
+    this.#isReplacing = place.isReplacing === true;
     this.#onFinished = onFinished;
     this.#temporaryName = run.temporaryName();
     const found = nameFault(place.name);
@@ -41,6 +50,9 @@ export class TargetFile {
       throw targetError({ path: this.path, operation: 'create', reason: 'name', found });
     }
     this.fd = this.#attempt('create', () => run.fs.createFile(this.#temporaryPath));
+    const flags = (place.flags ?? 0) & contentFlags;
+    // What is not possible is told in the end.
+    if (flags !== 0) run.fs.addFlags(this.fd, flags);
   }
 
   /** Where it will be, for messages. */
@@ -79,7 +91,10 @@ export class TargetFile {
       isOpen = false; // Also when closing fails.
       this.#attempt('write', () => fs.closeWritten(this.fd));
       const names = { from: this.#temporaryName, to: this.#name };
-      this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));
+      this.#attempt('create', () => {
+        if (this.#isReplacing) fs.renameReplacing(this.#directory, names);
+        else fs.renameNoReplace(this.#directory, names);
+      });
       this.#onFinished?.(metadata, stat);
       return stat;
     } catch (error) {

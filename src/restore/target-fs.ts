@@ -3,6 +3,7 @@
  * symlink in the last place but `openTarget`, whose path the user typed.
  */
 import {
+  chmodSync,
   chownSync,
   closeSync,
   constants,
@@ -25,8 +26,16 @@ import {
   openDirectory,
   selfPath,
 } from '../platform/directory-handle.ts';
+import {
+  type AttributeTarget,
+  getAttribute,
+  removeAttribute,
+  setAttribute,
+} from '../platform/extended-attributes.ts';
+import { addFileFlags } from '../platform/file-flags.ts';
 import { type FileStat, statDescriptor } from '../platform/file-stat.ts';
-import { linkDescriptor, renameNoReplace } from '../platform/link.ts';
+import { linkDescriptor, renameNoReplace, renameReplacing } from '../platform/link.ts';
+import { makeSpecialFile, type SpecialFile } from '../platform/special-file.ts';
 import { type FileTimes, futimens, utimens } from '../platform/times.ts';
 import { bufferOf } from '../util/bytes.ts';
 
@@ -46,10 +55,13 @@ export interface TargetFs {
   /** A descriptor that names whatever is there, symlinks included, without opening it. */
   openEntry(path: Uint8Array): number;
   makeSymlink(path: Uint8Array, target: Uint8Array): void;
+  makeSpecial(directory: DirectoryHandle, name: Uint8Array, special: SpecialFile): void;
   /** Another name for what the descriptor names. */
   linkDescriptor(fd: number, path: Uint8Array): void;
   /** Fails where the new name is taken. */
   renameNoReplace(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
+  /** Replaces whatever has the new name, but for a directory. */
+  renameReplacing(directory: DirectoryHandle, names: { from: Uint8Array; to: Uint8Array }): void;
   unlink(path: Uint8Array): void;
   /** Fails where the directory holds something. */
   removeDirectory(path: Uint8Array): void;
@@ -61,8 +73,18 @@ export interface TargetFs {
   chown(fd: number, uid: number, gid: number): void;
   chmod(fd: number, mode: number): void;
   setTimes(fd: number, times: FileTimes): void;
-  /** The two that a descriptor of `openEntry` takes. */
+  /** The target is a descriptor, or a path through one of `openEntry`. */
+  setAttribute(target: AttributeTarget, name: Uint8Array, value: Uint8Array): void;
+  removeAttribute(target: AttributeTarget, name: Uint8Array): void;
+  /** Of a descriptor. */
+  hasAttribute(fd: number, name: Uint8Array): boolean;
+  /** Those of `flags` that could not be set. */
+  addFlags(fd: number, flags: number): number;
+  /** A descriptor for reading of what that of `openEntry` names, a file or directory. */
+  reopen(fd: number): number;
+  /** The three that a descriptor of `openEntry` takes. */
   chownEntry(fd: number, uid: number, gid: number): void;
+  chmodEntry(fd: number, mode: number): void;
   setEntryTimes(fd: number, times: FileTimes): void;
   /** Of a file that was written: some file systems tell only now that bytes were lost. */
   closeWritten(fd: number): void;
@@ -91,8 +113,10 @@ export const nodeTargetFs: TargetFs = {
   },
   openEntry: (path) => openSync(bufferOf(path), O_PATH | constants.O_NOFOLLOW),
   makeSymlink: (path, target) => symlinkSync(bufferOf(target), bufferOf(path)),
+  makeSpecial: makeSpecialFile,
   linkDescriptor,
   renameNoReplace,
+  renameReplacing,
   unlink: (path) => unlinkSync(bufferOf(path)),
   removeDirectory: (path) => rmdirSync(bufferOf(path)),
   fstat: statDescriptor,
@@ -101,6 +125,15 @@ export const nodeTargetFs: TargetFs = {
   chown: fchownSync,
   chmod: fchmodSync,
   setTimes: futimens,
+  setAttribute,
+  removeAttribute,
+  hasAttribute: (fd, name) => getAttribute(fd, name) !== undefined,
+  addFlags: addFileFlags,
+  reopen: (fd) => {
+    const { O_RDONLY, O_NONBLOCK } = constants;
+    return openSync(bufferOf(descriptorPath(fd)), O_RDONLY | O_NONBLOCK);
+  },
+  chmodEntry: (fd, mode) => chmodSync(bufferOf(descriptorPath(fd)), mode),
   chownEntry: (fd, uid, gid) => chownSync(bufferOf(descriptorPath(fd)), uid, gid),
   setEntryTimes: (fd, times) => utimens(descriptorPath(fd), times, false),
   closeWritten: closeSync,

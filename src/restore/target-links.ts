@@ -17,6 +17,13 @@ export interface JustCreated {
   readonly stat: Inode;
 }
 
+/** A name that is to be made, and what it is called until it takes the place of another. */
+export interface NewName {
+  readonly directory: PlacedDirectory;
+  readonly name: Uint8Array;
+  readonly madeAs: Uint8Array;
+}
+
 /** Remembers a new file whose node is in a link group. */
 export function recordCreated(
   run: TargetRun,
@@ -44,7 +51,7 @@ export type LinkOutcome = 'linked' | 'first' | TargetError;
 export function linkToCreated(
   run: TargetRun,
   linkGroup: Uint8Array,
-  { directory, name }: Omit<JustCreated, 'stat'>,
+  { directory, name, madeAs }: NewName,
 ): LinkOutcome {
   const created = run.createdByGroup.get(toHex(linkGroup));
   if (created === undefined) return 'first';
@@ -55,7 +62,7 @@ export function linkToCreated(
     if (fd === undefined) return notLinked(path());
     const opened = fd;
     attempt({ operation: 'link', path }, () =>
-      run.fs.linkDescriptor(opened, childPath(directory, name)),
+      run.fs.linkDescriptor(opened, childPath(directory, madeAs)),
     );
     return 'linked';
   } catch (error) {
@@ -75,7 +82,10 @@ function notLinked(path: Uint8Array, error?: unknown): TargetError {
 }
 
 /** Undefined where what is there is not the file that was made, or cannot be told from another. */
-function openVerified(run: TargetRun, created: CreatedFile | 'unreachable'): number | undefined {
+export function openVerified(
+  run: TargetRun,
+  created: CreatedFile | 'unreachable',
+): number | undefined {
   if (created === 'unreachable') return undefined;
   const fd = openByNames(run, created.names);
   const { device, inode } = run.fs.fstat(fd);

@@ -1,11 +1,15 @@
 /**
- * Owner, mode and times of one entry, set on its descriptor in this order: a change of owner clears
- * setuid, and everything before it changes the times. What cannot be set is reported and does not
- * cost the entry.
+ * Owner, attributes, mode, ACLs, flags and times of one entry, set on its descriptor in this order: a
+ * change of owner clears setuid and capabilities, and everything before them changes the times. Flags
+ * that would keep the entry from being renamed or linked wait until the end of the run
+ * (`target-flags.ts`). What cannot be set is reported and does not cost the entry.
  */
 import { TargetError } from '../errors.ts';
+import { flagLetters, lockingFlags } from '../platform/file-flags.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import type { FileTimes, Timestamp } from '../platform/times.ts';
+import type { Attribute } from '../tree/attributes.ts';
+import { applyOtherAttributes, applyUserAttributes } from './target-attributes.ts';
 import { attempt, targetError } from './target-error.ts';
 import type { WriterRun } from './target-run.ts';
 
@@ -15,13 +19,17 @@ export interface TargetMetadata {
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
   readonly mtime?: Timestamp | undefined;
   readonly linkGroup?: Uint8Array | undefined;
+  readonly attributes?: readonly Attribute[] | undefined;
+  readonly flags?: number | undefined;
 }
 
-/** An entry with its descriptor; of a symlink the descriptor only names it. */
+export type EntryKind = 'directory' | 'file' | 'symlink' | 'special';
+
+/** An entry with its descriptor; of a symlink or special file the descriptor only names it. */
 export interface OpenEntry {
   readonly fd: number;
   readonly path: () => Uint8Array;
-  readonly kind: 'directory' | 'file' | 'symlink';
+  readonly kind: EntryKind;
 }
 
 const setuidAndSetgid = 0o6000;
@@ -34,17 +42,39 @@ export function applyMetadata(
   metadata: TargetMetadata,
 ): void {
   const isOwnerSet = reporting(run, () => applyOwner(run, entry, metadata.owner)) ?? false;
+  const { attributes = noAttributes, flags = 0 } = metadata;
+  if (attributes.length > 0) reporting(run, () => applyUserAttributes(run, entry, attributes));
   if (metadata.mode !== undefined && entry.kind !== 'symlink') {
     const { mode } = metadata;
     reporting(run, () => applyMode(run, entry, { mode, isOwnerSet }));
   }
+  if (attributes.length > 0 || run.rules.inheritsAcl) {
+    reporting(run, () => applyOtherAttributes(run, entry, { attributes, isOwnerSet }));
+  }
+  const earlyFlags = flags & ~lockingFlags;
+  if (earlyFlags !== 0) reporting(run, () => applyFlags(run, entry, earlyFlags));
   if (metadata.mtime !== undefined) {
     const times = { mtime: metadata.mtime };
     reporting(run, () => applyTimes(run, entry, times));
   }
 }
 
-function reporting<T>(run: WriterRun, action: () => T): T | undefined {
+const noAttributes: readonly Attribute[] = [];
+
+/** @throws TargetError */
+export function applyFlags(
+  { fs }: WriterRun,
+  { fd, path }: Omit<OpenEntry, 'kind'>,
+  flags: number,
+): void {
+  const operation = 'set flags of';
+  const left = attempt({ operation, path }, () => fs.addFlags(fd, flags));
+  if (left === 0) return;
+  const found = `"${flagLetters(left)}" is not possible here, or not for this user`;
+  throw targetError({ path: path(), operation, reason: 'flags', found });
+}
+
+export function reporting<T>(run: WriterRun, action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {
@@ -86,7 +116,7 @@ function changeOwner(
   let refusal: unknown;
   for (const user of isRoot ? [uid] : [uid, -1]) {
     try {
-      if (kind === 'symlink') fs.chownEntry(fd, user, gid);
+      if (isNamed(kind)) fs.chownEntry(fd, user, gid);
       else fs.chown(fd, user, gid);
       return undefined;
     } catch (cause) {
@@ -98,7 +128,7 @@ function changeOwner(
 
 function applyTimes({ fs }: WriterRun, { fd, path, kind }: OpenEntry, times: FileTimes): void {
   attempt({ path, operation: 'set times of' }, () => {
-    if (kind === 'symlink') fs.setEntryTimes(fd, times);
+    if (isNamed(kind)) fs.setEntryTimes(fd, times);
     else fs.setTimes(fd, times);
   });
 }
@@ -112,8 +142,17 @@ function applyMode(
   // A sticky directory gives nobody a right; it only keeps others from deleting what is not theirs.
   const guarded = kind === 'directory' ? setuidAndSetgid : setuidAndSetgid | sticky;
   const mayBeSpecial = run.isRoot && isOwnerSet;
-  attempt({ path, operation }, () => run.fs.chmod(fd, mayBeSpecial ? mode : mode & ~guarded));
+  const given = mayBeSpecial ? mode : mode & ~guarded;
+  attempt({ path, operation }, () => {
+    if (isNamed(kind)) run.fs.chmodEntry(fd, given);
+    else run.fs.chmod(fd, given);
+  });
   if (mayBeSpecial || (mode & guarded) === 0) return;
   const found = 'setuid, setgid and sticky are set as root only, after the owner';
   throw targetError({ path: path(), operation, reason: 'special_bits', found });
+}
+
+/** Whether the descriptor only names the entry. */
+function isNamed(kind: EntryKind): boolean {
+  return kind === 'symlink' || kind === 'special';
 }

@@ -21,10 +21,24 @@ export interface CreatedFile extends Inode {
   readonly names: readonly Uint8Array[];
 }
 
+/** A file or directory of this run that gets flags when nothing is made in it any more. */
+export interface LateFlags extends CreatedFile {
+  readonly flags: number;
+}
+
+/** What is to be restored of each entry; the same for a whole run. */
+export interface TargetRules {
+  /** Also attributes that the system gives a meaning, but for those that sign the content. */
+  readonly hasAllAttributes: boolean;
+  /** The target has a default ACL, which all that is made in it gets and is not to have. */
+  readonly inheritsAcl: boolean;
+}
+
 /** What whoever writes files has of a run: each worker its own. */
 export interface WriterRun {
   readonly fs: TargetFs;
   readonly isRoot: boolean;
+  readonly rules: TargetRules;
   readonly temporaryName: () => Uint8Array;
   /** Told of what could not be set on an entry that is otherwise there. */
   readonly onProblem: (problem: TargetError) => void;
@@ -34,10 +48,13 @@ export interface WriterRun {
 export interface TargetRun extends WriterRun {
   /** Whether entries may be there already; directories among them are then entered. */
   readonly mayHoldEntries: boolean;
+  /** Such directories keep the metadata they have. */
+  readonly keepsDirectories: boolean;
   /** The open target itself. */
   readonly target: DirectoryHandle;
   /** First file of each link group, by the group in hexadecimal. */
   readonly createdByGroup: Map<string, CreatedFile | 'unreachable'>;
+  readonly lateFlags: LateFlags[];
 }
 
 /** Names for files in the making: drawn once, then counted, so that a file costs no random bytes. */
@@ -51,4 +68,6 @@ export function temporaryNames(random: Random): () => Uint8Array {
 export interface TargetNotes {
   /** Entries whose owner or group an ordinary user could not set. */
   ownerNotSetCount: number;
+  /** Extended attributes that were not asked for, or are never given back. */
+  attributesLeftOutCount: number;
 }

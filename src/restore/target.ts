@@ -5,8 +5,10 @@
  * Invariants:
  * - Every entry is made relative to the handle of its directory; no path below the target is joined
  *   as text, and no symlink below it is followed. Without handles root is refused.
- * - Nothing that is there is replaced or written through.
- * - A directory is private (0700) until it is left; then it gets its owner, mode and times.
+ * - Nothing that is there is written through, and nothing is replaced unless the caller says so of that
+ *   entry; then the new one is made under a name of its own and renamed.
+ * - A directory is private (0700) until it is left; then it gets its metadata (`target-metadata.ts`).
+ * - A device or FIFO is never opened.
  * - One that is only passed through is made when something is to be made in it, or never, and is
  *   removed when nothing could be made in it after all.
  * - Open handles: one per level, and one per file being written.
@@ -15,12 +17,16 @@
  * on. The caller also sees to the order: the symlinks of a directory after its files, `leave` last.
  */
 import { errnoCode, type TargetError } from '../errors.ts';
-import { childPath, joinPath } from '../platform/directory-handle.ts';
-import type { FileType } from '../platform/file-stat.ts';
+import { childPath, type DirectoryHandle, joinPath } from '../platform/directory-handle.ts';
+import { lockingFlags } from '../platform/file-flags.ts';
+import type { FileStat, FileType } from '../platform/file-stat.ts';
+import type { SpecialFile } from '../platform/special-file.ts';
 import { assert } from '../util/assert.ts';
 import type { Random } from '../util/random.ts';
+import { defaultAcl } from './target-attributes.ts';
 import { attempt, type TargetFailure, targetError } from './target-error.ts';
-import { TargetFile } from './target-file.ts';
+import { type FilePlace, TargetFile } from './target-file.ts';
+import { applyLateFlags, recordLateFlags } from './target-flags.ts';
 import type { TargetFs } from './target-fs.ts';
 import {
   type LinkOutcome,
@@ -28,12 +34,13 @@ import {
   recordCreated,
   recordUnreachable,
 } from './target-links.ts';
-import { applyMetadata, type TargetMetadata } from './target-metadata.ts';
+import { applyFlags, applyMetadata, reporting, type TargetMetadata } from './target-metadata.ts';
 import { nameFault } from './target-name.ts';
 import {
   type Inode,
   type PlacedDirectory,
   type TargetNotes,
+  type TargetRules,
   type TargetRun,
   temporaryNames,
 } from './target-run.ts';
@@ -43,13 +50,18 @@ export interface TargetOptions {
   readonly random: Random;
   /** Told of what could not be set on an entry that is otherwise there. */
   readonly onProblem: (problem: TargetError) => void;
+  /** Restore all extended attributes that can be restored; default: only harmless ones. */
+  readonly hasAllAttributes?: boolean | undefined;
   /** Restore into a directory that holds something; what is there is kept. */
-  readonly mayHoldEntries?: boolean;
+  readonly mayHoldEntries?: boolean | undefined;
+  /** Directories that are there keep their metadata. */
+  readonly keepsDirectories?: boolean | undefined;
 }
 
 export interface Target {
   readonly root: TargetDirectory;
   readonly notes: TargetNotes;
+  readonly rules: TargetRules;
 }
 
 /** Deepest directory that is restored. */
@@ -63,7 +75,7 @@ const privateMode = 0o700;
  * @throws TargetError
  */
 export function openTarget(path: Uint8Array, options: TargetOptions): Target {
-  const { fs, mayHoldEntries = false } = options;
+  const { fs, mayHoldEntries = false, keepsDirectories = false } = options;
   const isRoot = fs.effectiveUid() === 0;
   if (isRoot && !fs.hasDirectoryHandles()) {
     const found = 'this system has no safe way to create entries as root';
@@ -73,27 +85,46 @@ export function openTarget(path: Uint8Array, options: TargetOptions): Target {
     fs.makeTarget(path);
     return fs.openTarget(path);
   });
+  const inheritsAcl = hasDefaultAcl(fs, { fd, path });
   const run: TargetRun = {
     fs,
     temporaryName: temporaryNames(options.random),
     isRoot,
     mayHoldEntries,
+    keepsDirectories,
     target: { fd, path },
     createdByGroup: new Map(),
+    lateFlags: [],
     onProblem: options.onProblem,
-    notes: { ownerNotSetCount: 0 },
+    notes: { ownerNotSetCount: 0, attributesLeftOutCount: 0 },
+    rules: { hasAllAttributes: options.hasAllAttributes === true, inheritsAcl },
   };
-  const root = new TargetDirectory(run, { fd });
-  if (!mayHoldEntries) demandEmpty(run, root);
-  return { root, notes: run.notes };
+  const isEmpty = isEmptyTarget(run);
+  const modeBefore = isEmpty ? undefined : fs.fstat(fd).mode;
+  const root = new TargetDirectory(run, { fd, modeBefore });
+  return { root, notes: run.notes, rules: run.rules };
 }
 
-function demandEmpty({ fs }: TargetRun, root: TargetDirectory): void {
+function hasDefaultAcl(fs: TargetFs, { fd, path }: DirectoryHandle): boolean {
   try {
-    if (attempt({ operation: 'list', path: () => root.path }, () => fs.isEmpty(root))) return;
-    throw targetError({ path: root.path, operation: 'open', reason: 'not_empty' });
+    return attempt({ operation: 'read attributes of', path: () => path }, () =>
+      fs.hasAttribute(fd, defaultAcl),
+    );
   } catch (error) {
-    fs.close(root.fd);
+    fs.close(fd);
+    throw error;
+  }
+}
+
+/** @throws TargetError where it must be empty and is not */
+function isEmptyTarget({ fs, target, mayHoldEntries }: TargetRun): boolean {
+  const { path, fd } = target;
+  try {
+    if (attempt({ operation: 'list', path: () => path }, () => fs.isEmpty(target))) return true;
+    if (mayHoldEntries) return false;
+    throw targetError({ path, operation: 'open', reason: 'not_empty' });
+  } catch (error) {
+    fs.close(fd);
     throw error;
   }
 }
@@ -103,6 +134,13 @@ interface Place {
   readonly parent: TargetDirectory;
   readonly name: Uint8Array;
   readonly depth: number;
+}
+
+/** A symlink or special file. */
+interface NamedEntry {
+  readonly name: Uint8Array;
+  readonly type: FileType;
+  readonly metadata: TargetMetadata;
 }
 
 /** A directory that is there, and open. */
@@ -199,15 +237,51 @@ export class TargetDirectory implements PlacedDirectory {
    *
    * @throws TargetError
    */
-  createFile(name: Uint8Array): TargetFile {
-    return new TargetFile(this.#run, { directory: this, name }, ({ linkGroup }, stat) =>
-      recordCreated(this.#run, linkGroup, { directory: this, name, stat }),
+  createFile(name: Uint8Array, known: Pick<FilePlace, 'flags' | 'isReplacing'> = {}): TargetFile {
+    const { flags, isReplacing } = known;
+    return new TargetFile(
+      this.#run,
+      { directory: this, name, flags, isReplacing },
+      (metadata, stat) => this.recordCreated(name, metadata, stat),
     );
   }
 
-  /** Takes note of a file that a worker has made here, to which others may be linked. */
-  recordCreated(name: Uint8Array, linkGroup: Uint8Array, stat: Inode): void {
-    recordCreated(this.#run, linkGroup, { directory: this, name, stat });
+  /**
+   * What has the name already, where there may be something; undefined for nothing.
+   *
+   * @throws TargetError
+   */
+  look(name: Uint8Array): FileStat | undefined {
+    const { fs, mayHoldEntries } = this.#run;
+    // Of a directory just made it is known; a name that cannot be used is refused when it is made.
+    const isOld = this.#place === undefined || this.#opened?.modeBefore !== undefined;
+    if (!mayHoldEntries || !isOld || nameFault(name) !== undefined) return undefined;
+    return this.#attempt('stat', name, () => {
+      let fd: number;
+      try {
+        fd = fs.openEntry(childPath(this, name));
+      } catch (error) {
+        if (errnoCode(error) === 'ENOENT') return undefined;
+        throw error;
+      }
+      try {
+        return fs.fstat(fd);
+      } finally {
+        fs.close(fd);
+      }
+    });
+  }
+
+  /** To be reported: only what is of the same kind is replaced. */
+  refuseOther(name: Uint8Array): TargetError {
+    const found = 'there is an entry of another kind';
+    return this.#error(name, { operation: 'create', reason: 'exists', found });
+  }
+
+  /** Takes note of what was made here, perhaps by a worker: others may be linked to it, or it is locked. */
+  recordCreated(name: Uint8Array, metadata: TargetMetadata, stat: Inode): void {
+    recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
+    recordLateFlags(this.#run, metadata, { names: () => [...this.names, name], stat });
   }
 
   /**
@@ -215,17 +289,21 @@ export class TargetDirectory implements PlacedDirectory {
    *
    * @throws TargetError
    */
-  symlink(name: Uint8Array, target: Uint8Array, metadata: TargetMetadata): void {
+  symlink(
+    name: Uint8Array,
+    target: Uint8Array,
+    metadata: TargetMetadata,
+    isReplacing = false,
+  ): void {
     this.#demandUsable(name);
     if (target.length === 0 || target.includes(0)) {
       const found = 'symlink target is empty or holds a zero byte';
       throw this.#error(name, { operation: 'create', reason: 'name', found });
     }
-    const path = childPath(this, name);
-    this.#attempt('create', name, () => this.#run.fs.makeSymlink(path, target));
-    // Without handles nothing tells that it still is the symlink just made.
-    if (this.#run.fs.hasDirectoryHandles()) this.#finishSymlink(name, metadata);
-    else recordUnreachable(this.#run, metadata.linkGroup);
+    const entry = { name, type: 'l', metadata } as const;
+    this.#makeNamed(entry, isReplacing, (madeAs) =>
+      this.#run.fs.makeSymlink(childPath(this, madeAs), target),
+    );
   }
 
   /**
@@ -234,14 +312,36 @@ export class TargetDirectory implements PlacedDirectory {
    *
    * @throws TargetError where the name cannot be used or is taken
    */
-  hardLink(name: Uint8Array, linkGroup: Uint8Array): LinkOutcome {
+  hardLink(name: Uint8Array, linkGroup: Uint8Array, isReplacing = false): LinkOutcome {
     this.#demandUsable(name);
-    return linkToCreated(this.#run, linkGroup, { directory: this, name });
+    const madeAs = isReplacing ? this.#run.temporaryName() : name;
+    const outcome = linkToCreated(this.#run, linkGroup, { directory: this, name, madeAs });
+    if (outcome === 'linked' && isReplacing) this.#putInPlace(madeAs, name);
+    return outcome;
   }
 
-  /** Devices, FIFOs and sockets are never made: to be reported like any failing entry. */
-  refuseSpecial(name: Uint8Array, type: FileType): TargetError {
-    const found = `entry of type "${type}" is not restored`;
+  /**
+   * Makes a FIFO or, as root, a device.
+   *
+   * @throws TargetError
+   */
+  special(
+    name: Uint8Array,
+    special: SpecialFile,
+    metadata: TargetMetadata,
+    isReplacing = false,
+  ): void {
+    this.#demandUsable(name);
+    if (special.type !== 'p' && !this.#run.isRoot) {
+      throw this.refuseSpecial(name, 'devices are made as root only');
+    }
+    this.#makeNamed({ name, type: special.type, metadata }, isReplacing, (madeAs) =>
+      this.#run.fs.makeSpecial(this, madeAs, special),
+    );
+  }
+
+  /** To be reported like any failing entry. */
+  refuseSpecial(name: Uint8Array, found: string): TargetError {
     return this.#error(name, { operation: 'create', reason: 'special_file', found });
   }
 
@@ -270,19 +370,36 @@ export class TargetDirectory implements PlacedDirectory {
    *
    * @throws TargetError
    */
-  leave(metadata: TargetMetadata = {}): void {
+  leave(wanted: TargetMetadata = {}): void {
     if (this.#opened === undefined) return;
-    const { fs } = this.#run;
+    const { fs, keepsDirectories } = this.#run;
     const path = (): Uint8Array => this.path;
     const { modeBefore } = this.#opened;
+    const metadata = keepsDirectories && modeBefore !== undefined ? {} : wanted;
     try {
       if (modeBefore !== undefined && metadata.mode === undefined) {
         attempt({ operation: 'set mode of', path }, () => fs.chmod(this.fd, modeBefore));
       }
+      // Nothing else is open below the target any more.
+      if (this.#place === undefined) applyLateFlags(this.#run);
       applyMetadata(this.#run, { fd: this.fd, path, kind: 'directory' }, metadata);
+      this.#lockOrRemember(metadata);
     } finally {
       fs.close(this.fd);
     }
+  }
+
+  /** The target itself is locked at once: nothing more is made. */
+  #lockOrRemember(metadata: TargetMetadata): void {
+    const late = (metadata.flags ?? 0) & lockingFlags;
+    if (late === 0) return;
+    const path = (): Uint8Array => this.path;
+    if (this.#place === undefined) {
+      reporting(this.#run, () => applyFlags(this.#run, { fd: this.fd, path }, late));
+      return;
+    }
+    const stat = attempt({ operation: 'stat', path }, () => this.#run.fs.fstat(this.fd));
+    recordLateFlags(this.#run, metadata, { names: () => this.names, stat });
   }
 
   #makeAndOpen(name: Uint8Array): Opened {
@@ -312,18 +429,44 @@ export class TargetDirectory implements PlacedDirectory {
     }
   }
 
-  #finishSymlink(name: Uint8Array, metadata: TargetMetadata): void {
+  /** Makes what is not opened, a symlink or special file, and gives it its metadata. */
+  #makeNamed(entry: NamedEntry, isReplacing: boolean, make: (madeAs: Uint8Array) => void): void {
+    const { name, metadata } = entry;
+    const madeAs = isReplacing ? this.#run.temporaryName() : name;
+    this.#attempt('create', name, () => make(madeAs));
+    // Without handles nothing tells that it still is what was just made.
+    if (this.#run.fs.hasDirectoryHandles()) this.#finishNamed(entry, madeAs);
+    else recordUnreachable(this.#run, metadata.linkGroup);
+    if (isReplacing) this.#putInPlace(madeAs, name);
+  }
+
+  /** Gives what was just made the name of what is there. */
+  #putInPlace(madeAs: Uint8Array, name: Uint8Array): void {
     const { fs } = this.#run;
-    const path = childPath(this, name);
+    try {
+      this.#attempt('create', name, () => fs.renameReplacing(this, { from: madeAs, to: name }));
+    } catch (error) {
+      try {
+        fs.unlink(childPath(this, madeAs));
+      } catch {
+        // The failure that brought us here is the one to report.
+      }
+      throw error;
+    }
+  }
+
+  #finishNamed({ name, type, metadata }: NamedEntry, madeAs: Uint8Array): void {
+    const { fs } = this.#run;
+    const path = childPath(this, madeAs);
     const fd = this.#attempt('open', name, () => fs.openEntry(path));
     try {
       const stat = this.#attempt('stat', name, () => fs.fstat(fd));
-      if (stat.type !== 'l' || stat.linkCount !== 1) {
-        const found = 'it is no longer the symlink just made';
+      if (stat.type !== type || stat.linkCount !== 1) {
+        const found = 'it is no longer what was just made';
         throw this.#error(name, { operation: 'create', reason: 'unsafe', found });
       }
-      const entry = { fd, path: () => this.#pathOf(name), kind: 'symlink' as const, stat };
-      applyMetadata(this.#run, entry, metadata);
+      const kind = type === 'l' ? ('symlink' as const) : ('special' as const);
+      applyMetadata(this.#run, { fd, path: () => this.#pathOf(name), kind, stat }, metadata);
       recordCreated(this.#run, metadata.linkGroup, { directory: this, name, stat });
     } finally {
       fs.close(fd);

@@ -7,6 +7,7 @@ import type { PackedError } from '../errors.ts';
 import type { BasePlan } from '../repository/base-plan.ts';
 import type { DeltaPiece, FrameEntry, PackHead } from '../repository/range-reader.ts';
 import type { TargetMetadata } from './target-metadata.ts';
+import type { TargetNotes, TargetRules } from './target-run.ts';
 
 /** One use of a blob. */
 export interface JobPiece {
@@ -41,6 +42,7 @@ export type JobFile =
       readonly name: string;
       readonly size: number;
       readonly pieceCount: number;
+      readonly isReplacing: boolean;
       readonly metadata: TargetMetadata;
     }
   /** Open already; this job writes a part of it. */
@@ -54,6 +56,7 @@ export type JobFile =
 export interface WriteJob {
   /** Undefined when nothing is to be read: files without content. */
   readonly pack: PackHead | undefined;
+  readonly rules: TargetRules;
   /** In the order of the pack. */
   readonly frames: readonly JobFrame[];
   /** Of the deltas; undefined where there are none. */
@@ -83,8 +86,8 @@ export interface WriteAnswer {
   readonly failures: readonly { readonly file: number; readonly error: PackedError }[];
   /** What could not be set on files that are otherwise there. */
   readonly problems: readonly { readonly file: number; readonly error: PackedError }[];
-  readonly ownerNotSetCount: number;
-  /** Finished files that others may be linked to. */
+  readonly notes: TargetNotes;
+  /** Finished files that others may be linked to, or that are to be locked. */
   readonly created: readonly CreatedByJob[];
 }
 

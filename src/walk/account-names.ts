@@ -1,8 +1,12 @@
 /**
- * Names of users and groups by number, from the system's own files, read once. Accounts kept
- * elsewhere (a directory service) stay numbers: their names are left out of the snapshot.
+ * Names of users and groups by number, read once. Accounts that the system's own files do not know stay
+ * numbers: their names are left out of the snapshot.
  */
-import { readFileSync } from 'node:fs';
+import {
+  type AccountFiles,
+  readAccountFile,
+  systemAccountFiles,
+} from '../platform/account-file.ts';
 
 export interface OwnerNames {
   readonly user: Uint8Array;
@@ -14,15 +18,9 @@ export interface AccountNames {
   namesOf(uid: number, gid: number): OwnerNames | undefined;
 }
 
-/** Longest name the format keeps. */
-const nameSizeMax = 1024;
-const unknown = new Uint8Array(0);
-
-export function readAccountNames(
-  files: { passwd: string; group: string } = { passwd: '/etc/passwd', group: '/etc/group' },
-): AccountNames {
-  const users = readNames(files.passwd);
-  const groups = readNames(files.group);
+export function readAccountNames(files: AccountFiles = systemAccountFiles): AccountNames {
+  const users = readAccountFile(files.passwd);
+  const groups = readAccountFile(files.group);
   // One object per owner: nearly all entries of a tree share a handful.
   const known = new Map<string, OwnerNames | undefined>();
   return {
@@ -34,29 +32,7 @@ export function readAccountNames(
   };
 }
 
-function pair(user: Uint8Array | undefined, group: Uint8Array | undefined): OwnerNames | undefined {
+function pair(user: string | undefined, group: string | undefined): OwnerNames | undefined {
   if (user === undefined && group === undefined) return undefined;
-  return { user: user ?? unknown, group: group ?? unknown };
-}
-
-/** Lines `name:password:number:…`; the first line of a number counts, as it does for `ls`. */
-function readNames(path: string): ReadonlyMap<number, Uint8Array> {
-  const names = new Map<number, Uint8Array>();
-  for (const line of readTextOrNothing(path).split('\n')) {
-    const [name = '', , number = ''] = line.split(':');
-    const isUsable = name !== '' && name.length <= nameSizeMax && /^\d+$/.test(number);
-    if (isUsable && !names.has(Number(number))) {
-      names.set(Number(number), Buffer.from(name, 'latin1'));
-    }
-  }
-  return names;
-}
-
-function readTextOrNothing(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    // Names are a convenience: without the file every account is a number.
-    return '';
-  }
+  return { user: Buffer.from(user ?? '', 'latin1'), group: Buffer.from(group ?? '', 'latin1') };
 }

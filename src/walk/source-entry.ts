@@ -5,7 +5,7 @@
  * names on the way: a deep tree costs memory by its depth and not by its depth squared.
  */
 import { constants } from 'node:os';
-import { childPath, type DirectoryHandle } from '../platform/directory-handle.ts';
+import { childPath, type DirectoryHandle, joinPath } from '../platform/directory-handle.ts';
 import type { FileStat, FileType } from '../platform/file-stat.ts';
 import { systemError } from '../platform/libc.ts';
 import type { Timestamp } from '../platform/times.ts';
@@ -13,6 +13,7 @@ import type { Node } from '../tree/node.ts';
 import { assert } from '../util/assert.ts';
 import { bufferOf, equalBytes } from '../util/bytes.ts';
 import type { AccountNames } from './account-names.ts';
+import { readExtras, type SourceExtras, unreadExtras } from './source-extras.ts';
 import type { SourceFs } from './source-fs.ts';
 import { inodeMetadata, type SourceMetadata } from './source-metadata.ts';
 
@@ -80,6 +81,14 @@ export class SourceEntry {
   /** Bytes; exact to 2^53. Only a file's says what would be read. */
   get size(): number {
     return Number(this.#stat.size);
+  }
+
+  /** Whether it is a file that takes so many bytes less than it has, by holes or by compression. */
+  mayHaveHoles(holeSizeMin: number): boolean {
+    const { type, size, allocatedSize } = this.#stat;
+    return (
+      type === 'f' && allocatedSize !== undefined && Number(size) - allocatedSize >= holeSizeMin
+    );
   }
 
   get mtime(): Timestamp {
@@ -165,6 +174,23 @@ export class SourceEntry {
     throw systemError('openat', constants.errno.ENOENT);
   }
 
+  /**
+   * Attributes of an entry that is not opened: a symlink, a special file, the place of another file
+   * system, or a directory that only leads to sources and may be reached through a symlink.
+   */
+  readExtras(fs: SourceFs): SourceExtras | undefined {
+    const place = this.#place;
+    if (place instanceof Uint8Array) {
+      return readExtras(fs, this.type === 'd' ? joinPath(place, ownName) : place);
+    }
+    try {
+      return readExtras(fs, childPath(place, this.metadata.name));
+    } catch (cause) {
+      // The directory it is in cannot be opened any more.
+      return unreadExtras(cause);
+    }
+  }
+
   get #linkGroup(): Uint8Array | undefined {
     const { type, linkCount, inode } = this.#stat;
     if (type === 'd' || linkCount === 1) return undefined;
@@ -194,6 +220,8 @@ export class SourceEntry {
     };
   }
 }
+
+const ownName = Uint8Array.of(0x2e);
 
 function isSameTime(time: Timestamp, other: Timestamp | undefined): boolean {
   return (
@@ -248,6 +276,17 @@ export class SourceDirectory implements DirectoryHandle {
 
   get path(): Uint8Array {
     return this.entry.path;
+  }
+
+  /** Attributes and flags of the directory. */
+  readExtras(): SourceExtras | undefined {
+    let fd: number;
+    try {
+      fd = this.fd;
+    } catch (cause) {
+      return unreadExtras(cause);
+    }
+    return readExtras(this.#fs, fd);
   }
 
   hold(): void {

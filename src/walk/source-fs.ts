@@ -4,6 +4,7 @@
  * A simulation wraps `nodeSourceFs` to make entries vanish, change or fail.
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { errnoCode } from '../errors.ts';
 import {
   listDirectory,
   openChildDirectory,
@@ -12,12 +13,19 @@ import {
 } from '../platform/directory-entries.ts';
 import { type DirectoryHandle, openDirectory } from '../platform/directory-handle.ts';
 import {
+  type AttributePlace,
+  getAttribute,
+  listAttributes,
+} from '../platform/extended-attributes.ts';
+import { getFileFlags } from '../platform/file-flags.ts';
+import {
   type FileStat,
   lstatChild,
   lstatPath,
   statDescriptor,
   statPath,
 } from '../platform/file-stat.ts';
+import { nextData, nextHole } from '../platform/holes.ts';
 import { bufferOf } from '../util/bytes.ts';
 
 /** Names in an open directory are latin1 text, one character per byte, as `list` gives them. */
@@ -34,10 +42,22 @@ export interface SourceFs {
   list(directory: DirectoryHandle): string[];
   readLink(path: Uint8Array): Uint8Array;
   readLinkIn(directory: DirectoryHandle, name: string): Uint8Array;
-  /** Opens for reading; never follows a symlink, never waits for the writer of a FIFO. */
+  /**
+   * Opens for reading; never follows a symlink, never waits for the writer of a FIFO, and leaves the access
+   * time as it is where this user may say so.
+   */
   openFile(path: Uint8Array): number;
   /** How many bytes were put into `target`; 0 at the end. */
   read(fd: number, target: Uint8Array, position: number): number;
+  /** As in `platform/holes.ts`. */
+  nextHole(fd: number, offset: number): number | undefined;
+  nextData(fd: number, offset: number): number | undefined;
+  /** Names of extended attributes, in any order. */
+  listAttributes(place: AttributePlace): Uint8Array[];
+  /** Undefined where there is none of that name. */
+  getAttribute(place: AttributePlace, name: Uint8Array): Uint8Array | undefined;
+  /** Of an open file or directory (`platform/file-flags.ts`). */
+  flags(fd: number): number;
   close(fd: number): void;
 }
 
@@ -51,10 +71,25 @@ export const nodeSourceFs: SourceFs = {
   list: listDirectory,
   readLink,
   readLinkIn: readChildLink,
-  openFile: (path) => {
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    return openSync(bufferOf(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  },
+  openFile,
   read: (fd, target, position) => readSync(fd, target, 0, target.length, position),
+  nextHole,
+  nextData,
+  listAttributes,
+  getAttribute,
+  flags: getFileFlags,
   close: closeSync,
 };
+
+function openFile(path: Uint8Array): number {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOATIME } = constants;
+  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+  try {
+    // There is no such flag outside of Linux.
+    return openSync(bufferOf(path), flags | (O_NOATIME ?? 0));
+  } catch (error) {
+    // What others own is opened in the usual way.
+    if (errnoCode(error) !== 'EPERM') throw error;
+    return openSync(bufferOf(path), flags);
+  }
+}

@@ -2,6 +2,7 @@
  * From what the file system says about an entry to the fields of its node. Content is not known
  * here: size is what the directory entry claims until the file has been read.
  */
+
 import type { FileStat, FileType } from '../platform/file-stat.ts';
 import type { Timestamp } from '../platform/times.ts';
 import type { AccountNames, OwnerNames } from './account-names.ts';

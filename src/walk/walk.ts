@@ -34,7 +34,15 @@ import { type SourceReason, sourceError, sourceReason } from './source-error.ts'
 import type { SourceFs } from './source-fs.ts';
 
 export type WalkEvent =
-  | { readonly kind: 'enter' | 'leave' | 'entry'; readonly entry: SourceEntry }
+  | {
+      readonly kind: 'enter';
+      readonly entry: SourceEntry;
+      /** Open until it is left; undefined where nothing in it is listed, or nothing can be. */
+      readonly directory: SourceDirectory | undefined;
+      /** It could not be opened, which is an event of its own. */
+      readonly isUnreadable: boolean;
+    }
+  | { readonly kind: 'leave' | 'entry'; readonly entry: SourceEntry }
   | { readonly kind: 'error'; readonly error: SourceError };
 
 export interface WalkOptions extends EntryNaming {
@@ -80,6 +88,7 @@ interface Level {
   readonly test: NameTest | undefined;
   /** The file system that the walk must not leave here, if that matters. */
   readonly device: number | undefined;
+  readonly isUnreadable: boolean;
   position: number;
 }
 
@@ -240,7 +249,7 @@ class Walker {
       const reason = sourceReason(cause);
       if (reason !== 'vanished' && reason !== 'file_changed') {
         const entry = this.#entry(candidate, listed);
-        this.#pushLevel({ ...unlisted, entry, names: [], planned });
+        this.#pushLevel({ ...unlisted, entry, names: [], planned, isUnreadable: true });
       }
       this.#fail(candidate, 'open', reason, cause);
       return;
@@ -263,7 +272,8 @@ class Walker {
     const { entry, directory, names, listing } = listed;
     const test = this.#excludes.testIn(this.#fs, directory, names);
     const device = this.#deviceBelow(planned, entry.identity.device);
-    this.#pushLevel({ entry, directory, names, listing, planned, test, device });
+    const isUnreadable = false;
+    this.#pushLevel({ entry, directory, names, listing, planned, test, device, isUnreadable });
   }
 
   #deviceBelow(planned: PlannedEntry | undefined, device: number): number | undefined {
@@ -297,7 +307,8 @@ class Walker {
 
   #pushLevel(level: Omit<Level, 'position'>): void {
     this.#levels.push({ ...level, position: 0 });
-    this.#pending.push({ kind: 'enter', entry: level.entry });
+    const { entry, directory, isUnreadable } = level;
+    this.#pending.push({ kind: 'enter', entry, directory, isUnreadable });
   }
 
   #list(candidate: Candidate, directory: SourceDirectory): string[] {
@@ -356,7 +367,13 @@ class Walker {
 }
 
 /** Of a level whose directory is not listed. */
-const unlisted = { directory: undefined, listing: undefined, test: undefined, device: undefined };
+const unlisted = {
+  directory: undefined,
+  listing: undefined,
+  test: undefined,
+  device: undefined,
+  isUnreadable: false,
+};
 
 /** Whether a verdict that depends on the kind of entry is against this one. */
 function isOfKind(verdict: Verdict, { type }: FileStat): boolean {

@@ -49,6 +49,8 @@ const READING = new Set([
   'isEmpty',
   'openEntry',
   'fstat',
+  'hasAttribute',
+  'reopen',
 ]);
 /** Not calls to the system, or such as the seam keeps from failing. */
 const NEVER_FAILING = new Set(['hasDirectoryHandles', 'effectiveUid', 'close']);

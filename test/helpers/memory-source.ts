@@ -103,6 +103,21 @@ class MemorySource implements SourceFs {
     return piece.length;
   }
 
+  nextHole(): undefined {}
+
+  nextData(): undefined {}
+
+  /** Nothing has attributes or flags here. */
+  listAttributes(): Uint8Array[] {
+    return [];
+  }
+
+  getAttribute(): undefined {}
+
+  flags(): number {
+    return 0;
+  }
+
   close(fd: number): void {
     this.#open.delete(fd);
   }

@@ -115,8 +115,8 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
     },
     {
       file: 'restore/target-file.js',
-      find: "this.#attempt('create', () => fs.renameNoReplace(this.#directory, names));",
-      replace: '',
+      find: 'fs.renameNoReplace(this.#directory, names);',
+      replace: ';',
     },
   ],
   'packs are deleted before their sweep is there': [

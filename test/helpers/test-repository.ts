@@ -152,24 +152,21 @@ export interface Restored extends RestoreResult {
 }
 
 /** `path` is absolute in the snapshot. */
+export type RestoreFrom = { snapshot: Snapshot; path?: string | Uint8Array } & Partial<
+  Omit<RestoreOptions, 'names' | 'target' | 'onError'>
+>;
+
 export async function restore(
   { repository }: Client,
-  from: { snapshot: Snapshot; path?: string | Uint8Array } & Pick<
-    RestoreOptions,
-    'signal' | 'onProgress' | 'selection' | 'fs'
-  >,
+  from: RestoreFrom,
   target: string,
 ): Promise<Restored> {
   const problems: Restored['problems'] = [];
-  const { snapshot: chosen, signal, onProgress, selection, fs } = from;
+  const { path = '/', ...options } = from;
   const result = await restoreSnapshot(repository, {
-    snapshot: chosen,
-    names: namesOf(from.path ?? '/'),
+    ...options,
+    names: namesOf(path),
     target: b(target),
-    signal,
-    onProgress,
-    selection,
-    fs,
     onError: (error, path) => problems.push({ error, path }),
   });
   return { ...result, problems };

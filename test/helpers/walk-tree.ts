@@ -3,7 +3,6 @@
  * files is walked a second time with everything listed ahead, which must make no difference.
  */
 import assert from 'node:assert/strict';
-
 import { concatBytes, encodeU32, encodeU64 } from '../../src/util/bytes.ts';
 import { readAccountNames } from '../../src/walk/account-names.ts';
 import { listAhead } from '../../src/walk/ahead-lister.ts';

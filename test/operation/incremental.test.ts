@@ -75,6 +75,11 @@ function asSourceFs(tree: SourceTree): SourceFs {
     readLink: (path) => source.readLink(path),
     openFile: (path) => source.openFile(path),
     read: (fd, target, position) => source.read(fd, target, position),
+    nextHole: (fd, offset) => source.nextHole(fd, offset),
+    nextData: (fd, offset) => source.nextData(fd, offset),
+    listAttributes: (place) => source.listAttributes(place),
+    getAttribute: (place, name) => source.getAttribute(place, name),
+    flags: (fd) => source.flags(fd),
     close: (fd) => source.close(fd),
   };
 }

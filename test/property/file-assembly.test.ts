@@ -19,6 +19,7 @@ import type { SourceError } from '../../src/errors.ts';
 import type { BlobId } from '../../src/id.ts';
 import { ChunkListBuilder } from '../../src/tree/chunk-list-builder.ts';
 import type { SourceEntry } from '../../src/walk/source-entry.ts';
+import type { Extent, SourceFile } from '../../src/walk/source-file.ts';
 import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
 
 /** Chunks of 64 to 256 bytes: a slice of a few hundred bytes holds several. */
@@ -40,6 +41,8 @@ interface World {
   readonly slotCount: number;
   /** What of those under way comes back next. */
   readonly pick: (count: number) => number;
+  /** Where the file has data; default: everywhere. */
+  readonly extents?: readonly Extent[];
 }
 
 interface Outcome {
@@ -47,6 +50,8 @@ interface Outcome {
   readonly decidedTwice: number;
   readonly result: SavedFile | SourceError | undefined;
 }
+
+const noTime = { seconds: 0n, nanoseconds: 0 };
 
 /** Sizes of the kept chunks, in the order in which they are kept. */
 async function assemble(world: World, sizeSeen = world.content.length): Promise<Outcome> {
@@ -56,16 +61,26 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
   const urgent: FilePart[] = [];
   const running: FilePart[] = [];
   let slotsTaken = 0;
+  let closedCount = 0;
   const context: AssemblyContext = {
     slices: world.slices,
     takeList: () => new ChunkListBuilder(async () => new Uint8Array(32).fill(1) as BlobId),
     giveList: () => {},
     readFirst: (part) => urgent.push(part),
     onFailure: (error) => assert.fail(String(error)),
+    open: () =>
+      ({
+        stat: { size: BigInt(sizeSeen), mtime: noTime, ctime: noTime },
+        extents: () => world.extents ?? [],
+        close: () => {
+          closedCount += 1;
+        },
+      }) as unknown as SourceFile,
     openOld: undefined,
   };
   const entry = {
-    metadata: { size: BigInt(sizeSeen) },
+    metadata: { size: BigInt(sizeSeen), mtime: noTime, ctime: noTime },
+    mayHaveHoles: () => world.extents !== undefined,
     hold: () => ({ path: new Uint8Array(0), release: () => {} }),
   } as unknown as SourceEntry;
   const file = new FileAssembly({ entry, previous: undefined }, context, (outcome) => {
@@ -74,7 +89,7 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
   const scanned = (part: FilePart): ScannedPart => {
     const bytes = world.content.subarray(part.offset, part.offset + part.length);
     const isAtEnd = bytes.length < part.length;
-    const cuts = cutsOf(bytes, isAtEnd);
+    const cuts = cutsOf(bytes, isAtEnd || part.holeAfter > 0);
     let isDecided = false;
     return {
       part,
@@ -83,6 +98,7 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
       isChanged: false,
       stat: undefined,
       failure: undefined,
+      extras: undefined,
       idAt: (i) => new Uint8Array(32).fill(1 + (i % 200)) as BlobId,
       sizeAt: (i) => (cuts[i] as number) - (cuts[i - 1] ?? 0),
       keep: (i) => {
@@ -115,6 +131,7 @@ async function assemble(world: World, sizeSeen = world.content.length): Promise<
     await new Promise(setImmediate);
   }
   assert.equal(slotsTaken, 0, 'a part was never decided');
+  assert.equal(closedCount, world.extents === undefined ? 0 : 1);
   return { kept, decidedTwice, result };
 }
 
@@ -156,6 +173,7 @@ const content = fc
 const slices = fc.record({
   size: fc.integer({ min: 600, max: 2500 }),
   overlap: fc.integer({ min: 512, max: 1100 }),
+  holeSizeMin: fc.constant(64),
 });
 
 test('FileAssembly keeps the chunks of one pass, in order, whatever comes back when', async () => {
@@ -178,6 +196,55 @@ test('FileAssembly keeps the chunks of one pass, in order, whatever comes back w
         });
 
         assertWhole(outcome, bytes);
+      },
+    ),
+    { seed: testSeed, numRuns: 300 },
+  );
+});
+
+test('FileAssembly cuts what lies between holes as files of their own', async () => {
+  const stretch = fc.record({ bytes: content, holeAfter: fc.integer({ min: 64, max: 5000 }) });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(stretch, { minLength: 1, maxLength: 4 }),
+      fc.option(content, { nil: undefined }),
+      slices,
+      fc.record({ slotCount: fc.integer({ min: 2, max: 6 }), seed: fc.nat() }),
+      async (stretches, end, sizes, { slotCount, seed }) => {
+        const random = seededRandom(seed);
+        const extents: Extent[] = [];
+        const pieces: Uint8Array[] = [];
+        const expected: number[] = [];
+        let start = 0;
+        const hasEnd = end !== undefined && end.length > 0;
+        const all = hasEnd ? [...stretches, { bytes: end, holeAfter: 0 }] : stretches;
+        for (const [i, { bytes, holeAfter }] of all.entries()) {
+          const isLast = i === all.length - 1;
+          extents.push({ start, end: start + bytes.length, holeAfter, isLast });
+          pieces.push(bytes, Buffer.alloc(holeAfter));
+          const cuts = cutsOf(bytes, true);
+          for (const [k, cut] of cuts.entries()) expected.push(cut - (cuts[k - 1] ?? 0));
+          start += bytes.length + holeAfter;
+        }
+        const world = {
+          content: Buffer.concat(pieces),
+          slices: sizes,
+          slotCount,
+          pick: (count: number) => (random.bytes(1)[0] as number) % count,
+          extents,
+        };
+
+        const { kept, decidedTwice, result } = await assemble(world);
+
+        const saved = result as SavedFile;
+        assert.deepEqual(kept, expected);
+        assert.equal(decidedTwice, 0);
+        assert.equal(saved.size, start);
+        assert.equal(saved.isChanged, false);
+        assert.equal(
+          saved.bytesRead,
+          all.reduce((sum, { bytes }) => sum + bytes.length, 0),
+        );
       },
     ),
     { seed: testSeed, numRuns: 300 },

@@ -43,6 +43,7 @@ function newFile(): PlannedFile {
     metadata: {},
     content: { kind: 'empty' },
     size: 0,
+    isReplacing: false,
     target: undefined,
     holdCount: 1,
     hasFailed: false,

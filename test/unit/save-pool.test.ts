@@ -66,7 +66,8 @@ function newPart(): FilePart {
       scanned.decide();
     },
   } as unknown as FileAssembly;
-  return { file, index: 0, offset: 0, length: 5000 };
+  const place = { index: 0, offset: 0, length: 5000 };
+  return { file, ...place, holeAfter: 0, isWhole: true, isLast: true };
 }
 
 /** Brings one batch to where the worker has asked for bases. */
@@ -82,6 +83,7 @@ async function seekOnce({ pool, reply }: Stage): Promise<void> {
     isChanged: Uint8Array.of(0),
     stats: new Map(),
     failures: new Map(),
+    extras: new Map(),
   });
   reply({
     kind: 'seek',

@@ -1,7 +1,8 @@
 /** `varve restore`: a snapshot, or a part of one, back into a directory. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   checkRestorePatterns,
+  type Overwrite,
   type Repository,
   type RestorePatterns,
   type RestoreResult,
@@ -25,6 +26,10 @@ interface RestoreOptions extends CommonOptions, FilterOptions {
   target?: string;
   include?: string[];
   exclude?: string[];
+  overwrite?: Overwrite;
+  numericOwner?: boolean;
+  specialFiles?: boolean;
+  allXattrs?: boolean;
 }
 
 export function addRestoreCommand(program: Command, runtime: Runtime): void {
@@ -40,7 +45,18 @@ export function addRestoreCommand(program: Command, runtime: Runtime): void {
     .argument('<snapshot[:path]>', 'a snapshot, or a path in one')
     .option('--target <directory>', 'restore into this directory')
     .option('--include <pattern>', 'restore only what fits; may be repeated', collect)
-    .option('--exclude <pattern>', 'do not restore what fits; may be repeated', collect);
+    .option('--exclude <pattern>', 'do not restore what fits; may be repeated', collect)
+    .addOption(
+      new Option('--overwrite <when>', 'restore onto what is there, and replace files').choices([
+        'never',
+        'if-changed',
+        'if-newer',
+        'always',
+      ]),
+    )
+    .option('--numeric-owner', 'owners by number, not by name')
+    .option('--special-files', 'make FIFOs and, as root, devices')
+    .option('--all-xattrs', 'also trusted, SELinux and other such attributes');
   addSelectorHelp(addFilterOptions(command))
     .addHelpText(
       'after',
@@ -64,7 +80,7 @@ async function restore(
   const patterns = patternsOf(options);
   const failed = new FailedPaths();
   const result = await withRepository(runtime, options, (repository) =>
-    restoreInto(repository, { runtime, text, target, patterns, filter: options, failed }),
+    restoreInto(repository, { runtime, text, target, patterns, options, failed }),
   );
   output.endProgress();
   const code = result.errorCount > 0 ? exitCodes.partial : exitCodes.done;
@@ -93,17 +109,21 @@ async function restoreInto(
     text: SnapshotPathText;
     target: string;
     patterns: RestorePatterns;
-    filter: FilterOptions;
+    options: RestoreOptions;
     failed: FailedPaths;
   },
 ): Promise<RestoreResult> {
-  const { runtime, text, target, patterns, filter, failed } = call;
+  const { runtime, text, target, patterns, options, failed } = call;
   const { output, signal } = runtime;
-  const chosen = await selectSnapshotPath(repository, { output, text, filter });
+  const chosen = await selectSnapshotPath(repository, { output, text, filter: options });
   return await repository.restore({
     ...chosen,
     ...patterns,
     target: absoluteArgument(target),
+    overwrite: options.overwrite,
+    isNumericOwner: options.numericOwner,
+    withSpecialFiles: options.specialFiles,
+    withAllAttributes: options.allXattrs,
     signal,
     onProgress: output.onProgress,
     onError: (error, item) => {
@@ -120,8 +140,10 @@ function printJson(output: Output, result: RestoreResult, code: number): void {
     files_restored: result.files,
     directories_restored: result.directories,
     others_restored: result.others,
+    entries_kept: result.kept,
     bytes_restored: result.bytes,
     owner_not_set: result.ownerNotSetCount,
+    xattrs_left_out: result.attributesLeftOutCount,
     error_count: result.errorCount,
     seconds_elapsed: Math.round(secondsOf(result.durationNs)),
     total_duration: secondsOf(result.durationNs),
@@ -129,15 +151,21 @@ function printJson(output: Output, result: RestoreResult, code: number): void {
 }
 
 function printSummary(output: Output, result: RestoreResult, target: Uint8Array): void {
-  const { files, directories, others, bytes, ownerNotSetCount } = result;
+  const { files, directories, others, bytes, ownerNotSetCount, attributesLeftOutCount } = result;
   const counts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')];
   if (others > 0) counts.push(formatCount(others, 'other entry', 'other entries'));
+  const { kept } = result;
   output.report(
     `Restored ${counts.join(', ')} into ${printable(target)}`,
+    ...(kept > 0 ? [`  kept     ${formatCount(kept, 'entry', 'entries')}`] : []),
     `  written  ${formatBytes(bytes)}`,
     `  time     ${formatElapsed(secondsOf(result.durationNs))}`,
   );
   if (ownerNotSetCount > 0) {
     output.notice(`owner or group of ${formatCount(ownerNotSetCount, 'entry', 'entries')} not set`);
+  }
+  if (attributesLeftOutCount > 0) {
+    const count = formatCount(attributesLeftOutCount, 'attribute');
+    output.notice(`${count} of trusted and security left out: see --all-xattrs`);
   }
 }
