@@ -9,6 +9,7 @@
 import type { SourceError } from '../errors.ts';
 import type { FileStat } from '../platform/file-stat.ts';
 import type { Timestamp } from '../platform/times.ts';
+import { type Extent, findExtents } from './extents.ts';
 import type { SourceIdentity } from './source-entry.ts';
 import { type SourceReason, sourceError, sourceReason } from './source-error.ts';
 import { readExtras, type SourceExtras } from './source-extras.ts';
@@ -45,16 +46,6 @@ export function openSourceFile(request: SourceFileRequest): SourceFile {
   }
   fs.close(fd);
   throw sourceError({ path: displayPath, operation: 'open', reason: 'file_changed' });
-}
-
-/** A stretch of a file that is read, and the hole behind it. */
-export interface Extent {
-  /** Bytes from the start of the file. */
-  readonly start: number;
-  readonly end: number;
-  /** Bytes; 0 at the end of a file that ends with data. */
-  readonly holeAfter: number;
-  readonly isLast: boolean;
 }
 
 /** How a file was when it was opened. */
@@ -111,30 +102,8 @@ export class SourceFile {
    * What there is to read between holes of at least that size; smaller ones count as data. A file that
    * begins with a hole has an empty stretch before it.
    */
-  *extents(holeSizeMin: number): Generator<Extent, void, void> {
-    const size = Number(this.stat.size);
-    let start = 0;
-    while (start < size) {
-      const hole = this.#findHole(start, { size, holeSizeMin });
-      const end = hole?.start ?? size;
-      const next = hole?.end ?? size;
-      yield { start, end, holeAfter: next - end, isLast: next === size };
-      start = next;
-    }
-  }
-
-  #findHole(
-    from: number,
-    { size, holeSizeMin }: { size: number; holeSizeMin: number },
-  ): { start: number; end: number } | undefined {
-    for (let position = from; position < size; ) {
-      const start = this.#fs.nextHole(this.#fd, position) ?? size;
-      if (start >= size) return undefined;
-      const end = Math.min(this.#fs.nextData(this.#fd, start) ?? size, size);
-      if (end - start >= holeSizeMin) return { start, end };
-      position = end;
-    }
-    return undefined;
+  extents(holeSizeMin: number): Generator<Extent, void, void> {
+    return findExtents(this.#fs, this.#fd, { size: Number(this.stat.size), holeSizeMin });
   }
 
   /** Attributes and flags; to be asked before `finish`, which then knows of changes. */

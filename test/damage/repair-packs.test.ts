@@ -1,6 +1,15 @@
 /** `repair packs`: what is damaged or missing is stored again from wherever it can be had. */
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { CorruptionError } from '../../src/errors.ts';
@@ -117,6 +126,36 @@ for (const where of ['where they were saved', 'moved', 'below another root']) {
     await assertSound(t, storage, taken);
   });
 }
+
+test('repairPacks() finds the data behind a hole of a live file', async (t) => {
+  const storage = await newStorage();
+  const home = tempDir(t);
+  const source = tempDir(t);
+  const file = openSync(join(source, 'sparse'), 'w');
+  for (const [i, position] of [0, 2 ** 20, 2 ** 21].entries()) {
+    writeSync(file, seededRandom(20 + i).bytes(300_000), 0, 300_000, position);
+  }
+  closeSync(file);
+  const client = await openClient(t, storage, { home });
+  await snapshot(client, [source]);
+  const [first = ''] = await objectNames(storage, 'meta/');
+  writeFileSync(join(source, 'later'), 'makes a tree of its own');
+  const taken = await snapshot(client, [source]);
+  await client.repository.close();
+  await storage.delete(first);
+
+  const { repository } = await openClient(t, storage);
+  await repairPacks(repository, { live: b(source) });
+
+  const target = tempDir(t);
+  const { errorCount } = await restore(
+    await openClient(t, storage),
+    { ...taken, path: source },
+    target,
+  );
+  assert.equal(errorCount, 0);
+  assert.deepEqual(readFileSync(join(target, 'sparse')), readFileSync(join(source, 'sparse')));
+});
 
 test('repairPacks() stores only what is wanted of a file that has changed', async (t) => {
   const { storage, source, taken, packs } = await threeSnapshots(t);

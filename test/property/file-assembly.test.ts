@@ -18,8 +18,9 @@ import type { Scanner } from '../../src/chunk/scanner-contract.ts';
 import type { SourceError } from '../../src/errors.ts';
 import type { BlobId } from '../../src/id.ts';
 import { ChunkListBuilder } from '../../src/tree/chunk-list-builder.ts';
+import type { Extent } from '../../src/walk/extents.ts';
 import type { SourceEntry } from '../../src/walk/source-entry.ts';
-import type { Extent, SourceFile } from '../../src/walk/source-file.ts';
+import type { SourceFile } from '../../src/walk/source-file.ts';
 import { seededRandom, testSeed } from '../helpers/seeded-random.ts';
 
 /** Chunks of 64 to 256 bytes: a slice of a few hundred bytes holds several. */

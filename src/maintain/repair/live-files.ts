@@ -12,6 +12,7 @@ import type { Repository } from '../../repository/repository.ts';
 import { ChunkListBuilder } from '../../tree/chunk-list-builder.ts';
 import type { Content } from '../../tree/content.ts';
 import { concatBytes, equalBytes } from '../../util/bytes.ts';
+import { type Extent, findExtents } from '../../walk/extents.ts';
 import { nodeSourceFs, type SourceFs } from '../../walk/source-fs.ts';
 
 /** A chunk, borrowed until the promise settles. */
@@ -84,18 +85,28 @@ export class LiveFiles {
       lists.push({ id, plaintext: plaintext.slice() });
       return id;
     });
-    let position = 0;
-    const readInto = (target: Uint8Array): number => {
-      const size = this.#fs.read(fd, target, position);
+    const size = Number(this.#fs.fstat(fd).size);
+    const holeSizeMin = this.#repository.config.chunker.minimum;
+    for (const extent of findExtents(this.#fs, fd, { size, holeSizeMin })) {
+      for (const chunk of chunkStream(this.#scanner, this.#reader(fd, extent))) {
+        const id = identify(BLOB_TYPE.data, chunk);
+        await onChunk(id, chunk);
+        const stored = builder.add(id, chunk.length);
+        if (stored !== undefined) await stored;
+      }
+      if (extent.holeAfter > 0) builder.addHole(BigInt(extent.holeAfter));
+    }
+    return { content: await builder.finish(), lists };
+  }
+
+  /** Fills buffers with what comes next of a stretch; gives 0 at its end. */
+  #reader(fd: number, { start, end }: Extent): (target: Uint8Array) => number {
+    let position = start;
+    return (target) => {
+      const wanted = target.subarray(0, Math.min(target.length, end - position));
+      const size = wanted.length === 0 ? 0 : this.#fs.read(fd, wanted, position);
       position += size;
       return size;
     };
-    for (const chunk of chunkStream(this.#scanner, readInto)) {
-      const id = identify(BLOB_TYPE.data, chunk);
-      await onChunk(id, chunk);
-      const stored = builder.add(id, chunk.length);
-      if (stored !== undefined) await stored;
-    }
-    return { content: await builder.finish(), lists };
   }
 }
