@@ -16,6 +16,7 @@ import { pass } from './failpoints.ts';
 import { isOvertaken, rollbackNotice } from './heads.ts';
 import { type IndexSync, indexPacks, readUnindexed, syncIndex } from './index-sync.ts';
 import { demandWritable } from './open-repository.ts';
+import { adoptAll } from './rely-on.ts';
 import { PROGRAM, type Repository } from './repository.ts';
 import { Session } from './session.ts';
 import { loadView, type View } from './view.ts';
@@ -75,18 +76,15 @@ async function adoptSegments(
   { storage }: Repository,
   { view, sync, signal }: { view: View; sync: IndexSync; signal: AbortSignal | undefined },
 ): Promise<void> {
+  const names: string[] = [];
   const committed = new Set<SegmentName>();
   for (const { manifest } of [...view.snapshots, ...view.hidden]) {
     for (const name of manifest.segments) committed.add(name);
   }
   for (const { name, level, storageName } of sync.segments.values()) {
-    if (level > 0 || committed.has(name)) continue;
-    try {
-      await storage.adopt(storageName, { signal });
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
-    }
+    if (level === 0 && !committed.has(name)) names.push(storageName);
   }
+  await adoptAll(storage, names, { signal });
 }
 
 /**

@@ -12,8 +12,9 @@ import { OBJECT_KIND, type ObjectKind } from '../record/object-kind.ts';
 import type { ChainFields } from '../record/record.ts';
 import { sealObject } from '../record/sealed-object.ts';
 import { equalBytes, fromHex, toHex } from '../util/bytes.ts';
-import { isOvertaken, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
+import { isOvertaken, newlySeen, nextChain, rememberHeads, rollbackNotice } from './heads.ts';
 import { demandWritable } from './open-repository.ts';
+import { relyOn } from './rely-on.ts';
 import type { Repository } from './repository.ts';
 import type { View } from './view.ts';
 import { newWriter, type WriterLease, type WriterState } from './writer-state.ts';
@@ -76,6 +77,7 @@ export class ChainWriter {
     const chain = this.#nextChain(tomb.merges.length > 0);
     const payload = encodeTomb({ ...tomb, chain });
     const { file, hash } = this.#seal({ kind: OBJECT_KIND.tomb, name: '' }, payload);
+    await this.#relyOnSeen();
     await storage.put(`tombs/${hash}`, file);
     await storage.sync();
     await this.#remember(chain, hash);
@@ -95,6 +97,7 @@ export class ChainWriter {
     const { name } = identity;
     const chain = this.#nextChain(isMerging);
     const { file, hash } = this.#seal(identity, encode(chain));
+    await this.#relyOnSeen();
     const outcome = await storage.putIfAbsent(name, file);
     const isStored = outcome === 'created' || equalBytes(await storage.get(name), file);
     if (isStored) await this.#remember(chain, hash);
@@ -107,6 +110,11 @@ export class ChainWriter {
 
   #nextChain(isMerging: boolean): ChainFields {
     return nextChain(this.#repository, { state: this.#state, view: this.#view, isMerging });
+  }
+
+  async #relyOnSeen(): Promise<void> {
+    const names = newlySeen({ state: this.#state, view: this.#view });
+    if (names.length > 0) await relyOn(this.#repository.storage, names);
   }
 
   #seal(

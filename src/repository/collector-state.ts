@@ -154,3 +154,10 @@ async function read<T extends { generation: number }>(
   }
   return { ...parsed, hash };
 }
+
+export function generationName(
+  generation: number,
+  kind: 'mark' | 'sweep' | 'merged' | 'done',
+): string {
+  return `gc/${generation.toString(16).padStart(16, '0')}.${kind}`;
+}

@@ -7,7 +7,7 @@ import type { Tomb } from '../record/collector-records.ts';
 import type { ChainFields, SeenHead } from '../record/record.ts';
 import { SEEN_COUNT_MAX } from '../record/record.ts';
 import { toHex } from '../util/bytes.ts';
-import { chainedRecords } from './collector-state.ts';
+import { chainedRecords, generationName } from './collector-state.ts';
 import { PROGRAM, type RepositoryCore } from './repository.ts';
 import type { View } from './view.ts';
 import type { WriterState } from './writer-state.ts';
@@ -35,6 +35,29 @@ export function nextChain(
     configNumber: core.config.number,
     program: PROGRAM,
   };
+}
+
+/**
+ * Names of records that the next one says to have seen and that this client has not met before. They must
+ * be durable before it is (`rely-on.ts`): else a power cut could take what others go on to name.
+ */
+export function newlySeen({ state, view }: { state: WriterState; view: View }): string[] {
+  const met = new Set(state.heads.map(({ hash }) => hash));
+  const wanted = new Set(
+    headsOf(view)
+      .map(({ hash }) => hash)
+      .filter((hash) => !met.has(hash)),
+  );
+  const { pendingMark, sweeps, merged } = view.collector;
+  const marks = pendingMark === undefined ? [] : [pendingMark];
+  const named = [
+    ...view.snapshots.map(({ id, hash }) => ({ hash, name: `snapshots/${id}` })),
+    ...view.tombs.map(({ hash }) => ({ hash, name: `tombs/${hash}` })),
+    ...marks.map(({ hash, generation }) => ({ hash, name: generationName(generation, 'mark') })),
+    ...sweeps.map(({ hash, generation }) => ({ hash, name: generationName(generation, 'sweep') })),
+    ...merged.map(({ hash, generation }) => ({ hash, name: generationName(generation, 'merged') })),
+  ];
+  return named.filter(({ hash }) => wanted.has(hash)).map(({ name }) => name);
 }
 
 /** The state after a record of ours was committed. */

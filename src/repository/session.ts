@@ -31,9 +31,10 @@ import { encodeManifest, type SnapshotManifest } from '../snapshot/manifest.ts';
 import { assert } from '../util/assert.ts';
 import { equalBytes, toHex } from '../util/bytes.ts';
 import { pass } from './failpoints.ts';
-import { nextChain, rememberHeads } from './heads.ts';
+import { newlySeen, nextChain, rememberHeads } from './heads.ts';
 import type { IndexSync } from './index-sync.ts';
 import { type NewBlob, PackWriter } from './pack-writer.ts';
+import { adoptAll } from './rely-on.ts';
 import type { Repository } from './repository.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { readStoredRecord } from './stored-records.ts';
@@ -267,6 +268,7 @@ export class Session {
     await this.#segments.publish();
     await pass('session.5.before');
     const { storage, onNotice } = this.#repository;
+    await adoptAll(storage, newlySeen({ state: this.#state, view: this.view }));
     await storage.sync();
     if (storage.durability === 'weak') {
       onNotice(`Storage "${storage.location}" cannot promise that new names survive a power cut`);

@@ -10,7 +10,13 @@ import { createLocalStorage } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { pruneNow } from '../helpers/forget-snapshots.ts';
 import { interceptFs, Stopped } from '../helpers/intercepted-fs.ts';
-import { Ledger, newHome, sourceTree, withClient } from '../helpers/repository-crash.ts';
+import {
+  Ledger,
+  newHome,
+  snapshotTree,
+  sourceTree,
+  withClient,
+} from '../helpers/repository-crash.ts';
 import { findLossesOnDisk, STORAGE_ROOT } from '../helpers/repository-crash-states.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 import { SimFs } from '../helpers/sim-fs.ts';
@@ -62,4 +68,46 @@ test('a collection makes a tomb durable before it sweeps what the tomb says', as
   assert.ok(ledger.acknowledged.has(kept?.id ?? ''));
   assert.ok(found !== undefined, 'the collection deletes what was forgotten');
   assert.deepEqual(await findLossesOnDisk(found, ledger, newHome(directory)), []);
+});
+
+test('a record is durable before another one says to have seen it', async (t) => {
+  const directory = tempDir(t);
+  const disk = new SimFs();
+  let salt = 40;
+  const open = (fs: StorageFs = disk): Promise<Storage> => {
+    salt += 1;
+    return createLocalStorage(STORAGE_ROOT, { fs, random: seededRandom(salt) });
+  };
+  const ledger = new Ledger();
+  await ledger.init(await open());
+  const home = newHome(directory);
+  const { id } = await withClient(await open(), { home, salt: 51 }, (repository) =>
+    ledger.snapshot(repository, sourceTree(1)),
+  );
+  disk.settle();
+  let isDead = false;
+  const dying = interceptFs(disk, async ({ operation, path }, run) => {
+    if (isDead) throw new Stopped('killed');
+    const result = await run();
+    isDead = operation === 'link' && path.includes('/snapshots/');
+    return result;
+  });
+  const killed = { home: newHome(directory), salt: 52 };
+  const saving = withClient(await open(dying), killed, (repository) =>
+    snapshotTree(repository, sourceTree(2)),
+  );
+  await assert.rejects(saving, Stopped);
+
+  const other = { home: newHome(directory), salt: 53 };
+  await withClient(await open(), other, (repository) =>
+    forget(repository, { choice: { selectors: [id] }, mayEmpty: true }),
+  );
+  const found = disk.cut({ below: (bound) => bound - 1 }, 'weak');
+
+  const judge = { home: newHome(directory), salt: 54 };
+  const storage = await createLocalStorage(STORAGE_ROOT, { fs: found, random: seededRandom(60) });
+  const { outcome } = await withClient(storage, judge, (repository) =>
+    pruneNow(repository, { sessionTtlMs: 0 }),
+  );
+  assert.equal(outcome, 'swept');
 });

@@ -9,9 +9,10 @@ import { packStorageName } from '../../pack/pack-record.ts';
 import { encodeDone } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import { sealObject } from '../../record/sealed-object.ts';
+import { generationName } from '../../repository/collector-state.ts';
+import { relyOn } from '../../repository/rely-on.ts';
 import type { RepositoryCore } from '../../repository/repository.ts';
 import { pass } from './failpoints.ts';
-import { relyOn } from './rely-on.ts';
 
 export interface SweptGeneration {
   generation: number;
@@ -53,11 +54,4 @@ export async function carryOut(
   const identity = { kind: OBJECT_KIND.sweep, name };
   await storage.putIfAbsent(name, sealObject(keys, identity, { payload, salt: newSalt }));
   await pass('prune.8.after');
-}
-
-export function generationName(
-  generation: number,
-  kind: 'mark' | 'sweep' | 'merged' | 'done',
-): string {
-  return `gc/${generation.toString(16).padStart(16, '0')}.${kind}`;
 }

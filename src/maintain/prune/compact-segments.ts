@@ -17,12 +17,12 @@ import { OBJECT_KIND } from '../../record/object-kind.ts';
 import { sealObject } from '../../record/sealed-object.ts';
 import type { ChainWriter } from '../../repository/chain-writer.ts';
 import { type ListedSegment, listSegments, readSegment } from '../../repository/index-sync.ts';
+import { relyOn } from '../../repository/rely-on.ts';
 import type { Repository } from '../../repository/repository.ts';
 import type { DamagedObject } from '../../repository/view.ts';
 import { equalBytes, toHex } from '../../util/bytes.ts';
 import { nowMs } from '../../util/clock.ts';
 import { pass } from './failpoints.ts';
-import { relyOn } from './rely-on.ts';
 
 /** Small segments of one level, and bytes of them, that are left alone. */
 const smallCountMax = 32;

@@ -8,12 +8,12 @@
  */
 import { CorruptionError, StorageError } from '../../errors.ts';
 import type { SessionId } from '../../id.ts';
+import { generationName } from '../../repository/collector-state.ts';
 import { missingHead, rollbackNotice } from '../../repository/heads.ts';
 import type { IndexSync } from '../../repository/index-sync.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { endedBy, loadTombs, type View } from '../../repository/view.ts';
 import type { WriterState } from '../../repository/writer-state.ts';
-import { generationName } from './carry-out.ts';
 import { listOpenSessions } from './sessions.ts';
 
 /**

@@ -18,12 +18,11 @@ import {
 } from '../../record/collector-records.ts';
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import type { ChainWriter } from '../../repository/chain-writer.ts';
-import { loadCollectorState } from '../../repository/collector-state.ts';
+import { generationName, loadCollectorState } from '../../repository/collector-state.ts';
+import { relyOn } from '../../repository/rely-on.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { loadTombs, type StoredTomb, type View } from '../../repository/view.ts';
-import { generationName } from './carry-out.ts';
 import { pass } from './failpoints.ts';
-import { relyOn } from './rely-on.ts';
 
 const oldMs = 30 * 86_400_000;
 /** Old records of a kind that are left alone. */

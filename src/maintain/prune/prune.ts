@@ -20,13 +20,18 @@ import { encodeMark, encodeSweep, type Mark, type Sweep } from '../../record/col
 import { OBJECT_KIND } from '../../record/object-kind.ts';
 import { beginSession } from '../../repository/begin-session.ts';
 import { ChainWriter } from '../../repository/chain-writer.ts';
-import { loadCollectorState, type Stored } from '../../repository/collector-state.ts';
+import {
+  generationName,
+  loadCollectorState,
+  type Stored,
+} from '../../repository/collector-state.ts';
 import { demandCollectable } from '../../repository/open-repository.ts';
 import { ReadAccess } from '../../repository/read-access.ts';
+import { relyOn } from '../../repository/rely-on.ts';
 import type { Repository } from '../../repository/repository.ts';
 import { toHex } from '../../util/bytes.ts';
 import { Turns } from '../../util/turns.ts';
-import { carryOut, generationName } from './carry-out.ts';
+import { carryOut } from './carry-out.ts';
 import { compactIndex } from './compact-segments.ts';
 import { pass } from './failpoints.ts';
 import { LiveSet } from './live-set.ts';
@@ -42,7 +47,6 @@ import {
   type PruneOptions,
   type PruneResult,
 } from './prune-result.ts';
-import { relyOn } from './rely-on.ts';
 import { repackPacks } from './repack.ts';
 import { rescuedPacks } from './rescue.ts';
 import {
