@@ -158,15 +158,15 @@ export const PLANTED_BUGS: Readonly<Record<string, readonly Edit[]>> = {
   ],
   'a collection relies on tombs that are not durable': [
     {
-      file: 'maintain/prune/rely-on.js',
-      find: '            await storage.adopt(name);\n',
+      file: 'repository/rely-on.js',
+      find: '    await adoptAll(storage, names);\n',
       replace: '',
     },
   ],
   'a session relies on segments that are not durable': [
     {
       file: 'repository/begin-session.js',
-      find: '            await storage.adopt(storageName, { signal });\n',
+      find: '    await adoptAll(storage, names, { signal });\n',
       replace: '',
     },
   ],
