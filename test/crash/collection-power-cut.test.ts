@@ -22,14 +22,30 @@ import { seededRandom } from '../helpers/seeded-random.ts';
 import { SimFs } from '../helpers/sim-fs.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-test('a collection makes a tomb durable before it sweeps what the tomb says', async (t) => {
-  const directory = tempDir(t);
-  const disk = new SimFs();
-  let salt = 3;
-  const open = (fs: StorageFs = disk): Promise<Storage> => {
+/** Opens the storage on a disk, each time with other random numbers. */
+function opener(disk: StorageFs, firstSalt: number): (fs?: StorageFs) => Promise<Storage> {
+  let salt = firstSalt;
+  return (fs = disk) => {
     salt += 1;
     return createLocalStorage(STORAGE_ROOT, { fs, random: seededRandom(salt) });
   };
+}
+
+/** Dies as soon as something has a name in that directory, which nothing has made durable yet. */
+function dyingAfterLink(disk: StorageFs, directory: string): StorageFs {
+  let isDead = false;
+  return interceptFs(disk, async ({ operation, path }, run) => {
+    if (isDead) throw new Stopped('killed');
+    const result = await run();
+    isDead = operation === 'link' && path.includes(`/${directory}/`);
+    return result;
+  });
+}
+
+test('a collection makes a tomb durable before it sweeps what the tomb says', async (t) => {
+  const directory = tempDir(t);
+  const disk = new SimFs();
+  const open = opener(disk, 3);
   const ledger = new Ledger();
   await ledger.init(await open());
   const home = newHome(directory);
@@ -39,13 +55,7 @@ test('a collection makes a tomb durable before it sweeps what the tomb says', as
   ]);
   disk.settle();
 
-  let isDead = false;
-  const dying = interceptFs(disk, async ({ operation, path }, run) => {
-    if (isDead) throw new Stopped('killed');
-    const result = await run();
-    isDead = operation === 'link' && path.includes('/tombs/');
-    return result;
-  });
+  const dying = dyingAfterLink(disk, 'tombs');
   home.stateFs.reboot();
   const choice = { selectors: [leaving?.id ?? ''] };
   const forgetting = withClient(await open(dying), { home, salt: 12 }, (repository) =>
@@ -73,11 +83,7 @@ test('a collection makes a tomb durable before it sweeps what the tomb says', as
 test('a record is durable before another one says to have seen it', async (t) => {
   const directory = tempDir(t);
   const disk = new SimFs();
-  let salt = 40;
-  const open = (fs: StorageFs = disk): Promise<Storage> => {
-    salt += 1;
-    return createLocalStorage(STORAGE_ROOT, { fs, random: seededRandom(salt) });
-  };
+  const open = opener(disk, 40);
   const ledger = new Ledger();
   await ledger.init(await open());
   const home = newHome(directory);
@@ -85,13 +91,7 @@ test('a record is durable before another one says to have seen it', async (t) =>
     ledger.snapshot(repository, sourceTree(1)),
   );
   disk.settle();
-  let isDead = false;
-  const dying = interceptFs(disk, async ({ operation, path }, run) => {
-    if (isDead) throw new Stopped('killed');
-    const result = await run();
-    isDead = operation === 'link' && path.includes('/snapshots/');
-    return result;
-  });
+  const dying = dyingAfterLink(disk, 'snapshots');
   const killed = { home: newHome(directory), salt: 52 };
   const saving = withClient(await open(dying), killed, (repository) =>
     snapshotTree(repository, sourceTree(2)),
